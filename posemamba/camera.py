@@ -1,0 +1,285 @@
+"""Pinhole cameras with lens distortion, and the coordinates of the screen.
+
+World: millimetres, z up. Camera: x right, y down, z forward. A world point X is `rotation @ X + translation`
+in the camera's frame; its pixel is the distorted `(x/z, y/z)` times the focal length plus the centre.
+
+The lens is Human3.6M's: radial k1, k2, k3 and tangential p1, p2. With r2 = x^2 + y^2 and
+s = 1 + k1 r2 + k2 r2^2 + k3 r2^3 + p1 y + p2 x, a point (x, y) moves to (x s + p2 r2, y s + p1 r2). This is
+what that data set's own code computes. OpenCV's form of Brown's model has 2 p1 y + 2 p2 x in s; with
+Human3.6M's coefficients the two differ by less than a pixel inside the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+# A point nearer to the camera's plane than this has no image (mm).
+NEAR = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """One camera, or a batch of them with any leading shape `*b`.
+
+    Arguments:
+        rotation: `(*b, 3, 3)` from the world's axes to the camera's.
+        translation: `(*b, 3)` the world's origin in the camera's frame, mm.
+        focal: `(*b, 2)` focal length along x and y, pixels.
+        center: `(*b, 2)` principal point, pixels.
+        radial: `(*b, 3)` coefficients k1, k2, k3; zero where left out.
+        tangential: `(*b, 2)` coefficients p1, p2; zero where left out.
+        width, height: the image's size, pixels.
+
+    Raises ValueError where the shapes do not fit together.
+    """
+
+    rotation: Float[Tensor, "*b 3 3"]
+    translation: Float[Tensor, "*b 3"]
+    focal: Float[Tensor, "*b 2"]
+    center: Float[Tensor, "*b 2"]
+    radial: Float[Tensor, "*b 3"] | None = None
+    tangential: Float[Tensor, "*b 2"] | None = None
+    width: int = 1000
+    height: int = 1000
+
+    def __post_init__(self):
+        batch = tuple(self.rotation.shape[:-2])
+        if self.radial is None:
+            object.__setattr__(self, "radial", self.focal.new_zeros(*batch, 3))
+        if self.tangential is None:
+            object.__setattr__(self, "tangential", self.focal.new_zeros(*batch, 2))
+        sizes = {
+            "rotation": (3, 3),
+            "translation": (3,),
+            "focal": (2,),
+            "center": (2,),
+            "radial": (3,),
+            "tangential": (2,),
+        }
+        for name, size in sizes.items():
+            found = tuple(getattr(self, name).shape)
+            if found != (*batch, *size):
+                raise ValueError(f"the camera's {name} has shape {found}, expected {(*batch, *size)}")
+        if self.width <= 0 or self.height <= 0:
+            raise ValueError(
+                f"the camera's image is {self.width} x {self.height} pixels, expected positive sizes"
+            )
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """The leading shape `*b`; `()` for one camera."""
+        return tuple(self.translation.shape[:-1])
+
+    @property
+    def position(self) -> Float[Tensor, "*b 3"]:
+        """Where the camera stands in the world, mm."""
+        return -(self.rotation.transpose(-1, -2) @ self.translation[..., None])[..., 0]
+
+    def __getitem__(self, index) -> Camera:
+        """The cameras at `index` of the batch."""
+        if not self.batch_shape:
+            raise IndexError("this is one camera, not a batch of them")
+        return replace(self, **{name: getattr(self, name)[index] for name in self._tensors()})
+
+    @classmethod
+    def stack(cls, cameras: Sequence[Camera]) -> Camera:
+        """Cameras of one batch shape and image size as one batch, along a new first dimension.
+
+        Raises ValueError where there is none, or where image sizes differ.
+        """
+        if len({(camera.width, camera.height) for camera in cameras}) != 1:
+            raise ValueError("cameras to stack must be at least one and share one image size")
+        tensors = {
+            name: torch.stack([getattr(camera, name) for camera in cameras]) for name in cls._tensors()
+        }
+        return cls(**tensors, width=cameras[0].width, height=cameras[0].height)
+
+    def to(self, *args, **kwargs) -> Camera:
+        """The camera on another device or in another floating type; arguments as `Tensor.to`."""
+        return replace(self, **{name: getattr(self, name).to(*args, **kwargs) for name in self._tensors()})
+
+    @staticmethod
+    def _tensors() -> tuple[str, ...]:
+        return ("rotation", "translation", "focal", "center", "radial", "tangential")
+
+    def _align(self, parameter: Tensor, points: Tensor, size: int, name: str) -> Tensor:
+        """The parameter `(*b, k)`, with ones after `*b` for the middle dimensions of the points."""
+        batch, found = self.batch_shape, tuple(points.shape)
+        if not found or found[-1] != size or found[: len(batch)] != batch or len(found) <= len(batch):
+            wanted = ", ".join([*map(str, batch), "...", str(size)])
+            raise ValueError(f"{name} has shape {found}, expected ({wanted}) for a camera batch of {batch}")
+        middle = points.dim() - 1 - len(batch)
+        return parameter.reshape(*batch, *(1,) * middle, parameter.shape[-1])
+
+    def _rotate(self, points: Tensor, matrix: Tensor) -> Tensor:
+        """Each camera's 3x3 matrix times its points: one product of (points, 3) by (3, 3) a camera."""
+        rows = points.reshape(*self.batch_shape, -1, 3)
+        return (rows @ matrix.transpose(-1, -2)).reshape(points.shape)
+
+    def world_to_camera(self, points: Float[Tensor, "*b_more 3"]) -> Float[Tensor, "*b_more 3"]:
+        """Points of the world in the camera's frame.
+
+        Arguments: points `(*b, ..., 3)`, mm. Returns the same shape, mm. Raises ValueError for another shape.
+        """
+        translation = self._align(self.translation, points, 3, "points")
+        return self._rotate(points, self.rotation) + translation
+
+    def camera_to_world(self, points: Float[Tensor, "*b_more 3"]) -> Float[Tensor, "*b_more 3"]:
+        """The inverse of `world_to_camera`; shapes, units and errors are the same."""
+        translation = self._align(self.translation, points, 3, "points")
+        return self._rotate(points - translation, self.rotation.transpose(-1, -2))
+
+    def project(self, points: Float[Tensor, "*b_more 3"]) -> Float[Tensor, "*b_more 2"]:
+        """The pixels of points given in the camera's frame.
+
+        Arguments: points `(*b, ..., 3)`, mm, in the camera's frame.
+
+        Returns pixels `(*b, ..., 2)`, distorted by the lens; they may lie outside the image. A point behind
+        the camera, or less than 1 mm in front of its plane, has no image: both its coordinates are NaN.
+        Raises ValueError for another shape. Source: Human3.6M's projection (see the module's text).
+        """
+        focal = self._align(self.focal, points, 3, "points")
+        depth = points[..., 2:]
+        seen = depth >= NEAR
+        # The division stays finite where there is no image, so that the other points' gradients stay clean.
+        plane = points[..., :2] / torch.where(seen, depth, torch.ones_like(depth))
+        pixels = focal * self._distort(plane) + self._align(self.center, points, 3, "points")
+        return pixels.masked_fill(~seen, float("nan"))
+
+    def unproject(
+        self, pixels: Float[Tensor, "*b_more 2"], depth: Float[Tensor, "*b_more"]
+    ) -> Float[Tensor, "*b_more 3"]:
+        """The inverse of `project`: points in the camera's frame that have these pixels at these depths.
+
+        Arguments:
+            pixels: `(*b, ..., 2)`, distorted pixels.
+            depth: `(*b, ...)`, distance along the optical axis, mm.
+
+        Returns `(*b, ..., 3)`, mm. The distortion is inverted by Newton's method, to rounding within the
+        part of the image where the lens model is one-to-one. Raises ValueError for other shapes.
+        """
+        focal = self._align(self.focal, pixels, 2, "pixels")
+        if depth.shape != pixels.shape[:-1]:
+            found, wanted = tuple(depth.shape), tuple(pixels.shape[:-1])
+            raise ValueError(f"depth has shape {found}, expected {wanted}: one depth a pixel")
+        plane = self._undistort((pixels - self._align(self.center, pixels, 2, "pixels")) / focal)
+        return torch.cat([plane, torch.ones_like(plane[..., :1])], dim=-1) * depth[..., None]
+
+    def _lens(self, plane: Tensor) -> tuple[Tensor, ...] | None:
+        """k1, k2, k3, p1, p2 aligned to the points, or None where there is no distortion at all."""
+        if not (self.radial.any() or self.tangential.any()):
+            return None
+        coefficients = torch.cat([self.radial, self.tangential], dim=-1)
+        return self._align(coefficients, plane, 2, "points").unbind(-1)
+
+    def _distort(self, plane: Tensor) -> Tensor:
+        """Ideal image-plane coordinates (focal length 1) to the lens's."""
+        lens = self._lens(plane)
+        if lens is None:
+            return plane
+        k1, k2, k3, p1, p2 = lens
+        x, y = plane.unbind(-1)
+        r2 = x * x + y * y
+        scale = 1 + r2 * (k1 + r2 * (k2 + r2 * k3)) + p1 * y + p2 * x
+        return torch.stack([x * scale + p2 * r2, y * scale + p1 * r2], dim=-1)
+
+    def _undistort(self, distorted: Tensor, steps: int = 8) -> Tensor:
+        """Newton's method on `_distort(plane) = distorted`, from the distorted point itself."""
+        lens = self._lens(distorted)
+        if lens is None:
+            return distorted
+        k1, k2, k3, p1, p2 = lens
+        plane = distorted
+        for _ in range(steps):
+            x, y = plane.unbind(-1)
+            r2 = x * x + y * y
+            scale = 1 + r2 * (k1 + r2 * (k2 + r2 * k3)) + p1 * y + p2 * x
+            slope = 2 * (
+                k1 + r2 * (2 * k2 + r2 * 3 * k3)
+            )  # d scale / dx = slope * x + p2, d / dy = slope * y + p1
+            xx, xy = scale + x * (slope * x + p2) + 2 * p2 * x, x * (slope * y + p1) + 2 * p2 * y
+            yx, yy = y * (slope * x + p2) + 2 * p1 * x, scale + y * (slope * y + p1) + 2 * p1 * y
+            ex, ey = (self._distort(plane) - distorted).unbind(-1)
+            step = torch.stack([yy * ex - xy * ey, xx * ey - yx * ex], dim=-1)
+            plane = plane - step / (xx * yy - xy * yx)[..., None]
+        return plane
+
+    @classmethod
+    def look_at(
+        cls,
+        position: Float[Tensor, "*b 3"],
+        target: Float[Tensor, "*b 3"],
+        focal: float | Float[Tensor, "*b 2"],
+        center: Float[Tensor, "*b 2"] | None = None,
+        width: int = 1000,
+        height: int = 1000,
+    ) -> Camera:
+        """A camera at `position` that sees `target` at its principal point, with the world's z upwards in
+        the image.
+
+        Arguments:
+            position, target: `(*b, 3)` in the world, mm.
+            focal: pixels, one number for both axes or `(*b, 2)`.
+            center: principal point `(*b, 2)`, pixels; the image's middle where left out.
+            width, height: the image's size, pixels.
+
+        Raises ValueError where the camera looks straight up or down (the image's up is then undefined), where
+        target and position are one, and for other shapes.
+        """
+        if position.shape != target.shape or position.shape[-1:] != (3,):
+            found = f"{tuple(position.shape)} and {tuple(target.shape)}"
+            raise ValueError(f"position and target have shapes {found}, expected (..., 3) twice, the same")
+        batch = position.shape[:-1]
+        forward = target - position
+        across = forward[..., :2].norm(dim=-1, keepdim=True)  # 0 when the view is vertical
+        if (across <= 1e-6 * forward.norm(dim=-1, keepdim=True)).any():
+            raise ValueError(
+                "a camera must look at a point that is not straight above, below or at its position"
+            )
+        forward = forward / forward.norm(dim=-1, keepdim=True)
+        right = torch.stack([forward[..., 1], -forward[..., 0], torch.zeros_like(forward[..., 0])], dim=-1)
+        right = right / right.norm(dim=-1, keepdim=True)
+        down = torch.linalg.cross(forward, right)
+        rotation = torch.stack([right, down, forward], dim=-2)
+        if not isinstance(focal, Tensor):
+            focal = position.new_full((*batch, 2), float(focal))
+        if center is None:
+            center = position.new_tensor([width / 2, height / 2]).expand(*batch, 2)
+        translation = -(rotation @ position[..., None])[..., 0]
+        return cls(rotation, translation, focal, center, width=width, height=height)
+
+
+def _screen_middle(points: Tensor | np.ndarray, width: int, height: int, name: str):
+    """The image's middle in units of half its width, in the points' own kind and type."""
+    if tuple(points.shape[-1:]) != (2,):
+        raise ValueError(f"{name} has shape {tuple(points.shape)}, expected (..., 2)")
+    if width <= 0 or height <= 0:
+        raise ValueError(f"the image is {width} x {height} pixels, expected positive sizes")
+    middle = (1.0, height / width)
+    return points.new_tensor(middle) if isinstance(points, Tensor) else np.array(middle, dtype=points.dtype)
+
+
+def normalise_screen(pixels: Float[Tensor, "*shape 2"], width: int, height: int) -> Float[Tensor, "*shape 2"]:
+    """Pixels to the network's input: the width spans [-1, 1], the height [-h/w, h/w], so that shapes keep
+    their form.
+
+    Arguments: pixels `(..., 2)`, floating tensor or array; width and height of the image, pixels.
+    Returns `x/w*2 - 1, y/w*2 - h/w`, same kind and shape. Raises ValueError for another shape. Source:
+    VideoPose3D.
+    """
+    middle = _screen_middle(pixels, width, height, "pixels")
+    return pixels * (2 / width) - middle
+
+
+def denormalise_screen(
+    points: Float[Tensor, "*shape 2"], width: int, height: int
+) -> Float[Tensor, "*shape 2"]:
+    """The inverse of `normalise_screen`: shapes and errors are the same."""
+    middle = _screen_middle(points, width, height, "points")
+    return (points + middle) * (width / 2)

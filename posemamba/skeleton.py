@@ -1,0 +1,164 @@
+"""The body: seventeen joints in Human3.6M's order, the bones between them, the two sides, the limbs.
+
+Every array of a pose in this package ends in `(17, 2)` (image) or `(17, 3)` (space), in the order of
+`JOINT_NAMES`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+Points = TypeVar("Points", Tensor, np.ndarray)
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """A named set of joints hung from one root.
+
+    Arguments:
+        name: what the joint set is called.
+        joints: the joints' names; a joint's index is its place here.
+        parents: for each joint the index of the joint it hangs from, -1 for the root (exactly one).
+        left: the joints of the body's left side.
+        right: the joints of the right side, in the same order, so that `left[i]` and `right[i]` mirror each
+            other.
+
+    Raises ValueError where these do not fit together.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    parents: tuple[int, ...]
+    left: tuple[int, ...]
+    right: tuple[int, ...]
+
+    def __post_init__(self):
+        count = len(self.joints)
+        if len(self.parents) != count:
+            raise ValueError(f"skeleton {self.name!r} has {count} joints but {len(self.parents)} parents")
+        if self.parents.count(-1) != 1:
+            raise ValueError(f"skeleton {self.name!r} must have exactly one root (parent -1)")
+        reached = {-1}
+        for _ in self.parents:
+            reached |= {child for child, parent in enumerate(self.parents) if parent in reached}
+        if len(reached) != count + 1:
+            raise ValueError(f"skeleton {self.name!r} has joints that do not hang from its root")
+        sides = (*self.left, *self.right)
+        if len(self.left) != len(self.right) or len(set(sides)) != len(sides):
+            raise ValueError(
+                f"skeleton {self.name!r} needs as many left joints as right ones, each named once"
+            )
+
+    @cached_property
+    def bones(self) -> tuple[tuple[int, int], ...]:
+        """The bones as (parent, child) pairs, in the children's order."""
+        return tuple((parent, child) for child, parent in enumerate(self.parents) if parent >= 0)
+
+    @cached_property
+    def flip_order(self) -> tuple[int, ...]:
+        """The permutation that swaps sides: joint i of a mirrored pose is joint flip_order[i] of the pose."""
+        order = list(range(len(self.joints)))
+        for left, right in zip(self.left, self.right, strict=True):
+            order[left], order[right] = right, left
+        return tuple(order)
+
+
+H36M = Skeleton(
+    name="Human3.6M",
+    joints=(
+        "pelvis",
+        "right hip",
+        "right knee",
+        "right ankle",
+        "left hip",
+        "left knee",
+        "left ankle",
+        "spine",
+        "thorax",
+        "nose",
+        "head",
+        "left shoulder",
+        "left elbow",
+        "left wrist",
+        "right shoulder",
+        "right elbow",
+        "right wrist",
+    ),
+    parents=(-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15),
+    left=(4, 5, 6, 11, 12, 13),
+    right=(1, 2, 3, 14, 15, 16),
+)
+
+JOINT_NAMES = H36M.joints
+JOINTS = len(JOINT_NAMES)
+PARENTS = H36M.parents
+BONES = H36M.bones
+LEFT = H36M.left
+RIGHT = H36M.right
+FLIP_ORDER = H36M.flip_order
+
+# Each limb from the joint it hangs from to its end; the trunk is what the four leave over.
+LIMBS = {
+    "right leg": (0, 1, 2, 3),
+    "left leg": (0, 4, 5, 6),
+    "left arm": (8, 11, 12, 13),
+    "right arm": (8, 14, 15, 16),
+    "trunk": (0, 7, 8, 9, 10),
+}
+
+# The released model's limb order: the root, then the four limbs. Joints 7, 9 and 10 never occur in it,
+# 0 occurs three times and 8 twice, so it is a reading of the tokens and not a permutation.
+LIMB_ORDER = (0, *LIMBS["right leg"], *LIMBS["left leg"], *LIMBS["left arm"], *LIMBS["right arm"])
+
+
+def check_joints(array, name: str, dims: tuple[int, ...] = (2, 3)) -> None:
+    """Refuses an array that is not poses of the 17 joints.
+
+    Arguments:
+        array: tensor or array; poses are `(..., 17, d)`.
+        name: what the message calls it.
+        dims: the numbers of coordinates that are allowed.
+
+    Raises ValueError with what was found and what was expected.
+    """
+    shape = tuple(array.shape)
+    if len(shape) < 2 or shape[-2] != JOINTS or shape[-1] not in dims:
+        wanted = " or ".join(f"(..., {JOINTS}, {d})" for d in dims)
+        raise ValueError(f"{name} has shape {shape}, expected {wanted}: Human3.6M's {JOINTS} joints")
+
+
+def flip(points: Points) -> Points:
+    """Mirrors poses: negates the first coordinate and swaps the left joints with the right ones.
+
+    This is the horizontal flip of an image whose middle column is x = 0, and of a scene in that camera's
+    frame.
+
+    Arguments:
+        points: `(..., 17, d)` tensor or array, any unit, d = 2 or 3.
+
+    Returns a new tensor or array of the same shape. Raises ValueError for another number of joints.
+    """
+    check_joints(points, "points")
+    mirrored = points[..., list(FLIP_ORDER), :]
+    mirrored[..., 0] *= -1
+    return mirrored
+
+
+def bone_lengths(joints: Float[Tensor, "*batch 17 dims"] | np.ndarray):
+    """The lengths of the 16 bones, in the order of `BONES`.
+
+    Arguments:
+        joints: `(..., 17, d)` tensor or array.
+
+    Returns `(..., 16)`, of the same kind and in the same unit. Raises ValueError for another number of
+    joints.
+    """
+    check_joints(joints, "joints")
+    parents, children = (list(ends) for ends in zip(*BONES, strict=True))
+    return ((joints[..., children, :] - joints[..., parents, :]) ** 2).sum(-1) ** 0.5

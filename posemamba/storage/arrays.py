@@ -1,0 +1,88 @@
+"""Arrays and plain data as data sets are exchanged: .npz files and pickles."""
+
+from __future__ import annotations
+
+import io
+import math
+import mmap
+import os
+
+import numpy as np
+
+from posemamba.storage.kinds import existing_file, kind_of, open_archive
+from posemamba.storage.pickles import read_plain
+from posemamba.storage.values import Refused
+
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+def read_pickle(path: str | os.PathLike):
+    """Reads a pickle of plain data, as data sets are exchanged; nothing in it is executed.
+
+    Returns arrays (of numbers, of text, of objects that are plain data themselves), numbers, text and builtin
+    containers. An OrderedDict comes as a dict, what Python 2 wrote as latin-1. Protocols 0 to 5.
+
+    Raises FileNotFoundError, or ValueError naming the file and what was refused.
+    """
+    path = existing_file(path)
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        kind = kind_of(data[:512])
+        try:
+            # The oldest pickles are text.
+            if kind not in ("a plain pickle", "a text file", "a file of an unknown kind"):
+                raise Refused(f"is {kind}, expected a pickle")
+            return read_plain(data, len(data))
+        except Refused as error:
+            raise ValueError(f"{path} {error}") from error.__cause__
+
+
+def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Reads all arrays of an .npz file into memory.
+
+    Arrays of Python objects go through the restricted reader of `read_pickle`, never through numpy's.
+
+    Returns name -> array. Raises FileNotFoundError, or ValueError naming the file, the array and the fault.
+    """
+    path, expected = existing_file(path), "an .npz file of arrays"
+    arrays = {}
+    with open_archive(path, expected) as archive:
+        for info in archive.infolist():
+            name = info.filename.removesuffix(".npy")
+            if name == info.filename:
+                raise ValueError(f"{path} holds {name!r}, which is not an array, expected {expected}")
+            try:
+                with archive.open(info) as stream:
+                    arrays[name] = _read_array(stream, info.file_size)
+            except Refused as error:
+                raise ValueError(f"array {name!r} of {path} {error}") from error.__cause__
+            # Damage shows itself in the archive, in the compression or in the header.
+            except Exception as error:
+                raise ValueError(f"array {name!r} of {path} is damaged or not an array") from error
+    return arrays
+
+
+def _read_array(stream, size: int) -> np.ndarray:
+    """One array in numpy's .npy format, from a stream of `size` bytes.
+
+    numpy allocates what the header declares. Here the header must agree with the bytes that are there.
+    """
+    version = np.lib.format.read_magic(stream)
+    if version not in _HEADERS:
+        raise Refused(f"is in version {version} of numpy's format, expected 1 or 2")
+    shape, fortran, dtype = _HEADERS[version](stream)
+    left = size - stream.tell()
+    if dtype.kind == "O":
+        found = read_plain(io.BytesIO(stream.read()), left)
+        if type(found) is not np.ndarray or found.shape != shape:
+            raise Refused(f"declares shape {shape} but holds something else")
+        return found
+    if dtype.kind not in "biufcSU":
+        raise Refused(f"has type {dtype}, expected numbers or text")
+    if math.prod(shape) * dtype.itemsize != left:
+        raise Refused(f"declares shape {shape} and type {dtype}, which does not fit its {left} bytes")
+    data = bytearray(left)
+    # Reading past the end makes the archive compare its checksum.
+    if stream.readinto(data) != left or stream.read(1):
+        raise Refused("is cut short")
+    flat = np.frombuffer(data, dtype) if left else np.zeros(math.prod(shape), dtype)
+    return flat.reshape(shape, order="F" if fortran else "C")

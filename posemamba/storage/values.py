@@ -1,0 +1,98 @@
+"""What may come out of a stranger's file: arrays, numbers, text, builtin containers."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+
+
+class Refused(ValueError):
+    """What was read is not plain data. The message continues a sentence that starts with the file's name."""
+
+
+# Numbers, text and Python objects. Records, dates and platform-wide floats have no place in motion data.
+_DTYPE = re.compile(r"b1|[iu][1248]|f[248]|c(?:8|16)|[SU]\d{1,9}|O8?")
+
+
+class DType:
+    """Stands for a pickled `numpy.dtype`: takes its code and byte order, refuses fields, shapes and metadata.
+
+    numpy's own `dtype.__setstate__` believes the flags it is given, so a stranger's state never reaches it.
+    """
+
+    def __init__(self, code="", align=False, copy=True):
+        if type(code) is not str or not _DTYPE.fullmatch(code):
+            raise Refused(f"holds data of type {str(code)[:40]!r}, expected numbers, text or plain objects")
+        self.value = np.dtype(code)
+
+    def __setstate__(self, state):
+        plain = type(state) is tuple and len(state) in (8, 9) and not any(x is not None for x in state[2:5])
+        if not plain or state[1] not in ("<", ">", "=", "|") or any(x is not None for x in state[8:]):
+            raise Refused(
+                "holds an array of records or with metadata, expected numbers, text or plain objects"
+            )
+        if state[1] != "|":
+            self.value = self.value.newbyteorder(state[1])
+
+
+def build_array(shape: tuple[int, ...], dtype: DType, fortran: bool, raw) -> np.ndarray:
+    """The array that a pickle describes.
+
+    Arguments:
+        shape: its shape.
+        dtype: its type.
+        fortran: whether the first index runs fastest in `raw`.
+        raw: its bytes, or the list of its items where the type is object.
+
+    Nothing is allocated beyond the bytes that are really there. Raises `Refused` where these do not fit.
+    """
+    proper = type(dtype) is DType and type(shape) is tuple and len(shape) <= 32
+    if not proper or any(type(n) is not int or n < 0 for n in shape):
+        raise Refused("holds an array without a proper shape and type")
+    dtype, order, count = dtype.value, "F" if fortran else "C", math.prod(shape)
+    if type(raw) is str:  # Python 2 wrote bytes as text
+        raw = raw.encode("latin-1")
+    size = len(raw) if type(raw) in (bytes, bytearray, list) else -1
+    if dtype.kind == "O" and type(raw) is list and size == count:
+        flat = np.empty(count, dtype=object)
+        for i, item in enumerate(raw):  # one by one: numpy would unpack nested lists
+            flat[i] = item
+        return flat.reshape(shape, order=order)
+    if dtype.kind == "O" or type(raw) is list or size != count * dtype.itemsize:
+        raise Refused(f"declares an array of shape {shape} and type {dtype}, which does not fit its contents")
+    if size == 0:
+        return np.zeros(shape, dtype)
+    array = np.frombuffer(raw, dtype)
+    if dtype.kind == "U" and array.view(dtype.byteorder + "u4").max() > 0x10FFFF:
+        raise Refused("holds text that is not Unicode")
+    return array.astype(dtype.newbyteorder("=")).reshape(shape, order=order)
+
+
+def build_scalar(dtype: DType, raw) -> np.generic:
+    """The numpy scalar that a pickle describes by type and bytes; raises `Refused` where they do not fit."""
+    return build_array((), dtype, False, raw)[()]
+
+
+_LEAVES = {str, bytes, bytearray, int, float, complex, bool, type(None)}
+CONTAINERS = {list, tuple, set, frozenset}
+
+
+def check_plain(found) -> None:
+    """Raises `Refused` unless `found` is arrays, numbers, text and builtin containers all the way down."""
+    todo, seen = [found], set()
+    while todo:
+        item = todo.pop()
+        if type(item) in _LEAVES or isinstance(item, np.generic) or id(item) in seen:
+            continue
+        seen.add(id(item))
+        if type(item) is dict:
+            todo.extend(item.keys())
+            todo.extend(item.values())
+        elif type(item) in CONTAINERS:
+            todo.extend(item)
+        elif type(item) is not np.ndarray:
+            raise Refused(f"holds a {getattr(item, 'name', 'half-built array')}, expected data")
+        elif item.dtype == object:
+            todo.extend(item.flat)
