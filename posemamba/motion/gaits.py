@@ -1,0 +1,276 @@
+"""Movements on planned footsteps: walking, jogging, turning on the spot.
+
+A planted foot cannot slide: footsteps are laid along the root's path first, an ankle stays on its step
+    until it
+is lifted, and the legs' angles follow from root and ankles. The root rides as high as the legs allow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from posemamba.motion.bodies import SIDES, Body, Pose, highest_root, place_feet
+from posemamba.motion.timing import Times, drift, ease
+
+
+@dataclass(frozen=True)
+class Gait:
+    """How one foot moves in a cycle. Phases count cycles from its heel's strike; the other foot is half off.
+
+    Arguments:
+        land: the phase at which the foot lies flat.
+        lift: the phase at which its heel leaves the floor.
+        under: the phase at which the root passes over the foot.
+        rise: the ankle's way up and down from lift to landing, as (share of the time, share of the
+            clearance).
+        travel: the part of that time in which the foot goes forward.
+    """
+
+    land: float
+    lift: float
+    under: float
+    rise: tuple[tuple[float, float], ...]
+    travel: tuple[float, float]
+
+
+WALK = Gait(
+    0.06,
+    0.37,
+    0.24,
+    ((0, 0), (0.18, 0.3), (0.36, 0.82), (0.46, 1), (0.68, 0.5), (0.9, 0.22), (1, 0)),
+    (0.05, 0.92),
+)
+JOG = Gait(
+    0.04, 0.25, 0.15, ((0, 0), (0.15, 0.25), (0.45, 1), (0.75, 0.4), (0.92, 0.07), (1, 0)), (0.03, 0.94)
+)
+STEP = Gait(-0.05, 0.55, 0.25, ((0, 0), (0.25, 0.7), (0.5, 1), (0.75, 0.7), (1, 0)), (0.08, 0.92))
+
+
+def step_feet(
+    body: Body,
+    gait: Gait,
+    t: Times,
+    phase: Times,
+    path: Float[np.ndarray, "frames 2"],
+    heading: Times,
+    apart: float,
+    clearance: float,
+) -> tuple[dict[str, Float[np.ndarray, "frames 3"]], dict[str, Times]]:
+    """Lays footsteps along a path and walks the ankles over them.
+
+    Arguments:
+        body: gives the ankle's height.
+        gait: when feet lift and land.
+        t: times, s; phase: of the right foot at those times, never falling.
+        path: the root's way over the floor, mm; heading: degrees, 0 along y and turning left.
+        apart: the distance of the feet's two lines, mm; clearance: how high the ankle is lifted, mm.
+
+    Returns the ankles `(frames, 3)`, mm, and where the toes point, degrees, both by side.
+    """
+    from scipy.interpolate import CubicSpline
+
+    rise = CubicSpline(*zip(*gait.rise, strict=True), bc_type="clamped")
+    # Where phase stands still, the last moment of it counts; np.interp wants it rising.
+    moving = np.flatnonzero(np.diff(phase, append=phase[-1] + 1) > 1e-9)
+    ankles, toes = {}, {}
+    for side, offset, sign in (("right", 0.0, 1), ("left", 0.5, -1)):
+        own = phase + offset
+        count = np.floor(own - gait.lift).astype(int)
+        first = count.min()
+        # Step k is where the foot stands up to its lift at phase k + lift.
+        when = np.interp(np.arange(first, count.max() + 2) + gait.under, own[moving], t[moving])
+        turned = np.interp(when, t, heading)
+        across = np.stack([np.cos(np.radians(turned)), np.sin(np.radians(turned))], axis=1)
+        place = np.stack([np.interp(when, t, path[:, i]) for i in (0, 1)], axis=1) + sign * apart / 2 * across
+        swing = np.clip((own - gait.lift - count) / (1 + gait.land - gait.lift), 0, 1)
+        s = np.clip((swing - gait.travel[0]) / (gait.travel[1] - gait.travel[0]), 0, 1)
+        # A slow start while the heel rises, a quick end at the strike: velocity 12 s^2 (1 - s).
+        s = s**3 * (4 - 3 * s)
+        here, there = place[count - first], place[count - first + 1]
+        flat = here + s[:, None] * (there - here)
+        ankles[side] = np.column_stack([flat, body.ankle + clearance * np.maximum(rise(swing), 0)])
+        toes[side] = turned[count - first] + s * (turned[count - first + 1] - turned[count - first])
+    return ankles, toes
+
+
+def ride(body: Body, pose: Pose, ankles: dict, bob: Times, spare: float = 0.0) -> None:
+    """Sets the root's height: the bob, raised as far as both legs always reach their ankles, less spare."""
+    pose.root[:, 2] = bob + (highest_root(body, pose, ankles) - bob).min() - spare
+
+
+def plant(body: Body, pose: Pose, ankles: dict, toes: dict, splay: float) -> None:
+    """Sets the legs: knees point half-way between the pelvis and the toes, and a little outward."""
+    place_feet(
+        body,
+        pose,
+        ankles,
+        {side: (pose.heading + toes[side]) / 2 + (-splay if side == "right" else splay) for side in SIDES},
+    )
+
+
+def travel(generator: np.random.Generator, t: Times, speed: float, curve: float):
+    """A path at about a speed (mm/s) whose heading wanders, and turns by `curve` degrees a second."""
+    heading = generator.uniform(0, 360) + curve * t + drift(generator, t, 12)
+    pace = speed * (1 + drift(generator, t, 0.03))
+    velocity = pace[:, None] * np.stack([-np.sin(np.radians(heading)), np.cos(np.radians(heading))], axis=1)
+    # The trapezoid rule: the same path at any frame rate.
+    steps = (velocity[1:] + velocity[:-1]) / 2 * (t[1] - t[0])
+    path = np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)])
+    return path + generator.uniform(-1000, 1000, 2), heading
+
+
+def _run_up(seconds: float, fps: float) -> tuple[Times, int, int]:
+    """Times with two seconds before and after a clip, so that steps at its ends have neighbours."""
+    frames, extra = round(seconds * fps), round(2 * fps)
+    return (np.arange(frames + 2 * extra) - extra) / fps, extra, extra + frames
+
+
+def walk(generator: np.random.Generator, body: Body, seconds: float, fps: float) -> Pose:
+    """Walking along a gently curving path.
+
+    Arguments: generator of all variation; body; the clip's seconds and frames a second. Returns the pose.
+    """
+    t, start, stop = _run_up(seconds, fps)
+    speed = generator.uniform(0.95, 1.4) * (body.leg / 870) ** 0.5
+    stride = 1.12 * speed**0.55 * (body.leg / 870) ** 0.7 * generator.uniform(0.95, 1.05)  # metres a cycle
+    phase = generator.uniform() + t * speed / stride + drift(generator, t, 0.01)
+    path, heading = travel(generator, t, 1000 * speed, generator.uniform(-12, 12))
+    lively = generator.uniform(0.75, 1.25)
+    return _locomotion(
+        generator,
+        body,
+        WALK,
+        t,
+        phase,
+        path,
+        heading,
+        {
+            "apart": generator.uniform(0.9, 1.35) * body.hip,
+            "clearance": generator.uniform(0.12, 0.145) * body.leg,
+            "bob": 0.015 * body.leg * speed**1.3,
+            "bob phase": 0.015,
+            "spare": 0.0,
+            "sway": generator.uniform(12, 22),
+            "twist": 5 * lively,
+            "list": 3.5,
+            "lean": generator.uniform(1, 6),
+            "swing": 20 * lively * speed,
+            "arms": generator.uniform(-6, 2),
+            "elbow": generator.uniform(14, 28),
+            "elbow swing": generator.uniform(6, 14),
+        },
+    ).cut(start, stop)
+
+
+def jog(generator: np.random.Generator, body: Body, seconds: float, fps: float) -> Pose:
+    """Jogging along a gently curving path; arguments as `walk`."""
+    t, start, stop = _run_up(seconds, fps)
+    speed = generator.uniform(2.2, 3.1) * (body.leg / 870) ** 0.5
+    stride = speed * generator.uniform(0.68, 0.74) * (body.leg / 870) ** 0.5
+    phase = generator.uniform() + t * speed / stride + drift(generator, t, 0.01)
+    path, heading = travel(generator, t, 1000 * speed, generator.uniform(-20, 20))
+    lively = generator.uniform(0.8, 1.2)
+    return _locomotion(
+        generator,
+        body,
+        JOG,
+        t,
+        phase,
+        path,
+        heading,
+        {
+            "apart": generator.uniform(0.5, 0.9) * body.hip,
+            "clearance": generator.uniform(0.3, 0.42) * body.leg,
+            "bob": 0.037 * body.leg,
+            "bob phase": 0.16,
+            "spare": 0.008 * body.leg,  # runners do not stretch their knees
+            "sway": generator.uniform(5, 10),
+            "twist": 7 * lively,
+            "list": 4,
+            "lean": generator.uniform(5, 10),
+            "swing": 30 * lively,
+            "arms": generator.uniform(-12, -4),
+            "elbow": generator.uniform(75, 95),
+            "elbow swing": generator.uniform(8, 16),
+        },
+    ).cut(start, stop)
+
+
+def _locomotion(generator, body, gait, t, phase, path, heading, style) -> Pose:
+    """A whole body over footsteps. The right heel strikes where phase is whole; the rest follows it."""
+    pose = Pose(len(t))
+    turn, twice = 2 * np.pi * phase, 4 * np.pi * (phase - style["bob phase"])
+    ankles, toes = step_feet(body, gait, t, phase, path, heading, style["apart"], style["clearance"])
+    forward, aside = np.cos(turn), np.sin(turn)  # the right leg is ahead; the body is over the right leg
+    right = np.stack([np.cos(np.radians(heading)), np.sin(np.radians(heading))], axis=1)
+    pose.root[:, :2] = path + (style["sway"] * aside)[:, None] * right
+    pose.heading = heading + style["twist"] * forward
+    pose["pelvis tilt"] = style["lean"] + 1.5 * np.cos(twice)
+    pose["pelvis list"] = -style["list"] * aside
+    # The chest turns against the pelvis and stays level; the head looks ahead.
+    pose["lumbar twist"] = -2 * style["twist"] * forward
+    pose["lumbar bend"] = 0.7 * style["list"] * aside
+    pose["lumbar flexion"] = 0.4 * style["lean"] + 2 + 1.5 * np.cos(twice)
+    pose["neck twist"] = style["twist"] * forward + drift(generator, t, 8)
+    pose["neck flexion"] = -0.9 * style["lean"] + drift(generator, t, 4)
+    for side, sign in (("right", -1), ("left", 1)):
+        # Each arm goes with the other leg, a little late; the elbow bends as it comes forward.
+        wave = sign * np.cos(turn - 0.25)
+        pose[f"{side} shoulder flexion"] = style["arms"] + style["swing"] * wave + drift(generator, t, 2)
+        pose[f"{side} shoulder abduction"] = generator.uniform(6, 12) + 1.5 * np.cos(twice)
+        pose[f"{side} shoulder rotation"] = generator.uniform(10, 25) + 5 * wave
+        pose[f"{side} elbow flexion"] = style["elbow"] + style["elbow swing"] * wave
+    ride(body, pose, ankles, -style["bob"] * np.cos(twice), style["spare"])
+    plant(body, pose, ankles, toes, splay=6)
+    return pose
+
+
+def turn(generator: np.random.Generator, body: Body, seconds: float, fps: float) -> Pose:
+    """Turning on the spot in small steps, one way and another, the head first; arguments as `walk`."""
+    t, start, stop = _run_up(seconds, fps)
+    heading, ahead, phase = np.full(len(t), generator.uniform(0, 360)), np.zeros(len(t)), np.zeros(len(t))
+    at, way = generator.uniform(0.2, 0.6), generator.choice([-1, 1])
+    while at < seconds - 0.8:
+        angle = way * generator.uniform(70, 190)
+        cycles = max(1, round(abs(angle) / generator.uniform(55, 75)))
+        length = cycles * generator.uniform(0.95, 1.2)
+        s = np.clip((t - at) / length, 0, 1)
+        phase += cycles * (0.4 * s + 0.6 * s * s * (3 - 2 * s))
+        heading += angle * ease(t, at, at + length)
+        ahead += angle * (ease(t, at - 0.25, at + 0.85 * length) - ease(t, at, at + length))
+        at += length + generator.uniform(0.4, 1.0)
+        way = -way if generator.uniform() < 0.7 else way
+    pose = Pose(len(t))
+    path = np.stack([drift(generator, t, 15), drift(generator, t, 15)], axis=1) + generator.uniform(
+        -1000, 1000, 2
+    )
+    busy = np.convolve(
+        np.gradient(phase, t), np.hanning(round(0.4 * fps)) / np.hanning(round(0.4 * fps)).sum(), "same"
+    )
+    busy = np.clip(busy, 0, 1)
+    ankles, toes = step_feet(
+        body, STEP, t, phase, path, heading, 2.1 * body.hip, generator.uniform(0.07, 0.11) * body.leg
+    )
+    aside = np.sin(2 * np.pi * phase) * busy
+    across = np.stack([np.cos(np.radians(heading)), np.sin(np.radians(heading))], axis=1)
+    pose.root[:, :2] = path + (25 * aside)[:, None] * across
+    pose.heading = heading
+    pose["pelvis tilt"] = generator.uniform(0, 4)
+    pose["pelvis list"] = -2 * aside
+    pose["lumbar twist"] = np.clip(0.35 * ahead, -25, 25)
+    pose["lumbar flexion"] = generator.uniform(0, 5) + drift(generator, t, 1.5)
+    pose["lumbar bend"] = 1.5 * aside
+    pose["neck twist"] = np.clip(0.9 * ahead, -50, 50) + drift(generator, t, 5)
+    pose["neck flexion"] = drift(generator, t, 4)
+    hang = generator.uniform(6, 12)
+    for side, sign in (("right", -1), ("left", 1)):
+        pose[f"{side} shoulder flexion"] = drift(generator, t, 3) + 5 * sign * aside + 0.12 * sign * ahead
+        pose[f"{side} shoulder abduction"] = hang + 5 * busy + drift(generator, t, 1.5)
+        pose[f"{side} shoulder rotation"] = generator.uniform(10, 25)
+        pose[f"{side} elbow flexion"] = generator.uniform(12, 24) + 8 * busy
+    ride(body, pose, ankles, 0 * t, 0.004 * body.leg)
+    plant(body, pose, ankles, toes, splay=6)
+    return pose.cut(start, stop)

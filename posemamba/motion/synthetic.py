@@ -1,0 +1,96 @@
+"""Motion made from joint angles: bodies of different proportions that walk, jog, turn, sit, wave, reach and
+jump.
+
+Footsteps are planned first, so that planted feet cannot slide; legs follow by inverse kinematics; joint
+angles stay within human limits (`bodies.LIMITS`); forward kinematics gives the joints. No recorded data is
+used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from posemamba.motion import actions as standing
+from posemamba.motion import gaits, jumping
+from posemamba.motion.bodies import Body, Pose, forward_kinematics
+from posemamba.motion.clips import SPLITS, Clip
+
+Movement = Callable[[np.random.Generator, Body, float, float], Pose]
+
+ACTIONS: dict[str, Movement] = {
+    "walking": gaits.walk,
+    "jogging": gaits.jog,
+    "turning": gaits.turn,
+    "sitting": standing.sit,
+    "waving": standing.wave,
+    "reaching": standing.reach,
+    "jumping": jumping.jump,
+}
+
+# The slowest single movement (a jump with its crouch and landing) still fits.
+SHORTEST = 4.0
+
+
+def perform(
+    action: str, seed: int | tuple[int, ...], seconds: float = 5.0, fps: float = 60.0
+) -> tuple[Body, Pose]:
+    """One random body in one random performance of an action.
+
+    Arguments:
+        action: a name in `ACTIONS`.
+        seed: a whole number, or several; the same give the same performance.
+        seconds: how long, at least 4; fps: frames a second.
+
+    Returns the body and its pose; `forward_kinematics` makes joints of them. Raises ValueError for an
+    unknown action, a clip that is too short and a rate under 10.
+    """
+    if action not in ACTIONS:
+        raise ValueError(f"there is no action {action!r}, expected one of {', '.join(ACTIONS)}")
+    if not seconds >= SHORTEST:
+        raise ValueError(f"a synthetic clip of {seconds} s was asked for, expected at least {SHORTEST:g} s")
+    if not fps >= 10:
+        raise ValueError(f"fps is {fps}, expected at least 10 frames a second")
+    generator = np.random.default_rng(np.random.SeedSequence(seed))
+    body = Body.sample(generator)
+    return body, ACTIONS[action](generator, body, seconds, fps)
+
+
+def synthetic_clips(
+    seed: int = 0,
+    train: int = 4,
+    test: int = 2,
+    seconds: float = 5.0,
+    fps: float = 60.0,
+    actions: Iterable[str] = tuple(ACTIONS),
+) -> list[Clip]:
+    """Believable motion, the same for the same arguments. Each clip has a body, a heading and a manner of
+    its own.
+
+    A clip depends on the seed, its split, its action and its number alone: asking for more clips changes
+        none.
+
+    Arguments:
+        seed: a whole number, 0 or more.
+        train, test: clips of each action in each split.
+        seconds: a clip's length, at least 4; fps: frames a second.
+        actions: names in `ACTIONS`, all where left out.
+
+    Returns the clips, training first. Raises ValueError for arguments out of these ranges.
+    """
+    actions = list(actions)
+    if seed < 0 or min(train, test) < 0 or train + test == 0 or not actions:
+        raise ValueError(
+            f"seed {seed}, {train} training and {test} test clips of {len(actions)} actions were asked for, "
+            "expected a seed and counts of 0 or more, and at least one clip"
+        )
+    clips, order = [], list(ACTIONS)
+    for split, count in zip(SPLITS, (train, test), strict=True):
+        for action in actions:
+            for number in range(count):
+                place = order.index(action) if action in ACTIONS else 0
+                body, pose = perform(action, (seed, SPLITS.index(split), place, number), seconds, fps)
+                joints = forward_kinematics(body, pose).astype(np.float32)
+                clips.append(Clip(joints, fps, f"synthetic/{split}/{action}/{number}", action, split))
+    return clips
