@@ -1,0 +1,240 @@
+"""PoseMamba: 2D joints over time in, 3D joints over time out. The network reads from top to bottom."""
+
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from posemamba import orders
+from posemamba.scan import directional_scan
+
+#: Table 2: depth counts blocks, spatial and temporal together; channels is the paper's d_m.
+VARIANTS = {
+    "S": dict(depth=20, channels=64),
+    "B": dict(depth=20, channels=128),
+    "L": dict(depth=40, channels=128),
+    "X": dict(depth=40, channels=256),
+}
+
+
+@dataclass(frozen=True)
+class PoseMambaConfig:
+    """The shape of a network.
+
+    Attributes:
+        frames: the longest sequence, in frames; shorter ones are accepted.
+        joints: joints in a frame.
+        depth: number of blocks as Table 2 counts them, spatial and temporal together; even.
+        channels: the paper's d_m. Inside the SSM there are twice as many.
+        state: N, the states of each inner channel.
+        scan: one of the six strategies of Table 4.
+        gradient: "exact" or "released", see `posemamba.orders.arrange`.
+        drop_path: rate at which the last pair of blocks is skipped in training, rising linearly from 0 at the first.
+            The released training uses 0.2.
+        millimetres_per_unit: what one unit of the output is worth, where it is known. The released weights predict
+            in units of the image (the "2.5D" of FACTS; half the image width), so it is None for them.
+    """
+
+    frames: int = 243
+    joints: int = 17
+    depth: int = 20
+    channels: int = 64
+    state: int = 16
+    scan: str = "global-local"
+    gradient: str = "exact"
+    drop_path: float = 0.0
+    millimetres_per_unit: float | None = None
+
+    def __post_init__(self):
+        for name in ("frames", "joints", "depth", "channels", "state"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} must be a positive whole number, found {value!r}")
+        if self.depth % 2:
+            raise ValueError(f"depth counts spatial and temporal blocks together and must be even, found {self.depth}")
+        if not 0 <= self.drop_path < 1:
+            raise ValueError(f"drop_path must lie in [0, 1), found {self.drop_path}")
+        orders.directions(self.scan)
+        orders.check_gradient(self.gradient)
+
+    @property
+    def inner(self) -> int:
+        """Channels inside the SSM."""
+        return 2 * self.channels
+
+    @property
+    def rank(self) -> int:
+        """Rank of the map that chooses the steps."""
+        return math.ceil(self.channels / 16)
+
+
+class SpatioTemporalSSM(nn.Module):
+    """The scan between two projections: the SSF of Equation 8 with its gate, as released.
+
+    Each of the K = 4 directions has its own weights; the D-inner channels of a direction each hold N states. From a
+    token's channels, `select` computes the token's step (through a low rank), its B and its C.
+    """
+
+    def __init__(self, config: PoseMambaConfig):
+        super().__init__()
+        self.config = config
+        C, D, N, R, K = config.channels, config.inner, config.state, config.rank, 4
+        self.in_proj = nn.Linear(C, 2 * D, bias=False)
+        self.conv = nn.Conv2d(D, D, kernel_size=3, padding=1, groups=D)
+        self.select = nn.Parameter(torch.empty(K, R + 2 * N, D).uniform_(-(D**-0.5), D**-0.5))
+        self.step = nn.Parameter(torch.empty(K, D, R).uniform_(-(R**-0.5), R**-0.5))
+        # softplus(bias) is log-uniform in [0.001, 0.1]: memories of ten to a thousand tokens for A = -1.
+        first_step = torch.exp(torch.empty(K, D).uniform_(math.log(1e-3), math.log(1e-1))).clamp(min=1e-4)
+        self.step_bias = nn.Parameter(first_step + torch.log(-torch.expm1(-first_step)))
+        self.A_log = nn.Parameter(torch.log(torch.arange(1, N + 1.0)).repeat(K, D, 1))
+        self.skip = nn.Parameter(torch.ones(K, D))
+        self.norm = nn.LayerNorm(D)
+        self.out_proj = nn.Linear(D, C, bias=False)
+
+    def forward(self, tokens: Float[Tensor, "batch frames joints channels"]) -> Float[Tensor, "batch frames joints channels"]:
+        x, gate = self.in_proj(tokens).chunk(2, -1)                              # (b, T, J, D) each
+        x = self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)                 # frames by joints as an image
+        y = self.norm(self.scan(F.silu(x)))
+        return self.out_proj(y * F.silu(gate))
+
+    def scan(self, x: Float[Tensor, "batch frames joints inner"]) -> Float[Tensor, "batch frames joints inner"]:
+        """Read x along four directions, scan each, put the results back in place and sum them."""
+        config, (batch, frames, joints, D) = self.config, x.shape
+        x = x.flatten(1, 2).float()                                              # (b, L, D)
+        reads, mixes = orders.tables(config.scan, frames, joints, x.device)
+        low_rank, B, C = self.choose(x, frames).split([config.rank, config.state, config.state], -1)
+        low_rank = low_rank.flatten(0, 1).transpose(0, 1)                        # (K, b L, R)
+        step = torch.baddbmm(self.step_bias[:, None], low_rank, self.step.mT)     # (K, b L, D), softplus to come
+        y = directional_scan(
+            x, step.unflatten(1, (batch, -1)).transpose(0, 1), -torch.exp(self.A_log.float()),
+            B.transpose(1, 2), C.transpose(1, 2), self.skip, reads, mixes,
+            delta_softplus=True, through_mix=config.gradient == "exact",
+        )  # fmt: skip
+        return y.unflatten(1, (frames, joints))
+
+    def choose(self, x: Float[Tensor, "batch tokens inner"], frames: int) -> Float[Tensor, "batch tokens directions chosen"]:
+        """What each direction's input chooses, in token order: the step's low-rank form, B and C."""
+        weight = self.select.flatten(0, 1)                                       # (K (R + 2 N), D)
+        chosen = (x @ weight.T).unflatten(-1, (4, -1))
+        mixes = [direction.mix for direction in orders.directions(self.config.scan)]
+        if not any(mixes):
+            return chosen
+        # The choice is linear: that of a sum of two joints is the sum of their choices.
+        others = chosen if self.config.gradient == "exact" else (x.detach() @ weight.T).unflatten(-1, (4, -1))
+        mix = torch.tensor(next(mix for mix in mixes if mix), device=x.device)
+        others = others.unflatten(1, (frames, -1)).index_select(2, mix).flatten(1, 2)
+        mixed = torch.tensor([[mix is not None] for mix in mixes], device=x.device)
+        return chosen + others * mixed
+
+
+class DropPath(nn.Module):
+    """Skip a residual branch for a random part of the batch while training (Huang et al., 2016)."""
+
+    def __init__(self, rate: float):
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, branch: Float[Tensor, "batch *rest"]) -> Float[Tensor, "batch *rest"]:
+        if not self.training or self.rate == 0:
+            return branch
+        kept = torch.rand(len(branch), *[1] * (branch.ndim - 1), device=branch.device) >= self.rate
+        return branch * kept / (1 - self.rate)
+
+
+class Block(nn.Module):
+    """Equation 8: the SSM and an MLP, each behind a norm and beside a residual path."""
+
+    def __init__(self, config: PoseMambaConfig, drop_path: float = 0.0):
+        super().__init__()
+        C = config.channels
+        self.norm = nn.LayerNorm(C, eps=1e-6)
+        self.ssm = SpatioTemporalSSM(config)
+        self.mlp_norm = nn.LayerNorm(C, eps=1e-6)
+        self.mlp = nn.Sequential(nn.Linear(C, 2 * C), nn.GELU(), nn.Linear(2 * C, C))
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, tokens: Float[Tensor, "batch frames joints channels"]) -> Float[Tensor, "batch frames joints channels"]:
+        tokens = tokens + self.drop_path(self.ssm(self.norm(tokens)))
+        return tokens + self.drop_path(self.mlp(self.mlp_norm(tokens)))
+
+
+class PoseMamba(nn.Module):
+    """The network of Figure 2, as released: pairs of a "spatial" and a "temporal" block, which are the same module.
+
+    Two norms, one after the spatial blocks and one after the temporal ones, are shared by all pairs.
+    """
+
+    def __init__(self, config: PoseMambaConfig | None = None):
+        super().__init__()
+        self.config = config = config or PoseMambaConfig()
+        pairs, C = config.depth // 2, config.channels
+        rates = [config.drop_path * i / max(pairs - 1, 1) for i in range(pairs)]
+        self.embed = nn.Linear(2, C)
+        self.joint_position = nn.Parameter(torch.zeros(config.joints, C))
+        self.frame_position = nn.Parameter(torch.zeros(config.frames, C))
+        self.spatial_blocks = nn.ModuleList(Block(config, rate) for rate in rates)
+        self.temporal_blocks = nn.ModuleList(Block(config, rate) for rate in rates)
+        self.spatial_norm = nn.LayerNorm(C, eps=1e-6)
+        self.temporal_norm = nn.LayerNorm(C, eps=1e-6)
+        self.head = nn.Sequential(nn.LayerNorm(C), nn.Linear(C, 3))
+
+    def forward(self, keypoints: Float[Tensor, "batch frames joints 2"]) -> Float[Tensor, "batch frames joints 3"]:
+        """Lift 2D joints, image width normalised to [-1, 1], to 3D joints.
+
+        Raises:
+            ValueError: the shape does not fit the network.
+        """
+        config, shape = self.config, tuple(keypoints.shape)
+        if len(shape) != 4 or shape[2:] != (config.joints, 2) or not 1 <= shape[1] <= config.frames:
+            raise ValueError(
+                f"keypoints have shape {shape}, expected (batch, up to {config.frames} frames, {config.joints} joints, 2)"
+            )
+        tokens = self.embed(keypoints) + self.joint_position                     # (b, T, J, C)
+        for i, (spatial, temporal) in enumerate(zip(self.spatial_blocks, self.temporal_blocks, strict=True)):
+            tokens = self.spatial_norm(spatial(tokens))
+            if i == 0:
+                tokens = tokens + self.frame_position[: shape[1], None]
+            tokens = self.temporal_norm(temporal(tokens))
+        return self.head(tokens)
+
+    @classmethod
+    def from_variant(cls, variant: str = "S", **changes) -> "PoseMamba":
+        """A freshly initialised network of the paper's size S, B, L or X; `changes` are fields of `PoseMambaConfig`.
+
+        Raises:
+            ValueError: an unknown variant, field or value.
+        """
+        if variant not in VARIANTS:
+            raise ValueError(f"unknown variant {variant!r}, expected one of {', '.join(VARIANTS)}")
+        known = {field.name for field in fields(PoseMambaConfig)}
+        if unknown := set(changes) - known:
+            raise ValueError(f"unknown setting {sorted(unknown)[0]!r}, expected some of {', '.join(sorted(known))}")
+        return cls(replace(PoseMambaConfig(**VARIANTS[variant]), **changes))
+
+    @classmethod
+    def from_released(cls, source: str | Path | dict, **changes) -> "PoseMamba":
+        """The authors' checkpoint; see `posemamba.checkpoints.load_released`."""
+        from posemamba.checkpoints import load_released
+
+        return load_released(cls, source, **changes)
+
+    def save_pretrained(self, folder: str | Path, **about) -> None:
+        """Write model.safetensors and config.json, each whole or not at all; `about` is kept beside the settings."""
+        from posemamba.checkpoints import save_pretrained
+
+        save_pretrained(self, folder, **about)
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path) -> "PoseMamba":
+        """A network from `save_pretrained`'s folder, or from a repository of the Hugging Face Hub by its name."""
+        from posemamba.checkpoints import load_pretrained
+
+        return load_pretrained(cls, source)
+
+    def config_dict(self) -> dict:
+        """The settings as plain values."""
+        return asdict(self.config)

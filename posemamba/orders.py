@@ -1,0 +1,171 @@
+"""How a body over time becomes sequences. A direction is a mix of readings of the tokens, and then a permutation.
+
+Token (t, j) of the grid of T frames by J joints stands at place t * J + j ("row-major"). Every strategy reads the
+grid along K = 4 directions; the released weights hold them in the order of the tuples below.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from posemamba.skeleton import LIMB_ORDER
+
+Places = Int[Tensor, "tokens"]
+
+
+def _grid(frames: int, joints: int) -> Int[Tensor, "frames joints"]:
+    return torch.arange(frames * joints).view(frames, joints)
+
+
+def spatial_forward(frames: int, joints: int) -> Places:
+    """Frame after frame, the joints in order inside each frame."""
+    return _grid(frames, joints).flatten()
+
+
+def temporal_forward(frames: int, joints: int) -> Places:
+    """Joint after joint, the frames in order inside each joint."""
+    return _grid(frames, joints).T.flatten()
+
+
+def spatial_reversed(frames: int, joints: int) -> Places:
+    """The whole of `spatial_forward` from its end: last frame first, last joint first."""
+    return spatial_forward(frames, joints).flip(0)
+
+
+def temporal_reversed(frames: int, joints: int) -> Places:
+    """The whole of `temporal_forward` from its end."""
+    return temporal_forward(frames, joints).flip(0)
+
+
+def spatial_backward(frames: int, joints: int) -> Places:
+    """The joints reversed inside each frame, the frames still in order (Figure 4's "backward spatial")."""
+    return _grid(frames, joints).flip(1).flatten()
+
+
+def temporal_backward(frames: int, joints: int) -> Places:
+    """The frames reversed inside each joint, the joints still in order (Figure 4's "backward temporal")."""
+    return _grid(frames, joints).flip(0).T.flatten()
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One way to read the tokens.
+
+    Attributes:
+        name: for people.
+        permutation: (frames, joints) -> the token read at each place of the sequence.
+        mix: None, or for each joint the joint of the same frame whose token is added to its own. The sum is still
+            counted as the first joint's.
+    """
+
+    name: str
+    permutation: Callable[[int, int], Places]
+    mix: tuple[int, ...] | None = None
+
+
+def _four(*directions: Direction) -> tuple[Direction, ...]:
+    return directions if len(directions) == 4 else directions * 2
+
+
+_SPATIAL = {
+    "forward": Direction("spatial forward", spatial_forward),
+    "backward": Direction("spatial backward", spatial_backward),
+}
+_TEMPORAL = {
+    "forward": Direction("temporal forward", temporal_forward),
+    "backward": Direction("temporal backward", temporal_backward),
+}
+
+#: The six strategies of Table 4. In the four unidirectional ones two directions are each used twice.
+STRATEGIES: dict[str, tuple[Direction, ...]] = {
+    "global-local": _four(
+        Direction("spatial forward, limbs mixed in", spatial_forward, LIMB_ORDER),
+        Direction("temporal forward", temporal_forward),
+        Direction("spatial reversed, limbs mixed in", spatial_reversed, LIMB_ORDER),
+        Direction("temporal reversed", temporal_reversed),
+    ),
+    "bidirectional": _four(
+        _SPATIAL["forward"],
+        _TEMPORAL["forward"],
+        Direction("spatial reversed", spatial_reversed),
+        Direction("temporal reversed", temporal_reversed),
+    ),
+    **{f"{s}-{t}": _four(_SPATIAL[s], _TEMPORAL[t]) for s in _SPATIAL for t in _TEMPORAL},
+}
+
+GRADIENTS = ("exact", "released")
+
+
+def directions(strategy: str) -> tuple[Direction, ...]:
+    """The four directions of a strategy.
+
+    Raises:
+        ValueError: the strategy is none of Table 4's.
+    """
+    if strategy not in STRATEGIES:
+        raise ValueError(f"unknown scan strategy {strategy!r}, expected one of {', '.join(STRATEGIES)}")
+    return STRATEGIES[strategy]
+
+
+@lru_cache(maxsize=64)
+def tables(
+    strategy: str, frames: int, joints: int, device: torch.device | None = None
+) -> tuple[Int[Tensor, "directions tokens"], Int[Tensor, "directions tokens"]]:
+    """What each direction of a strategy reads: the token at each place, and the token mixed into it or -1.
+
+    Raises:
+        ValueError: an unknown strategy, or one whose mix names other joints than there are.
+    """
+    reads, mixes = [], []
+    for direction in directions(strategy):
+        read = direction.permutation(frames, joints)
+        mixed = torch.full_like(read, -1)
+        if direction.mix is not None:
+            if len(direction.mix) != joints:
+                raise ValueError(f"scan strategy {strategy!r} mixes {len(direction.mix)} joints, the tokens have {joints}")
+            mixed = read - read % joints + torch.tensor(direction.mix)[read % joints]
+        reads.append(read)
+        mixes.append(mixed)
+    return tuple(torch.stack(rows).to(device=device, dtype=torch.int32) for rows in (reads, mixes))
+
+
+def arrange(
+    tokens: Float[Tensor, "batch tokens inner"], strategy: str, frames: int, gradient: str = "exact"
+) -> Float[Tensor, "batch directions tokens inner"]:
+    """The four sequences of a strategy (Figure 3), written out.
+
+    Args:
+        tokens: features in row-major token order.
+        strategy: a key of `STRATEGIES`.
+        frames: how many frames the tokens make up.
+        gradient: "exact", or "released": the released code's backward pass, in which nothing flows back through
+            the joints that were mixed in. It changes training, not the output.
+    """
+    check_gradient(gradient)
+    if tokens.shape[1] % frames:
+        raise ValueError(f"{tokens.shape[1]} tokens do not make up {frames} frames")
+    reads, mixes = tables(strategy, frames, tokens.shape[1] // frames, tokens.device)
+    mixed_in = tokens if gradient == "exact" else tokens.detach()
+    mixed = mixed_in[:, mixes.clamp(min=0).long()] * (mixes >= 0)[..., None]
+    return tokens[:, reads.long()] + mixed
+
+
+def merge(
+    sequences: Float[Tensor, "batch directions tokens inner"], strategy: str, frames: int
+) -> Float[Tensor, "batch tokens inner"]:
+    """Put each direction's outputs back in their tokens' places, and sum the directions."""
+    reads, _ = tables(strategy, frames, sequences.shape[2] // frames, sequences.device)
+    total = sequences.new_zeros(sequences.shape[0], *sequences.shape[2:])
+    for k, read in enumerate(reads.long()):
+        total = total.index_add(1, read, sequences[:, k])
+    return total
+
+
+def check_gradient(gradient: str) -> None:
+    """Raises ValueError unless the gradient is "exact" or "released"."""
+    if gradient not in GRADIENTS:
+        raise ValueError(f"unknown gradient {gradient!r}, expected 'exact' or 'released'")
