@@ -1,0 +1,144 @@
+"""A model over a sequence of any length: windows that overlap, mirrored copies, and their average.
+
+The network sees a window of `model.config.frames` frames at once. A longer sequence is cut into windows that
+overlap, and where two windows speak about one frame their answers are blended by `window_weights`, so that
+there is no jump where a window begins or ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from posemamba.metrics import check_finite
+from posemamba.skeleton import flip as mirror
+
+# Called with the number of windows that are done and of all.
+Progress = Callable[[int, int], None]
+
+
+def window_weights(frames: int) -> Float[Tensor, " frames"]:
+    """How much each frame of a window counts where windows overlap: sin^2(pi (i + 1/2) / frames).
+
+    This is Hann's window. It is largest in the middle, where the model sees both past and future, and falls
+    smoothly to almost nothing at the ends, so that a window fades in and out. It is never zero: a frame that
+    one window alone covers keeps that window's answer.
+    """
+    place = (torch.arange(frames, dtype=torch.float64) + 0.5) / frames
+    return torch.sin(torch.pi * place).square()
+
+
+def window_starts(length: int, frames: int, overlap: int) -> list[int]:
+    """The first frames of windows that cover a sequence; the last one is shifted back to end with it."""
+    if length <= frames:
+        return [0]
+    last = length - frames
+    return [*range(0, last, frames - overlap), last]
+
+
+@torch.no_grad()
+def predict_windows(
+    model: nn.Module,
+    inputs: Float[Tensor, "n frames 17 2"],
+    flip: bool = True,
+    batch_size: int = 32,
+    progress: Progress | None = None,
+) -> Float[Tensor, "n frames 17 3"]:
+    """The model's answers for many windows, batch by batch.
+
+    Arguments:
+        model: takes `(b, frames, 17, 2)` to `(b, frames, 17, 3)`; runs in evaluation mode, on the device and
+            in the precision of its first parameter, and is left in the mode it was in.
+        inputs: windows of normalised 2D joints, on any device.
+        flip: whether to average with the mirrored answer for the mirrored input, as the paper does at test.
+        batch_size: windows at once.
+        progress: called after each batch with the windows done and their number.
+
+    Returns float32 on the CPU: in millimetres where `model.config.millimetres_per_unit` is known, else in the
+    model's own units. Raises ValueError for shapes that do not fit and for NaN.
+    """
+    _check(inputs, "inputs", "(n, frames, 17, 2)", 4)
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}, expected 1 or more")
+    first = next(model.parameters(), torch.empty(0))
+    scale = getattr(getattr(model, "config", None), "millimetres_per_unit", None)
+    outputs = torch.empty(*inputs.shape[:-1], 3)
+    training = model.training
+    model.eval()
+    try:
+        for start in range(0, len(inputs), batch_size):
+            batch = inputs[start : start + batch_size].to(first.device, first.dtype)
+            answer = model(batch)
+            if answer.shape != (*batch.shape[:-1], 3):
+                expected = (*batch.shape[:-1], 3)
+                raise ValueError(f"model answered with shape {tuple(answer.shape)}, expected {expected}")
+            if flip:
+                answer = (answer + mirror(model(mirror(batch)))) / 2
+            outputs[start : start + batch_size] = answer.float().cpu()
+            if progress is not None:
+                progress(min(start + batch_size, len(inputs)), len(inputs))
+    finally:
+        model.train(training)
+    return outputs if scale is None else outputs * scale
+
+
+def lift(
+    model: nn.Module,
+    keypoints: Float[Tensor, "frames 17 2"] | np.ndarray,
+    overlap: int | None = None,
+    flip: bool = True,
+    batch_size: int = 32,
+    progress: Progress | None = None,
+) -> Float[Tensor, "frames 17 3"]:
+    """Lifts a 2D sequence of any length to 3D.
+
+    Arguments:
+        model: as in `predict_windows`, with its window length in `model.config.frames`. A sequence shorter
+            than that goes through as one short window.
+        keypoints: 2D joints in Human3.6M's order, normalised so that the image's width spans [-1, 1]
+            (`camera.normalise_screen`).
+        overlap: frames that neighbouring windows share, from 0 (fastest, with jumps where windows meet) to
+            one less than a window; half a window by default.
+        flip, batch_size, progress: as in `predict_windows`.
+
+    Returns float32 on the CPU, in millimetres or in the model's own units as `predict_windows` does. Raises
+    ValueError for another shape, for an empty sequence, for NaN (naming the frame and joint) and for pixels.
+    """
+    if not isinstance(keypoints, Tensor):
+        keypoints = torch.tensor(np.asarray(keypoints))
+    _check(keypoints, "keypoints", "(frames, 17, 2)", 3)
+    largest = float(keypoints.abs().max())
+    if largest > 10:
+        raise ValueError(
+            f"keypoints reach {largest:.0f}, expected the image's width to span [-1, 1]: "
+            "camera.normalise_screen turns pixels into that"
+        )
+    window = model.config.frames
+    overlap = window // 2 if overlap is None else overlap
+    if not 0 <= overlap < window:
+        raise ValueError(f"overlap is {overlap}, expected 0 to {window - 1} for windows of {window} frames")
+    length = len(keypoints)
+    window = min(window, length)
+    at = torch.tensor(window_starts(length, window, overlap if length > window else 0))
+    frames = at[:, None] + torch.arange(window)  # (n, window)
+    answers = predict_windows(model, keypoints[frames].float(), flip, batch_size, progress)
+    weights = window_weights(window).expand(len(at), window).flatten()
+    # Weighted sum and weights' sum over all windows that speak about a frame.
+    blended = torch.zeros(length, 17, 3, dtype=torch.float64)
+    blended.index_add_(0, frames.flatten(), answers.flatten(0, 1).double() * weights[:, None, None])
+    total = torch.zeros(length, dtype=torch.float64).index_add_(0, frames.flatten(), weights)
+    return (blended / total[:, None, None]).float()
+
+
+def _check(points: Tensor, name: str, expected: str, dims: int) -> None:
+    shape = tuple(points.shape)
+    if len(shape) != dims or shape[-2:] != (17, 2):
+        extra = "; a third column such as confidence is to be left out" if shape[-2:] == (17, 3) else ""
+        raise ValueError(f"{name} has shape {shape}, expected {expected}{extra}")
+    if 0 in shape:
+        raise ValueError(f"{name} has shape {shape}, expected at least one frame")
+    check_finite(points, name)

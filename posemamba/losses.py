@@ -1,0 +1,188 @@
+"""What training minimises: Equation 11 of the paper, as its code computes it.
+
+Predictions and targets are poses `(..., frames, joints, 3)` with any leading batch shape, root-relative and
+in one unit. Each loss averages over everything and comes as a scalar. Its gradient is finite everywhere, also
+where a predicted joint meets the true one.
+
+Paper and released code differ in three things:
+- Equation 12 sums over frames and joints; the code averages, as here. The weights of Equation 11 belong to
+  the averages.
+- The paper's "2D re-projection loss" (a comment in the code says so too) projects nothing. It is N-MPJPE, the
+  error after the best scale.
+- The consistency term sees the prediction alone: it asks for small movements whatever the target does. It is
+  quadratic, so that its weight means something in the released units only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, replace
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+# How much each joint's movement counts in the released consistency term: elbows and wrists most.
+JOINT_WEIGHTS = (1, 1, 2.5, 2.5, 1, 2.5, 2.5, 1, 1, 1, 1.5, 1.5, 4, 4, 1.5, 4, 4)
+
+
+def check_poses(prediction: Tensor, target: Tensor | None = None) -> None:
+    """Raises ValueError unless these are poses `(..., frames, joints, 3)` of one shape, none of it 0."""
+    shape = tuple(prediction.shape)
+    if len(shape) < 3 or shape[-1] != 3 or 0 in shape:
+        raise ValueError(f"prediction has shape {shape}, expected (..., frames, joints, 3) without zeros")
+    if target is not None and target.shape != prediction.shape:
+        raise ValueError(f"target has shape {tuple(target.shape)}, expected that of the prediction, {shape}")
+
+
+def mpjpe(
+    prediction: Float[Tensor, "*batch frames joints 3"], target: Float[Tensor, "*batch frames joints 3"]
+) -> Float[Tensor, ""]:
+    """Mean per-joint position error: the mean distance of predicted from true joints (Equation 12, averaged).
+
+    In the unit of the poses. Where a distance is zero its gradient is taken as zero. Raises ValueError for
+    shapes that do not fit.
+    """
+    check_poses(prediction, target)
+    return torch.linalg.vector_norm(prediction - target, dim=-1).mean()
+
+
+def fit_scale(
+    prediction: Float[Tensor, "*batch joints 3"], target: Float[Tensor, "*batch joints 3"]
+) -> Float[Tensor, "*batch 1 1"]:
+    """For each pose the factor s that makes the sum of |s prediction - target|^2 least.
+
+    s = <prediction, target> / <prediction, prediction>, over joints and coordinates. A prediction that is
+    zero, or a million times smaller than the target, would blow s up: there the denominator is held.
+    """
+    product = (prediction * target).sum(dim=(-2, -1), keepdim=True)
+    square = prediction.square().sum(dim=(-2, -1), keepdim=True)
+    least = 1e-12 * target.square().sum(dim=(-2, -1), keepdim=True)
+    held = torch.maximum(square, least)
+    return product / torch.where(held > 0, held, torch.ones_like(held))
+
+
+def n_mpjpe(
+    prediction: Float[Tensor, "*batch frames joints 3"], target: Float[Tensor, "*batch frames joints 3"]
+) -> Float[Tensor, ""]:
+    """MPJPE after each frame's prediction is scaled by `fit_scale`, in the unit of the target.
+
+    The released code trains with this under the name of a 2D re-projection loss. Raises ValueError for shapes
+    that do not fit.
+    """
+    check_poses(prediction, target)
+    return mpjpe(fit_scale(prediction, target) * prediction, target)
+
+
+def mpjve(
+    prediction: Float[Tensor, "*batch frames joints 3"], target: Float[Tensor, "*batch frames joints 3"]
+) -> Float[Tensor, ""]:
+    """Mean per-joint velocity error: MPJPE of the steps from frame to frame (Pavllo et al. 2019).
+
+    In the unit of the poses per frame; zero for a single frame. Raises ValueError for shapes that do not fit.
+    """
+    check_poses(prediction, target)
+    distance = torch.linalg.vector_norm(torch.diff(prediction - target, dim=-3), dim=-1)
+    # A single frame has no velocity. The sum of nothing, unlike its mean, is zero and has a gradient.
+    return distance.sum() / max(distance.numel(), 1)
+
+
+def temporal_consistency(
+    prediction: Float[Tensor, "*batch frames joints 3"],
+    joint_weights: tuple[float, ...] | Float[Tensor, " joints"] = JOINT_WEIGHTS,
+) -> Float[Tensor, ""]:
+    """The TC loss (Hossain and Little 2018): the mean of w_j (x_{t+1} - x_t)^2 over all coordinates.
+
+    Arguments:
+        prediction: poses.
+        joint_weights: w, one for each joint; the released ones by default.
+
+    In the square of the poses' unit; zero for a single frame. Raises ValueError where the weights do not fit
+    the joints.
+    """
+    check_poses(prediction)
+    weights = torch.as_tensor(joint_weights, dtype=prediction.dtype, device=prediction.device)
+    if weights.shape != prediction.shape[-2:-1]:
+        raise ValueError(
+            f"joint_weights has shape {tuple(weights.shape)}, expected ({prediction.shape[-2]},)"
+        )
+    square = weights[:, None] * torch.diff(prediction, dim=-3).square()
+    return square.sum() / max(square.numel(), 1)
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """The weights of Equation 11, by term.
+
+    The paper's lambda_2D is `n_mpjpe`, its lambda_m `mpjve`, its lambda_t `temporal_consistency`. The
+    defaults are the released ones, for poses in the released units. Raises ValueError for negative weights.
+    """
+
+    mpjpe: float = 1.0
+    n_mpjpe: float = 0.5
+    mpjve: float = 20.0
+    temporal_consistency: float = 0.5
+
+    def __post_init__(self):
+        if not all(weight >= 0 for weight in astuple(self)):
+            raise ValueError(f"loss weights must be 0 or more, found {self}")
+
+    def in_unit(self, per_unit: float) -> LossWeights:
+        """The weights that pull the same way when the poses are given in a unit `per_unit` times smaller.
+
+        The distances grow by `per_unit` and the squares by its square, so their weight shrinks by `per_unit`.
+        """
+        if not per_unit > 0:
+            raise ValueError(f"per_unit must be more than 0, found {per_unit}")
+        return replace(self, temporal_consistency=self.temporal_consistency / per_unit)
+
+
+# A released unit is half of the image's width, 500 pixels. With Human3.6M's focal length of 1145 pixels and a
+# person about 5 m away, a pixel is 4.4 mm.
+MILLIMETRES_PER_RELEASED_UNIT = 2200.0
+
+LOSS_WEIGHTS = {
+    "released": LossWeights(),
+    "millimetres": LossWeights().in_unit(MILLIMETRES_PER_RELEASED_UNIT),
+    "metres": LossWeights().in_unit(MILLIMETRES_PER_RELEASED_UNIT / 1000),
+}
+
+
+class PoseLoss(NamedTuple):
+    """The weighted sum to minimise, and its terms by name, before weighting."""
+
+    total: Float[Tensor, ""]
+    terms: dict[str, Float[Tensor, ""]]
+
+
+def pose_loss(
+    prediction: Float[Tensor, "*batch frames joints 3"],
+    target: Float[Tensor, "*batch frames joints 3"],
+    weights: str | LossWeights = "released",
+    joint_weights: tuple[float, ...] | Float[Tensor, " joints"] = JOINT_WEIGHTS,
+) -> PoseLoss:
+    """Equation 11: MPJPE + 0.5 N-MPJPE + 20 MPJVE + 0.5 TC in the released units.
+
+    Arguments:
+        prediction, target: root-relative poses in one unit.
+        weights: "released" for poses in the released units (the image's width spans [-1, 1], depth in the
+            same scale), "millimetres" or "metres" for poses in these, or your own `LossWeights`. On the same
+            poses the three totals differ by the unit alone.
+        joint_weights: as in `temporal_consistency`; other joint sets need their own.
+
+    Returns the total, and the unweighted terms "mpjpe", "n_mpjpe", "mpjve" and "temporal_consistency". Raises
+    ValueError for unknown weights and for shapes that do not fit.
+    """
+    if isinstance(weights, str):
+        if weights not in LOSS_WEIGHTS:
+            known = ", ".join(LOSS_WEIGHTS)
+            raise ValueError(f"weights is {weights!r}, expected one of {known}, or LossWeights")
+        weights = LOSS_WEIGHTS[weights]
+    terms = {
+        "mpjpe": mpjpe(prediction, target),
+        "n_mpjpe": n_mpjpe(prediction, target),
+        "mpjve": mpjve(prediction, target),
+        "temporal_consistency": temporal_consistency(prediction, joint_weights),
+    }
+    total = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
+    return PoseLoss(total, terms)
