@@ -62,7 +62,7 @@ def _weights_of(checkpoint: dict, where: str) -> dict[str, Tensor]:
     if "Spatial_pos_embed" not in weights or "Temporal_pos_embed" not in weights:
         found = ", ".join(sorted(map(str, checkpoint))[:4]) or "nothing"
         raise ValueError(
-            f"{where}: not a released PoseMamba checkpoint; expected weights such as Spatial_pos_embed, found {found}"
+            f"{where}: not a released PoseMamba checkpoint; expected Spatial_pos_embed, ..., found {found}"
         )
     return weights
 
@@ -71,10 +71,11 @@ def load_released(cls: type[PoseMamba], source: str | Path | dict, **changes) ->
     """A network with the authors' weights.
 
     Args:
-        source: the checkpoint file as published (a torch file; it is read without running anything in it), or the
-            dictionary that such a file holds, in any of its wrappings (`model_pos`, `module.` prefixes, or bare).
-        changes: settings that weights do not tell: scan, gradient, drop_path. Frames, joints, channels, depth and
-            state come from the weights' shapes.
+        source: the checkpoint file as published (a torch file; it is read without running anything in it),
+            or the dictionary that such a file holds, in any of its wrappings (`model_pos`, `module.`
+            prefixes, or bare).
+        changes: settings that weights do not tell: scan, gradient, drop_path. Frames, joints, channels,
+            depth and state come from the weights' shapes.
 
     Raises:
         FileNotFoundError, ValueError: no such file, or not such a checkpoint; one sentence says which.
@@ -86,7 +87,9 @@ def load_released(cls: type[PoseMamba], source: str | Path | dict, **changes) ->
     weights = _weights_of(checkpoint, where)
     taken = {"frames", "joints", "channels", "depth", "state"} & set(changes)
     if taken:
-        raise ValueError(f"{sorted(taken)[0]} is read from the weights and cannot be set for a released checkpoint")
+        raise ValueError(
+            f"{sorted(taken)[0]} is read from the weights and cannot be set for a released checkpoint"
+        )
     try:
         _, frames, channels = weights["Temporal_pos_embed"].shape
         joints = weights["Spatial_pos_embed"].shape[1]
@@ -96,7 +99,9 @@ def load_released(cls: type[PoseMamba], source: str | Path | dict, **changes) ->
             frames=frames, joints=joints, channels=channels, depth=2 * pairs, state=state, **changes
         )
     except (KeyError, IndexError) as error:
-        raise ValueError(f"{where}: the released weights are incomplete, {error} is missing or has no shape") from None
+        raise ValueError(
+            f"{where}: the released weights are incomplete, {error} is missing or has no shape"
+        ) from None
     model = cls(config)
     renamed = {our_name(name): value for name, value in weights.items()}
     _fill(model, renamed, where, reshape=True)
@@ -146,8 +151,8 @@ def load_pretrained(cls: type[PoseMamba], source: str | Path) -> PoseMamba:
     """A network from a folder that `save_pretrained` wrote, or from the Hub.
 
     Args:
-        source: the folder; or a name such as "someone/posemamba-s", fetched with huggingface_hub where no such
-            folder exists.
+        source: the folder; or a name such as "someone/posemamba-s", fetched with huggingface_hub where no
+            such folder exists.
 
     Raises:
         FileNotFoundError, ValueError: a file is missing, or is not what it should be.
@@ -156,13 +161,19 @@ def load_pretrained(cls: type[PoseMamba], source: str | Path) -> PoseMamba:
     if not folder.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
         folder = _fetch(str(source))
     if not folder.is_dir():
-        raise FileNotFoundError(f"{source}: no such folder; expected one with config.json and model.safetensors")
+        raise FileNotFoundError(
+            f"{source}: no such folder; expected one with config.json and model.safetensors"
+        )
     for name in ("config.json", "model.safetensors"):
         if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder / name}: no such file; expected a folder written by save_pretrained")
+            raise FileNotFoundError(
+                f"{folder / name}: no such file; expected a folder written by save_pretrained"
+            )
     settings = storage.read_json(folder / "config.json")
     if not isinstance(settings, dict) or settings.get("model_type") != "posemamba":
-        raise ValueError(f"{folder / 'config.json'}: not the settings of a PoseMamba (model_type is not 'posemamba')")
+        raise ValueError(
+            f"{folder / 'config.json'}: not the settings of a PoseMamba (model_type is not 'posemamba')"
+        )
     known = {field.name for field in fields(PoseMambaConfig)}
     try:
         config = PoseMambaConfig(**{name: value for name, value in settings.items() if name in known})
@@ -172,7 +183,9 @@ def load_pretrained(cls: type[PoseMamba], source: str | Path) -> PoseMamba:
     try:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: not a readable safetensors file, truncated or of another kind ({error})") from None
+        raise ValueError(
+            f"{path}: not a readable safetensors file, truncated or of another kind ({error})"
+        ) from None
     model = cls(config)
     _fill(model, weights, str(path))
     return model

@@ -33,10 +33,10 @@ class PoseMambaConfig:
         state: N, the states of each inner channel.
         scan: one of the six strategies of Table 4.
         gradient: "exact" or "released", see `posemamba.orders.arrange`.
-        drop_path: rate at which the last pair of blocks is skipped in training, rising linearly from 0 at the first.
-            The released training uses 0.2.
-        millimetres_per_unit: what one unit of the output is worth, where it is known. The released weights predict
-            in units of the image (the "2.5D" of FACTS; half the image width), so it is None for them.
+        drop_path: rate at which the last pair of blocks is skipped in training, rising linearly from 0 at
+            the first. The released training uses 0.2.
+        millimetres_per_unit: what one unit of the output is worth, where it is known. The released weights
+            predict in units of the image (the "2.5D" of FACTS; half the image width), so it is None for them.
     """
 
     frames: int = 243
@@ -55,7 +55,9 @@ class PoseMambaConfig:
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a positive whole number, found {value!r}")
         if self.depth % 2:
-            raise ValueError(f"depth counts spatial and temporal blocks together and must be even, found {self.depth}")
+            raise ValueError(
+                f"depth counts spatial and temporal blocks together and must be even, found {self.depth}"
+            )
         if not 0 <= self.drop_path < 1:
             raise ValueError(f"drop_path must lie in [0, 1), found {self.drop_path}")
         orders.directions(self.scan)
@@ -75,8 +77,8 @@ class PoseMambaConfig:
 class SpatioTemporalSSM(nn.Module):
     """The scan between two projections: the SSF of Equation 8 with its gate, as released.
 
-    Each of the K = 4 directions has its own weights; the D-inner channels of a direction each hold N states. From a
-    token's channels, `select` computes the token's step (through a low rank), its B and its C.
+    Each of the K = 4 directions has its own weights; the D-inner channels of a direction each hold N states.
+    From a token's channels, `select` computes the token's step (through a low rank), its B and its C.
     """
 
     def __init__(self, config: PoseMambaConfig):
@@ -95,20 +97,24 @@ class SpatioTemporalSSM(nn.Module):
         self.norm = nn.LayerNorm(D)
         self.out_proj = nn.Linear(D, C, bias=False)
 
-    def forward(self, tokens: Float[Tensor, "batch frames joints channels"]) -> Float[Tensor, "batch frames joints channels"]:
-        x, gate = self.in_proj(tokens).chunk(2, -1)                              # (b, T, J, D) each
-        x = self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)                 # frames by joints as an image
+    def forward(
+        self, tokens: Float[Tensor, "batch frames joints channels"]
+    ) -> Float[Tensor, "batch frames joints channels"]:
+        x, gate = self.in_proj(tokens).chunk(2, -1)  # (b, T, J, D) each
+        x = self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # frames by joints as an image
         y = self.norm(self.scan(F.silu(x)))
         return self.out_proj(y * F.silu(gate))
 
-    def scan(self, x: Float[Tensor, "batch frames joints inner"]) -> Float[Tensor, "batch frames joints inner"]:
+    def scan(
+        self, x: Float[Tensor, "batch frames joints inner"]
+    ) -> Float[Tensor, "batch frames joints inner"]:
         """Read x along four directions, scan each, put the results back in place and sum them."""
-        config, (batch, frames, joints, D) = self.config, x.shape
-        x = x.flatten(1, 2).float()                                              # (b, L, D)
+        config, (batch, frames, joints, _) = self.config, x.shape
+        x = x.flatten(1, 2).float()  # (b, L, D)
         reads, mixes = orders.tables(config.scan, frames, joints, x.device)
         low_rank, B, C = self.choose(x, frames).split([config.rank, config.state, config.state], -1)
-        low_rank = low_rank.flatten(0, 1).transpose(0, 1)                        # (K, b L, R)
-        step = torch.baddbmm(self.step_bias[:, None], low_rank, self.step.mT)     # (K, b L, D), softplus to come
+        low_rank = low_rank.flatten(0, 1).transpose(0, 1)  # (K, b L, R)
+        step = torch.baddbmm(self.step_bias[:, None], low_rank, self.step.mT)  # (K, b L, D), softplus to come
         y = directional_scan(
             x, step.unflatten(1, (batch, -1)).transpose(0, 1), -torch.exp(self.A_log.float()),
             B.transpose(1, 2), C.transpose(1, 2), self.skip, reads, mixes,
@@ -116,9 +122,11 @@ class SpatioTemporalSSM(nn.Module):
         )  # fmt: skip
         return y.unflatten(1, (frames, joints))
 
-    def choose(self, x: Float[Tensor, "batch tokens inner"], frames: int) -> Float[Tensor, "batch tokens directions chosen"]:
+    def choose(
+        self, x: Float[Tensor, "batch tokens inner"], frames: int
+    ) -> Float[Tensor, "batch tokens directions chosen"]:
         """What each direction's input chooses, in token order: the step's low-rank form, B and C."""
-        weight = self.select.flatten(0, 1)                                       # (K (R + 2 N), D)
+        weight = self.select.flatten(0, 1)  # (K (R + 2 N), D)
         chosen = (x @ weight.T).unflatten(-1, (4, -1))
         mixes = [direction.mix for direction in orders.directions(self.config.scan)]
         if not any(mixes):
@@ -157,13 +165,16 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(C, 2 * C), nn.GELU(), nn.Linear(2 * C, C))
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, tokens: Float[Tensor, "batch frames joints channels"]) -> Float[Tensor, "batch frames joints channels"]:
+    def forward(
+        self, tokens: Float[Tensor, "batch frames joints channels"]
+    ) -> Float[Tensor, "batch frames joints channels"]:
         tokens = tokens + self.drop_path(self.ssm(self.norm(tokens)))
         return tokens + self.drop_path(self.mlp(self.mlp_norm(tokens)))
 
 
 class PoseMamba(nn.Module):
-    """The network of Figure 2, as released: pairs of a "spatial" and a "temporal" block, which are the same module.
+    """The network of Figure 2, as released: pairs of a "spatial" and a "temporal" block, which are the same
+    module.
 
     Two norms, one after the spatial blocks and one after the temporal ones, are shared by all pairs.
     """
@@ -182,7 +193,9 @@ class PoseMamba(nn.Module):
         self.temporal_norm = nn.LayerNorm(C, eps=1e-6)
         self.head = nn.Sequential(nn.LayerNorm(C), nn.Linear(C, 3))
 
-    def forward(self, keypoints: Float[Tensor, "batch frames joints 2"]) -> Float[Tensor, "batch frames joints 3"]:
+    def forward(
+        self, keypoints: Float[Tensor, "batch frames joints 2"]
+    ) -> Float[Tensor, "batch frames joints 3"]:
         """Lift 2D joints, image width normalised to [-1, 1], to 3D joints.
 
         Raises:
@@ -191,9 +204,10 @@ class PoseMamba(nn.Module):
         config, shape = self.config, tuple(keypoints.shape)
         if len(shape) != 4 or shape[2:] != (config.joints, 2) or not 1 <= shape[1] <= config.frames:
             raise ValueError(
-                f"keypoints have shape {shape}, expected (batch, up to {config.frames} frames, {config.joints} joints, 2)"
+                f"keypoints have shape {shape}, "
+                f"expected (batch, up to {config.frames} frames, {config.joints} joints, 2)"
             )
-        tokens = self.embed(keypoints) + self.joint_position                     # (b, T, J, C)
+        tokens = self.embed(keypoints) + self.joint_position  # (b, T, J, C)
         for i, (spatial, temporal) in enumerate(zip(self.spatial_blocks, self.temporal_blocks, strict=True)):
             tokens = self.spatial_norm(spatial(tokens))
             if i == 0:
@@ -203,7 +217,8 @@ class PoseMamba(nn.Module):
 
     @classmethod
     def from_variant(cls, variant: str = "S", **changes) -> "PoseMamba":
-        """A freshly initialised network of the paper's size S, B, L or X; `changes` are fields of `PoseMambaConfig`.
+        """A freshly initialised network of the paper's size S, B, L or X; `changes` are fields of
+        `PoseMambaConfig`.
 
         Raises:
             ValueError: an unknown variant, field or value.
@@ -212,7 +227,9 @@ class PoseMamba(nn.Module):
             raise ValueError(f"unknown variant {variant!r}, expected one of {', '.join(VARIANTS)}")
         known = {field.name for field in fields(PoseMambaConfig)}
         if unknown := set(changes) - known:
-            raise ValueError(f"unknown setting {sorted(unknown)[0]!r}, expected some of {', '.join(sorted(known))}")
+            raise ValueError(
+                f"unknown setting {sorted(unknown)[0]!r}, expected some of {', '.join(sorted(known))}"
+            )
         return cls(replace(PoseMambaConfig(**VARIANTS[variant]), **changes))
 
     @classmethod
@@ -223,14 +240,18 @@ class PoseMamba(nn.Module):
         return load_released(cls, source, **changes)
 
     def save_pretrained(self, folder: str | Path, **about) -> None:
-        """Write model.safetensors and config.json, each whole or not at all; `about` is kept beside the settings."""
+        """Write model.safetensors and config.json, each whole or not at all; `about` is kept beside the
+        settings.
+        """
         from posemamba.checkpoints import save_pretrained
 
         save_pretrained(self, folder, **about)
 
     @classmethod
     def from_pretrained(cls, source: str | Path) -> "PoseMamba":
-        """A network from `save_pretrained`'s folder, or from a repository of the Hugging Face Hub by its name."""
+        """A network from `save_pretrained`'s folder, or from a repository of the Hugging Face Hub by its
+        name.
+        """
         from posemamba.checkpoints import load_pretrained
 
         return load_pretrained(cls, source)

@@ -1,7 +1,8 @@
-"""How a body over time becomes sequences. A direction is a mix of readings of the tokens, and then a permutation.
+"""How a body over time becomes sequences. A direction is a mix of readings of the tokens, and then a
+permutation.
 
-Token (t, j) of the grid of T frames by J joints stands at place t * J + j ("row-major"). Every strategy reads the
-grid along K = 4 directions; the released weights hold them in the order of the tuples below.
+Token (t, j) of the grid of T frames by J joints stands at place t * J + j ("row-major"). Every strategy
+reads the grid along K = 4 directions; the released weights hold them in the order of the tuples below.
 """
 
 from collections.abc import Callable
@@ -58,8 +59,8 @@ class Direction:
     Attributes:
         name: for people.
         permutation: (frames, joints) -> the token read at each place of the sequence.
-        mix: None, or for each joint the joint of the same frame whose token is added to its own. The sum is still
-            counted as the first joint's.
+        mix: None, or for each joint the joint of the same frame whose token is added to its own. The sum is
+            still counted as the first joint's.
     """
 
     name: str
@@ -126,7 +127,9 @@ def tables(
         mixed = torch.full_like(read, -1)
         if direction.mix is not None:
             if len(direction.mix) != joints:
-                raise ValueError(f"scan strategy {strategy!r} mixes {len(direction.mix)} joints, the tokens have {joints}")
+                raise ValueError(
+                    f"scan strategy {strategy!r} mixes {len(direction.mix)} joints, the tokens have {joints}"
+                )
             mixed = read - read % joints + torch.tensor(direction.mix)[read % joints]
         reads.append(read)
         mixes.append(mixed)
@@ -142,8 +145,8 @@ def arrange(
         tokens: features in row-major token order.
         strategy: a key of `STRATEGIES`.
         frames: how many frames the tokens make up.
-        gradient: "exact", or "released": the released code's backward pass, in which nothing flows back through
-            the joints that were mixed in. It changes training, not the output.
+        gradient: "exact", or "released": the released code's backward pass, in which nothing flows back
+            through the joints that were mixed in. It changes training, not the output.
     """
     check_gradient(gradient)
     if tokens.shape[1] % frames:

@@ -50,16 +50,17 @@ def selective_scan(
         u: the input.
         delta: the step of each channel at each token.
         A: the decay rates; negative for a stable system.
-        B: (batch, state, tokens) shared by all channels, (batch, groups, state, tokens) with the channels split
-            evenly over the groups, or (channels, state) where it does not change along the sequence.
+        B: (batch, state, tokens) shared by all channels, (batch, groups, state, tokens) with the channels
+            split evenly over the groups, or (channels, state) where it does not change along the sequence.
         C: like B.
         D: weight of the direct path from u to y.
         z: gate.
         delta_bias: added to delta before the softplus.
         delta_softplus: pass the step through softplus.
         return_last_state: also return the last state, (batch, channels, state), without a gradient.
-        backend: "reference" (the recurrence, a loop), "associative" (a tree in plain torch), "numba" (CPU kernels),
-            or "auto", the fastest that the device of u has. float16 and bfloat16 are computed in float32.
+        backend: "reference" (the recurrence, a loop), "associative" (a tree in plain torch), "numba" (CPU
+            kernels), or "auto", the fastest that the device of u has. float16 and bfloat16 are computed in
+            float32.
 
     Returns:
         y, of u's shape and dtype; with `return_last_state` the pair (y, last state).
@@ -88,12 +89,12 @@ def directional_scan(
 ) -> Float[Tensor, "batch tokens inner"]:
     """Scan the same tokens along several directions and sum the results, each put back in its token's place.
 
-    Direction k reads, at place i of its sequence, token reads[k, i], plus token mixes[k, i] where that is not -1. All
-    else (delta, B, C, the output) is in token order, so nothing need be reordered by the caller.
+    Direction k reads, at place i of its sequence, token reads[k, i], plus token mixes[k, i] where that is
+    not -1. All else (delta, B, C, the output) is in token order, so nothing need be reordered by the caller.
 
     Args:
-        x, delta, A, B, C, D: as for `selective_scan`, with the channels of a direction kept apart and innermost; the
-            step is taken as it is, with neither bias nor softplus.
+        x, delta, A, B, C, D: as for `selective_scan`, with the channels of a direction kept apart and
+            innermost; the step is taken as it is, with neither bias nor softplus.
         reads: int32, each row a permutation of the tokens.
         mixes: int32, -1 or a token.
         delta_softplus: pass the step through softplus.
@@ -106,10 +107,11 @@ def directional_scan(
     batch, tokens, inner = x.shape
     K, _, N = A.shape
     expected = dict(
-        delta=(batch, K, tokens, inner), A=(K, inner, N), B=(batch, K, tokens, N), C=(batch, K, tokens, N), D=(K, inner),
+        delta=(batch, K, tokens, inner), A=(K, inner, N), D=(K, inner),
+        B=(batch, K, tokens, N), C=(batch, K, tokens, N),
         reads=(K, tokens), mixes=(K, tokens),
     )  # fmt: skip
-    for (name, shape), value in zip(expected.items(), (delta, A, B, C, D, reads, mixes), strict=True):
+    for (name, shape), value in zip(expected.items(), (delta, A, D, B, C, reads, mixes), strict=True):
         if value.shape != shape:
             raise ValueError(f"directional_scan: {name} has shape {tuple(value.shape)}, expected {shape}")
     backend = _choose(backend, x.device)
@@ -135,7 +137,9 @@ def _choose(backend: str, device: torch.device) -> str:
     if backend == "auto":
         return "numba" if device.type == "cpu" and missing["numba"] is None else "associative"
     if backend not in missing:
-        raise ValueError(f"selective_scan: unknown backend {backend!r}, expected 'auto' or one of {', '.join(missing)}")
+        raise ValueError(
+            f"selective_scan: unknown backend {backend!r}, expected 'auto' or one of {', '.join(missing)}"
+        )
     if missing[backend] is not None:
         raise ValueError(f"selective_scan: the backend {backend!r} cannot be used here: {missing[backend]}")
     if backend == "numba" and device.type != "cpu":

@@ -39,7 +39,9 @@ class Arguments:
         return self.B_constant * self.C_constant
 
     def finish(self, y: Tensor, last: Tensor | None) -> Tensor | tuple[Tensor, Tensor]:
-        """Gate, restore the caller's shape and dtype; `last` is the state that B = 1 drives, (b, K, inner, N)."""
+        """Gate, restore the caller's shape and dtype; `last` is the state that B = 1 drives, (b, K, inner,
+        N).
+        """
         y = y.flatten(1, 2)
         if self.z is not None:
             y = y * torch.nn.functional.silu(self.z.to(y.dtype))
@@ -100,12 +102,16 @@ def prepare(u, delta, A, B, C, D, z, delta_bias, delta_softplus: bool) -> Argume
                 raise _say(name, value, f"a number of groups that divides the {channels} channels of u")
         else:
             raise _say(
-                name, value, f"({batch}, {state}, {tokens}), ({batch}, groups, {state}, {tokens}) "
+                name,
+                value,
+                f"({batch}, {state}, {tokens}), ({batch}, groups, {state}, {tokens}) "
                 f"or, constant, ({channels}, {state})",
             )
     sizes = {size for size in groups.values() if size > 1}
     if len(sizes) > 1:
-        raise ValueError(f"selective_scan: B has {groups['B']} groups and C has {groups['C']}, expected the same")
+        raise ValueError(
+            f"selective_scan: B has {groups['B']} groups and C has {groups['C']}, expected the same"
+        )
     count = sizes.pop() if sizes else 1
     inner = channels // count
 
@@ -129,7 +135,14 @@ def prepare(u, delta, A, B, C, D, z, delta_bias, delta_softplus: bool) -> Argume
     C4, C_constant = grouped(C, "C")
     shape = (batch, count, inner, tokens)
     return Arguments(
-        u=u.to(dtype).reshape(shape), delta=step.reshape(shape), A=A.to(dtype).reshape(count, inner, state),
-        B=B4, C=C4, D=None if D is None else D.to(dtype).reshape(count, inner),
-        B_constant=B_constant, C_constant=C_constant, z=z, dtype=u.dtype,
+        u=u.to(dtype).reshape(shape),
+        delta=step.reshape(shape),
+        A=A.to(dtype).reshape(count, inner, state),
+        B=B4,
+        C=C4,
+        D=None if D is None else D.to(dtype).reshape(count, inner),
+        B_constant=B_constant,
+        C_constant=C_constant,
+        z=z,
+        dtype=u.dtype,
     )

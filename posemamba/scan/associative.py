@@ -1,4 +1,6 @@
-"""The scan as a tree: a recurrence is an associative product, so it can be computed in a logarithm of its length."""
+"""The scan as a tree: a recurrence is an associative product, so it can be computed in a logarithm of its
+length.
+"""
 
 import torch
 from jaxtyping import Float
@@ -7,13 +9,15 @@ from torch import Tensor
 from posemamba.scan.arguments import Arguments
 
 
-def associative_scan(a: Float[Tensor, "*batch tokens"], b: Float[Tensor, "*batch tokens"]) -> Float[Tensor, "*batch tokens"]:
+def associative_scan(
+    a: Float[Tensor, "*batch tokens"], b: Float[Tensor, "*batch tokens"]
+) -> Float[Tensor, "*batch tokens"]:
     """All states of h_i = a_i h_{i-1} + b_i with h_0 = 0, in about 2 log2(tokens) parallel steps.
 
     The pair (a, b) stands for the map h -> a h + b. Maps compose associatively,
     (a2, b2) after (a1, b1) = (a2 a1, a2 b1 + b2), so neighbours can be joined first: join pairs, scan the
-    half-length sequence of pairs, and fill in the states between (Blelloch, 1990). The work is about 2 * tokens
-    joins, where joining at all distances (Hillis and Steele, 1986) needs tokens * log2(tokens).
+    half-length sequence of pairs, and fill in the states between (Blelloch, 1990). The work is about 2 *
+    tokens joins, where joining at all distances (Hillis and Steele, 1986) needs tokens * log2(tokens).
 
     Args:
         a: decay of each token.
@@ -27,7 +31,7 @@ def associative_scan(a: Float[Tensor, "*batch tokens"], b: Float[Tensor, "*batch
         return b.clone()
     even_a, odd_a = a[..., 0 : tokens - 1 : 2], a[..., 1::2]
     even_b, odd_b = b[..., 0 : tokens - 1 : 2], b[..., 1::2]
-    odd = associative_scan(odd_a * even_a, torch.addcmul(odd_b, odd_a, even_b))     # states at 1, 3, 5, ...
+    odd = associative_scan(odd_a * even_a, torch.addcmul(odd_b, odd_a, even_b))  # states at 1, 3, 5, ...
     rest = torch.addcmul(b[..., 2::2], a[..., 2::2], odd[..., : (tokens - 1) // 2])  # states at 2, 4, 6, ...
     even = torch.cat([b[..., :1], rest], -1)
     h = torch.empty_like(b)
@@ -36,15 +40,17 @@ def associative_scan(a: Float[Tensor, "*batch tokens"], b: Float[Tensor, "*batch
 
 
 def scan(args: Arguments) -> tuple[Tensor, Tensor]:
-    """The selective scan through `associative_scan`: parallel and differentiable, at the price of (b, K, inner, N, L) tensors."""
-    step = args.delta[..., None, :]                                        # (b, K, inner, 1, L)
-    decay = torch.exp(step * args.A[..., None])                            # (b, K, inner, N, L)
+    """The selective scan through `associative_scan`: parallel and differentiable, at the price of (b, K,
+    inner, N, L) tensors.
+    """
+    step = args.delta[..., None, :]  # (b, K, inner, 1, L)
+    decay = torch.exp(step * args.A[..., None])  # (b, K, inner, N, L)
     write = (args.delta * args.u)[..., None, :] * args.B[:, :, None]
     h = associative_scan(decay, write)
     last = h[..., -1] if h.shape[-1] else h.new_zeros(h.shape[:-1])
     if args.weight is not None:
         h = h * args.weight[..., None]
-    y = (h * args.C[:, :, None]).sum(-2)                                   # (b, K, inner, L)
+    y = (h * args.C[:, :, None]).sum(-2)  # (b, K, inner, L)
     if args.D is not None:
         y = y + args.D[..., None] * args.u
     return y, last

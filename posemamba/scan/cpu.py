@@ -16,9 +16,9 @@ _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 def _deal(kernel, tasks: int, *arrays) -> None:
     """Run kernel(*arrays, first, end) over all tasks, on as many threads as torch uses.
 
-    Plain Python threads, since the kernels do not hold the interpreter's lock: unlike Numba's own thread layers
-    they survive fork (a child makes its own pool) and calls from several threads at once. Tasks share no output,
-    so results do not depend on how many threads there are.
+    Plain Python threads, since the kernels do not hold the interpreter's lock: unlike Numba's own thread
+    layers they survive fork (a child makes its own pool) and calls from several threads at once. Tasks share
+    no output, so results do not depend on how many threads there are.
     """
     threads = min(torch.get_num_threads(), tasks)
     if threads < 2:
@@ -45,7 +45,8 @@ def _dtype(tensor: Tensor) -> str:
 
 
 def _split(x: Tensor) -> tuple[int, int, int]:
-    """Blocks of channels in x, blocks in a task, and tasks a source: few where the batch alone keeps many cores busy.
+    """Blocks of channels in x, blocks in a task, and tasks a source: few where the batch alone keeps many
+    cores busy.
 
     Decided by the shape alone, so that sums over blocks are added in the same order on every machine.
     """
@@ -57,7 +58,9 @@ def _split(x: Tensor) -> tuple[int, int, int]:
 
 
 class Scan(torch.autograd.Function):
-    """Kernel shapes (see kernels.py) in, the step before its softplus where that is asked for; y like x, and the last states (b, K, N, inner) out."""
+    """Kernel shapes (see kernels.py) in, the step before its softplus where that is asked for; y like x, and
+    the last states (b, K, N, inner) out.
+    """
 
     @staticmethod
     def forward(ctx, x, delta, A, B, C, D, weight, reads, mixes, through_mix, softplus):
@@ -94,7 +97,11 @@ class Scan(torch.autograd.Function):
         dB, dC = x.new_zeros(batch, K, parts, L, N), x.new_zeros(batch, K, parts, L, N)
         dD = x.new_empty(batch, K, inner)
         results = (dx, ddelta, dA, dB, dC, dD, dweight)
-        arrays = [*map(_array, saved[:-1]), ctx.through_mix, *map(_array, (starts, dy.contiguous(), *results))]
+        arrays = [
+            *map(_array, saved[:-1]),
+            ctx.through_mix,
+            *map(_array, (starts, dy.contiguous(), *results)),
+        ]
         _deal(kernels.backward(_dtype(x), weight is not None), batch * sources * parts, *arrays, per)
         if ctx.softplus:  # its slope, 1 - exp(-softplus), needs what was kept anyway
             ddelta.mul_(torch.expm1(-saved[1]).neg_())
@@ -103,8 +110,12 @@ class Scan(torch.autograd.Function):
         return dx, ddelta, dA.sum(0), dB, dC, dD.sum(0), dweight, None, None, None, None
 
 
-def _run(x, delta, A, B, C, D, weight, reads, mixes, through_mix=True, softplus=False) -> tuple[Tensor, Tensor]:
-    """`Scan` for any number of channels, with A and weight (K, inner, N); the last states too as (b, K, inner, N)."""
+def _run(
+    x, delta, A, B, C, D, weight, reads, mixes, through_mix=True, softplus=False
+) -> tuple[Tensor, Tensor]:
+    """`Scan` for any number of channels, with A and weight (K, inner, N); the last states too as (b, K,
+    inner, N).
+    """
     from posemamba.scan.kernels import LANES
 
     inner = x.shape[3]
@@ -113,17 +124,27 @@ def _run(x, delta, A, B, C, D, weight, reads, mixes, through_mix=True, softplus=
         A, weight = (None if t is None else torch.nn.functional.pad(t, (0, 0, 0, more)) for t in (A, weight))
     A, weight = (None if t is None else t.mT.contiguous() for t in (A, weight))
     y, last = Scan.apply(
-        x.contiguous(), delta.contiguous(), A, B, C, D.contiguous(), weight, reads, mixes, through_mix, softplus
+        x.contiguous(),
+        delta.contiguous(),
+        A,
+        B,
+        C,
+        D.contiguous(),
+        weight,
+        reads,
+        mixes,
+        through_mix,
+        softplus,
     )
     return y[..., :inner], last.mT[..., :inner, :]
 
 
 def scan(args: Arguments) -> tuple[Tensor, Tensor]:
-    """`selective_scan` on the CPU, float32 or float64, forward and backward without an (L, inner, N) tensor."""
+    """`selective_scan` on the CPU, float32 or float64, without ever an (L, inner, N) tensor."""
     K, inner, L = args.u.shape[1:]
     D = args.u.new_zeros(K, inner) if args.D is None else args.D
     if args.u.numel() == 0:
-        return torch.zeros_like(args.u), args.u.new_zeros(*args.u.shape[:3], args.A.shape[-1])
+        return args.u * 0, args.u.new_zeros(*args.u.shape[:3], args.A.shape[-1])
     # The kernels want channels innermost: the vector lanes are then loaded side by side.
     x, delta = args.u.mT, args.delta.permute(1, 0, 3, 2)
     reads = torch.arange(L, dtype=torch.int32).repeat(K, 1)
@@ -132,6 +153,8 @@ def scan(args: Arguments) -> tuple[Tensor, Tensor]:
 
 
 def directional(x, delta, A, B, C, D, reads, mixes, through_mix: bool, softplus: bool) -> Tensor:
-    """`directional_scan` on the CPU: the directions are read, scanned and summed in place, without reordered copies."""
+    """`directional_scan` on the CPU: the directions are read, scanned and summed in place, without reordered
+    copies.
+    """
     y, _ = _run(x[:, None], delta.transpose(0, 1), A, B, C, D, None, reads, mixes, through_mix, softplus)
     return y[:, 0]

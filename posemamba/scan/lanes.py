@@ -1,7 +1,10 @@
-"""Vectors of channels for Numba kernels: a value type of LANES numbers side by side, as processors compute with.
+"""Vectors of channels for Numba kernels: a value type of LANES numbers side by side, as processors compute
+with.
 
-Left to itself the compiler must prove that a loop over channels may run as vector instructions, and it often gives up.
-A value of this type is such a vector by construction: `load` and `store` move one row of an array, `+`, `-` and `*` and
+Left to itself the compiler must prove that a loop over channels may run as vector instructions, and it often
+gives up.
+A value of this type is such a vector by construction: `load` and `store` move one row of an array, `+`, `-`
+    and `*` and
 `exp2` work on all lanes at once. LLVM maps it to whatever the processor has (SSE, AVX2, AVX-512, NEON).
 """
 
@@ -16,8 +19,15 @@ from numba.extending import intrinsic, models, overload, register_model
 #: Channels in a vector.
 LANES = 16
 
-# 2^g on [-1/2, 1/2] as 1 + g (c1 + g (c2 + ...)), fitted for the least relative error (1e-7) with 2^0 = 1 kept exact.
-COEFFICIENTS = (0.6931470036506653, 0.24022242426872253, 0.05550733581185341, 0.009671512991189957, 0.0013264723820611835)
+# 2^g on [-1/2, 1/2] as 1 + g (c1 + g (c2 + ...)), fitted for the least relative error (1e-7) with 2^0 = 1
+# kept exact.
+COEFFICIENTS = (
+    0.6931470036506653,
+    0.24022242426872253,
+    0.05550733581185341,
+    0.009671512991189957,
+    0.0013264723820611835,
+)
 LOG2E = 1 / math.log(2)
 
 
@@ -48,7 +58,7 @@ def _spread(builder, scalar, kind: ir.VectorType):
 
 
 def _address(context, builder, array_type, array, row, column, kind):
-    """Where LANES numbers of a row of a C-contiguous two-dimensional array begin, as a pointer to a vector."""
+    """Where LANES numbers of a row of a two-dimensional array begin, as a pointer to a vector."""
     data = context.make_array(array_type)(context, builder, array)
     width = builder.extract_value(data.shape, 1)
     start = builder.gep(data.data, [builder.add(builder.mul(row, width), column)])
@@ -57,7 +67,9 @@ def _address(context, builder, array_type, array, row, column, kind):
 
 @intrinsic
 def load(context, array, row, column):
-    """LANES numbers of a row of a two-dimensional array, from a column on. Nothing checks that they are there."""
+    """LANES numbers of a row of a two-dimensional array, from a column on. Nothing checks that they are
+    there.
+    """
     vector = Vector(array.dtype)
 
     def code(context, builder, signature, args):
@@ -94,7 +106,9 @@ def total(context, vector):
     def code(context, builder, signature, args):
         kind = vector.llvm()
         name = f"llvm.vector.reduce.fadd.v{LANES}f{vector.dtype.bitwidth}"
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind.element, [kind.element, kind]), name)
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(kind.element, [kind.element, kind]), name
+        )
         return builder.call(function, [ir.Constant(kind.element, -0.0), args[0]], fastmath=("reassoc",))
 
     return vector.dtype(vector), code
@@ -107,7 +121,10 @@ def _operator(symbol, instruction: str):
 
         def code(context, builder, signature, args):
             kind = vector.llvm()
-            both = [a if isinstance(t, Vector) else _spread(builder, a, kind) for a, t in zip(args, signature.args, strict=True)]
+            both = [
+                a if isinstance(t, Vector) else _spread(builder, a, kind)
+                for a, t in zip(args, signature.args, strict=True)
+            ]
             # "contract" lets a product and a sum become one fused instruction.
             return getattr(builder, instruction)(*both, flags=("contract",))
 
@@ -126,7 +143,8 @@ for _symbol, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (o
 
 @intrinsic
 def exp2(context, vector):
-    """2 to each lane. float32: relative error below 3e-7, exactly 1 at 0, 0 below -126, inf from 128 on; NaN becomes 0.
+    """2 to each lane. float32: relative error below 3e-7, exactly 1 at 0, 0 below -126, inf from 128 on; NaN
+    becomes 0.
 
     t = whole + g with |g| <= 1/2; 2^g is a polynomial, and the whole part is added to the exponent bits.
     """
@@ -142,14 +160,18 @@ def exp2(context, vector):
         g = builder.fsub(t, builder.fsub(shifted, _constant(kind, 1.5 * 2**23)))
         power = _constant(kind, COEFFICIENTS[-1])
         for coefficient in (*COEFFICIENTS[-2::-1], 1.0):
-            power = builder.fadd(builder.fmul(power, g, ("contract",)), _constant(kind, coefficient), ("contract",))
+            power = builder.fadd(
+                builder.fmul(power, g, ("contract",)), _constant(kind, coefficient), ("contract",)
+            )
         exponent = builder.shl(builder.bitcast(shifted, bits), ir.Constant(bits, [23] * LANES))
         power = builder.bitcast(builder.add(builder.bitcast(power, bits), exponent), kind)
         return builder.select(above, power, _constant(kind, 0.0))
 
     def double(context, builder, signature, args):
         kind = vector.llvm()
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind.element, [kind.element]), "exp")
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(kind.element, [kind.element]), "exp"
+        )
         result = ir.Constant(kind, ir.Undefined)
         for lane in range(LANES):
             place = ir.Constant(ir.IntType(32), lane)

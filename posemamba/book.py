@@ -1,0 +1,223 @@
+"""What the book's chapters share: set-up, scale, checks of exercises, timings, measured runs.
+
+``python -m posemamba.book execute PATH...`` runs notebooks and stores their outputs in one normal form; its
+``try`` runs each alone in an empty folder and stores nothing; ``normalise`` only brings them into that form.
+"""
+
+import copy
+import inspect
+import logging
+import math
+import os
+import random
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+SCALES = ("small", "gpu")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large a chapter's runs are.
+
+    Arguments:
+        name: "small" (a laptop's CPU) or "gpu".
+        tiny: stand-in sizes at gpu scale, with which the tests exercise the cells of that scale.
+        device: where the chapter's tensors live, "cpu" or "cuda".
+    """
+
+    name: str
+    tiny: bool = False
+    device: str = "cpu"
+
+    @property
+    def gpu(self) -> bool:
+        return self.name == "gpu"
+
+    def pick(self, *, small: Any, gpu: Any, tiny: Any = None) -> Any:
+        """The value for this scale; ``small`` stands in where ``tiny`` is asked for and not given."""
+        if not self.gpu:
+            return small
+        if self.tiny:
+            return small if tiny is None else tiny
+        return gpu
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def setup(scale: str = "small") -> Scale:
+    """What every chapter does first: style, seeds, threads; no progress bars, no warnings of other packages.
+
+    Arguments:
+        scale: "small" or "gpu"; the environment variable SCALE overrides it. At gpu scale POSEMAMBA_TINY=1
+            asks for tiny sizes.
+
+    Returns the scale. Raises ValueError for another scale. Prints nothing.
+    """
+    name = os.environ.get("SCALE") or scale
+    if name not in SCALES:
+        source = "the environment variable SCALE" if os.environ.get("SCALE") else "scale"
+        raise ValueError(f"{source} is {name!r}, expected 'small' or 'gpu'.")
+    # Progress bars in a stored output differ from run to run.
+    for switch in ("TQDM_DISABLE", "HF_HUB_DISABLE_PROGRESS_BARS"):
+        os.environ.setdefault(switch, "1")
+    for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning, UserWarning):
+        warnings.simplefilter("ignore", category)
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it says when it builds its list of fonts
+
+    import torch
+
+    from posemamba.plotting import use_book_style
+
+    use_book_style()
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(min(torch.get_num_threads(), 8))  # the chapters' tensors feed no more
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+    tiny = name == "gpu" and os.environ.get("POSEMAMBA_TINY", "0") not in ("", "0")
+    return Scale(name, tiny, "cuda" if name == "gpu" and torch.cuda.is_available() else "cpu")
+
+
+def measured(name: str) -> dict:
+    """A measured run that ships with the package: posemamba/assets/measured/NAME.json.
+
+    Raises FileNotFoundError where there is none of that name.
+    """
+    from posemamba.storage import asset, read_json
+
+    return read_json(asset(f"measured/{name}.json"))
+
+
+def timed(function: Callable, *arguments, repeats: int = 5, **options) -> float:
+    """Seconds that a call takes: the best of some ``repeats``, after one call that is not counted."""
+    function(*arguments, **options)
+    best = math.inf
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function(*arguments, **options)
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def check(
+    name: str,
+    function: Callable,
+    reference: Callable,
+    inputs: Callable[[np.random.Generator], tuple],
+    trials: int = 20,
+    rtol: float = 1e-5,
+    atol: float = 1e-8,
+    seed: int = 0,
+) -> None:
+    """Compares a reader's function with a reference on random inputs, and prints one line.
+
+    The line is ``NAME: correct``, or ``NAME: not solved yet`` (the function returns None or raises
+    NotImplementedError), or it says for which input what was found and what was expected.
+
+    Arguments:
+        name: what the line calls the exercise.
+        function: the reader's.
+        reference: the same by other means.
+        inputs: takes a numpy Generator, returns the tuple of arguments.
+        trials: the number of random inputs.
+        rtol, atol: allowed difference, relative to the reference's values and absolute.
+        seed: of the inputs.
+    """
+    for trial in range(trials):
+        arguments = inputs(np.random.default_rng([seed, trial]))
+        expected = reference(*copy.deepcopy(arguments))
+        found, fault = _attempt(function, copy.deepcopy(arguments))
+        if found is None and not fault and trial == 0:
+            print(f"{name}: not solved yet")
+            return
+        fault = fault or _difference(found, expected, rtol, atol)
+        if fault:
+            print(f"{name}: not yet. For {_written(function, arguments)} {fault}.")
+            return
+    print(f"{name}: correct")
+
+
+def check_value(name: str, value: float | None, truth: float, rtol: float = 0.05, atol: float = 0.0) -> None:
+    """Compares a number that a reader predicted or measured with the true one; prints one line as check does.
+
+    Arguments:
+        name: what the line calls the exercise.
+        value: the reader's number; None for "not solved yet".
+        truth: the true one, which the line does not give away.
+        rtol, atol: allowed difference, relative to the truth and absolute.
+    """
+    if value is None:
+        print(f"{name}: not solved yet")
+    elif math.isclose(value, truth, rel_tol=rtol, abs_tol=atol):
+        print(f"{name}: correct")
+    else:
+        print(f"{name}: not yet. {value:g} is too {'small' if value < truth else 'large'}.")
+
+
+def _attempt(function: Callable, arguments: tuple) -> tuple[Any, str]:
+    """What the function returns, and what went wrong; (None, "") for a stub."""
+    try:
+        return function(*arguments), ""
+    except NotImplementedError:
+        return None, ""
+    except Exception as error:  # a reader's mistake of any kind is told, not raised: the notebook goes on
+        first = (str(error).strip().splitlines() or ["no message"])[0]
+        return None, f"it raises {type(error).__name__}: {first}"
+
+
+def _numbers(value: Any) -> np.ndarray:
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+
+
+def _difference(found: Any, expected: Any, rtol: float, atol: float) -> str:
+    """How two results differ, in words; empty where they agree."""
+    if isinstance(expected, tuple):
+        if not isinstance(found, tuple) or len(found) != len(expected):
+            size = f"{len(found)} values" if isinstance(found, tuple) else f"one {type(found).__name__}"
+            return f"it returns {size}, expected {len(expected)} values"
+        parts = enumerate(zip(found, expected, strict=True))
+        faults = [(k, _difference(mine, theirs, rtol, atol)) for k, (mine, theirs) in parts]
+        return next((f"of the returned values number {k}: {fault}" for k, fault in faults if fault), "")
+    if found is None:
+        return "it returns None"
+    expected = _numbers(expected)
+    try:
+        found = _numbers(found).astype(np.result_type(expected, np.float64))
+    except (TypeError, ValueError):
+        return f"it returns a {type(found).__name__}, expected numbers"
+    if found.shape != expected.shape:
+        return f"it returns shape {found.shape}, expected {expected.shape}"
+    wrong = ~np.isclose(found, expected, rtol=rtol, atol=atol, equal_nan=True)
+    if not wrong.any():
+        return ""
+    place = tuple(int(i) for i in np.argwhere(wrong)[0])
+    where = f"at index {list(place)} it" if place else "it"
+    return f"{where} returns {found[place]:.6g}, expected {expected[place]:.6g}"
+
+
+def _written(function: Callable, arguments: tuple) -> str:
+    """The arguments by name: small values in full, large ones by their shape."""
+    names = list(inspect.signature(function).parameters)
+    names += [f"argument {k + 1}" for k in range(len(names), len(arguments))]
+    words = []
+    for name, value in zip(names, arguments, strict=False):
+        if hasattr(value, "shape") and math.prod(value.shape) > 8:
+            words.append(f"{name} of shape {tuple(value.shape)}")
+        elif hasattr(value, "tolist"):
+            words.append(f"{name} = {np.round(_numbers(value), 4).tolist()}")
+        else:
+            words.append(f"{name} = {value!r}")
+    return ", ".join(words) or "no arguments"
+
+
+if __name__ == "__main__":
+    from posemamba.notebooks import main
+
+    raise SystemExit(main())

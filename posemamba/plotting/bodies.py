@@ -1,0 +1,276 @@
+"""Bodies: a 3D skeleton animation to play, scrub and turn, and 2D keypoints.
+
+A body's right side and trunk are drawn in a strong colour, its left side in the light one beside it.
+"""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import plotly.graph_objects as go
+from jaxtyping import Float
+
+from posemamba.plotting.style import CLEAR, add_slider, describe
+from posemamba.skeleton import JOINT_NAMES, LIMBS
+
+BODY_COLOURS = (  # (right side and trunk, left side): one pair a skeleton
+    ("#0072B2", "#56B4E9"),
+    ("#D55E00", "#E69F00"),
+    ("#009E73", "#7FCDB5"),
+    ("#B0508A", "#DFA6C8"),
+)
+SIDES = (("trunk",), ("left leg", "left arm"), ("right leg", "right arm"))
+GREYS = ("#7d7d7d", "#b5b5b5")
+AXES = {"world": ("x", "y", "z"), "camera": ("right", "depth", "up")}
+
+
+def _poses(points, name: str, dims: int, frames: bool = True) -> np.ndarray:
+    points = points.detach().cpu() if hasattr(points, "detach") else points
+    points = np.asarray(points, dtype=np.float32)
+    points = points if frames or points.ndim == 3 else points[None]
+    if points.ndim != 3 or points.shape[1:] != (len(JOINT_NAMES), dims) or not len(points):
+        wanted = f"(frames, 17, {dims})" + ("" if frames else f" or (17, {dims})")
+        raise ValueError(f"{name} has shape {points.shape}, expected {wanted} with at least one frame.")
+    return points
+
+
+def _named(poses, name: str, dims: int, frames: bool = True) -> dict[str, np.ndarray]:
+    """One array or a dict of them, as a dict of checked arrays with the same number of frames."""
+    poses = poses if isinstance(poses, Mapping) else {"": poses}
+    bodies = {
+        key: _poses(value, f"{name}[{key!r}]" if key else name, dims, frames) for key, value in poses.items()
+    }
+    counts = {key: len(body) for key, body in bodies.items()}
+    if len(set(counts.values())) != 1:
+        raise ValueError(f"{name} must hold skeletons with one number of frames, found {counts}.")
+    if len(counts) > len(BODY_COLOURS):
+        raise ValueError(f"{name} holds {len(counts)} skeletons, expected at most {len(BODY_COLOURS)}.")
+    return bodies
+
+
+def _path(*limbs: str) -> np.ndarray:
+    """Joints along some limbs; -1 marks the gap between two of them."""
+    return np.array([joint for limb in limbs for joint in (*LIMBS[limb], -1)][:-1])
+
+
+def _along(points: np.ndarray, path: np.ndarray) -> np.ndarray:
+    """Points (..., 17, d) along a path: (d, ..., len(path)), NaN in the gaps, where Plotly lifts its pen."""
+    line = np.where((path < 0)[:, None], np.float32(np.nan), points[..., path, :])
+    return np.moveaxis(line.astype(np.float32), -1, 0)
+
+
+def _names(path: np.ndarray) -> list[str]:
+    return ["" if joint < 0 else JOINT_NAMES[joint] for joint in path]
+
+
+def _span(values: np.ndarray, margin: float = 0.06) -> list[float]:
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    pad = margin * (high - low) or 1.0
+    return [round(low - pad, 4), round(high + pad, 4)]
+
+
+def _legend(name: str, colours: tuple[str, str], kind: type) -> list:
+    """Entries that stand for a skeleton's two sides; a click on one hides the skeleton."""
+    gone = dict(x=[None], y=[None], z=[None]) if kind is go.Scatter3d else dict(x=[None], y=[None])
+    labels = ("right", "left") if not name else (f"{name}, right", "left")
+    entries = zip(labels, colours, strict=True)
+    return [
+        kind(**gone, mode="lines", line=dict(color=colour, width=6), name=label, legendgroup=name or "body")
+        for label, colour in entries
+    ]
+
+
+def _lines_2d(points: np.ndarray, group: str, colours: tuple[str, str]) -> list[go.Scatter]:
+    """A 2D skeleton (17, 2) as three lines: the trunk, the left limbs, the right limbs."""
+    lines = []
+    for limbs in SIDES:
+        path = _path(*limbs)
+        x, y = _along(points, path)
+        colour = colours["left leg" in limbs]
+        lines.append(
+            go.Scatter(x=x, y=y, text=_names(path), mode="lines+markers", line=dict(color=colour, width=3),
+                       marker=dict(color=colour, size=6), legendgroup=group, showlegend=False,
+                       hovertemplate="%{text}<br>x %{x:.4~g}<br>y %{y:.4~g}<extra></extra>")
+        )  # fmt: skip
+    return lines
+
+
+def _moved_2d(points: np.ndarray) -> list[go.Scatter]:
+    """What a frame changes of these three lines."""
+    return [go.Scatter(x=x, y=y) for x, y in (_along(points, _path(*limbs)) for limbs in SIDES)]
+
+
+def _image_axes(points: np.ndarray, unit: str = "") -> dict:
+    """Axes of a picture: equal scales, y downwards, room for every frame."""
+    (left, right), (top, bottom) = _span(points[..., 0]), _span(points[..., 1])
+    end = f" ({unit})" if unit else ""
+    return dict(
+        xaxis=dict(range=[left, right], constrain="domain", title=f"image x{end}"),
+        yaxis=dict(range=[bottom, top], constrain="domain", scaleanchor="x", title=f"image y{end}"),
+    )
+
+
+def _scene(bodies: list[np.ndarray], labels: tuple[str, str, str]) -> dict:
+    """A 3D scene with equal scales and room for every frame of every body."""
+    spans = [_span(np.stack([body[..., axis] for body in bodies])) for axis in range(3)]
+    extent = np.array([high - low for low, high in spans])
+    ratio = np.round(1.8 * extent / np.linalg.norm(extent), 3).tolist()
+    scene = {
+        f"{key}axis": dict(range=span, title=dict(text=f"{label} (mm)"), nticks=4, tickangle=0)
+        for key, span, label in zip("xyz", spans, labels, strict=True)
+    }
+    return scene | dict(
+        aspectmode="manual",
+        aspectratio=dict(zip("xyz", ratio, strict=True)),
+        camera=dict(eye=dict(x=0.7, y=-1.75, z=0.45), center=dict(x=0, y=0, z=-0.1)),
+        bgcolor=CLEAR,
+        uirevision="keep",  # a reader's turn of the view outlives the next frame
+    )
+
+
+def _place(
+    bodies: dict[str, np.ndarray], space: str, follow: bool, shift: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Poses as the scene has them: z up, followed and set aside as asked, to a tenth of a millimetre."""
+    if space == "camera":
+        bodies = {name: body[..., [0, 2, 1]] * np.float32([1, 1, -1]) for name, body in bodies.items()}
+    pelvis = next(iter(bodies.values()))[:, :1] * np.float32([1, 1, 0]) if follow else 0
+    moved = zip(bodies.items(), shift, strict=True)
+    return {name: np.round(body - pelvis + np.float32([dx, 0, 0]), 1) for (name, body), dx in moved}
+
+
+def _body_3d(points: np.ndarray, name: str, colours: tuple[str, str], labels, aside: float) -> go.Scatter3d:
+    """One skeleton (17, 3) as one line with gaps, each limb in its side's colour."""
+    shades = [colours[limb.startswith("left")] for limb in LIMBS for _ in (*LIMBS[limb], -1)][:-1]
+    x, y, z = _along(points, _path(*LIMBS))
+    lines = [f"{label} %{{{key}:.0f}} mm" for label, key in zip(labels, "xyz", strict=True)]
+    lines = [*([name] if name else []), "%{text}", *lines]
+    lines += [f"(drawn {aside:+.0f} mm aside)"] if aside else []
+    return go.Scatter3d(
+        x=x, y=y, z=z, text=_names(_path(*LIMBS)), mode="lines+markers", line=dict(color=shades, width=6),
+        marker=dict(color=shades, size=3.5), legendgroup=name or "body", showlegend=False,
+        hovertemplate="<br>".join(lines) + "<extra></extra>",
+    )  # fmt: skip
+
+
+def _animate(figure: go.Figure, moved, still: int, count: int, seconds: float) -> go.Figure:
+    """Adds frames: ``moved(k)`` gives what frame k changes of the traces after the first ``still`` ones."""
+    traces = list(range(still, len(figure.data)))
+    figure.frames = [go.Frame(name=str(k), data=moved(k), traces=traces) for k in range(count)]
+    labels = [f"{k * seconds:.2f}" for k in range(count)]
+    return add_slider(figure, labels, "time ", " s", interval=round(1000 * seconds, 2))
+
+
+def skeleton_animation(
+    poses: Float[np.ndarray, "frames 17 3"] | Mapping[str, Float[np.ndarray, "frames 17 3"]],
+    fps: float = 30.0,
+    title: str = "",
+    keypoints: Float[np.ndarray, "frames 17 2"] | None = None,
+    space: str = "world",
+    spacing: float = 0.0,
+    follow: bool = False,
+    max_frames: int = 81,
+    alt: str | None = None,
+) -> go.Figure:
+    """Skeletons in 3D, to play, scrub and turn; beside them, where given, the 2D input.
+
+    Arguments:
+        poses: positions in mm, or a dict of named ones to draw in the same scene, each in its own colours.
+        fps: frames a second of the poses.
+        title: the figure's title.
+        keypoints: 2D input of the same frames, y downwards; drawn in a panel of its own.
+        space: "world" (z up) or "camera" (x right, y down, z forward), which is turned so that up is up.
+        spacing: mm between the skeletons, along x; 0 lays them over each other.
+        follow: keep the (first) skeleton's pelvis over the origin, for clips that walk away.
+        max_frames: longer clips keep every n-th frame only, at the same speed.
+        alt: alternative text; made from the other arguments where not given.
+
+    Returns a Plotly figure; its axes have equal scales and stay as they are while it plays.
+    Raises ValueError for arrays of other shapes and for keypoints of another length.
+    """
+    bodies = _named(poses, "poses", 3)
+    length = len(next(iter(bodies.values())))
+    flat = None if keypoints is None else _poses(keypoints, "keypoints", 2)
+    if space not in AXES:
+        raise ValueError(f"space is {space!r}, expected 'world' or 'camera'.")
+    if flat is not None and len(flat) != length:
+        raise ValueError(f"keypoints has {len(flat)} frames, expected {length} as in poses.")
+    stride = max(1, math.ceil(length / max_frames))
+    shift = spacing * (np.arange(len(bodies)) - (len(bodies) - 1) / 2)
+    bodies = _place({name: body[::stride] for name, body in bodies.items()}, space, follow, shift)
+    flat = None if flat is None else flat[::stride]
+
+    figure = go.Figure()
+    for name, colours in zip(bodies, BODY_COLOURS, strict=False):
+        figure.add_traces(_legend(name, colours, go.Scatter3d))
+    for (name, body), colours, aside in zip(bodies.items(), BODY_COLOURS, shift, strict=False):
+        figure.add_trace(_body_3d(body[0], name, colours, AXES[space], aside))
+    scene = _scene(list(bodies.values()), AXES[space])
+    figure.update_layout(title=dict(text=title), scene=scene, height=520, margin=dict(l=8, r=8))
+    if flat is not None:
+        figure.add_traces(_lines_2d(flat[0], "input", BODY_COLOURS[0] if len(bodies) == 1 else GREYS))
+        figure.update_layout(scene_domain=dict(x=[0, 0.64]), **_image_axes(flat))
+        figure.update_layout(xaxis_domain=[0.72, 1], yaxis_domain=[0.1, 0.9])
+        # What the book's script changes on a narrow screen: the panels stand one above the other.
+        figure.layout.meta = dict(
+            narrow=dict(
+                height=760,
+                scene=dict(domain=dict(x=[0, 1], y=[0.42, 1])),
+                xaxis=dict(domain=[0.1, 1]),
+                yaxis=dict(domain=[0, 0.36]),
+            )
+        )
+    drawn = ", ".join(name for name in bodies if name) or "one skeleton"
+    drawn += ", the 2D input in a panel of its own" if flat is not None else ""
+    told = f"3D skeleton animation: {title or 'untitled'}. {length / fps:.1f} seconds of {drawn}."
+    describe(figure, alt or told)
+
+    def moved(k: int) -> list:
+        lines = [_along(body[k], _path(*LIMBS)) for body in bodies.values()]
+        return [go.Scatter3d(x=x, y=y, z=z) for x, y, z in lines] + (
+            [] if flat is None else _moved_2d(flat[k])
+        )
+
+    count = -(-length // stride)
+    return _animate(figure, moved, 2 * len(bodies), count, stride / fps) if count > 1 else figure
+
+
+def skeleton_2d(
+    keypoints: Float[np.ndarray, "*frames 17 2"] | Mapping[str, Float[np.ndarray, "*frames 17 2"]],
+    fps: float = 30.0,
+    title: str = "",
+    unit: str = "",
+    max_frames: int = 81,
+    alt: str | None = None,
+) -> go.Figure:
+    """2D keypoints as an image has them: x to the right, y down, equal scales.
+
+    Arguments:
+        keypoints: one pose or a clip, or a dict of named ones, which are laid over each other.
+        fps: frames a second.
+        title: the figure's title.
+        unit: what the axes say, such as "px".
+        max_frames: longer clips keep every n-th frame only, at the same speed.
+        alt: alternative text; made from the other arguments where not given.
+
+    Returns a Plotly figure; a clip can be played. Raises ValueError for arrays of other shapes.
+    """
+    bodies = _named(keypoints, "keypoints", 2, frames=False)
+    length = len(next(iter(bodies.values())))
+    stride = max(1, math.ceil(length / max_frames))
+    bodies = {name: body[::stride] for name, body in bodies.items()}
+    figure = go.Figure()
+    for name, colours in zip(bodies, BODY_COLOURS, strict=False):
+        figure.add_traces(_legend(name, colours, go.Scatter))
+    for (name, body), colours in zip(bodies.items(), BODY_COLOURS, strict=False):
+        figure.add_traces(_lines_2d(body[0], name or "body", colours))
+    figure.update_layout(title=dict(text=title), height=480)
+    figure.update_layout(**_image_axes(np.stack(list(bodies.values())), unit))
+    drawn = ", ".join(name for name in bodies if name) or "one skeleton"
+    describe(figure, alt or f"2D keypoints: {title or 'untitled'}. Drawn: {drawn}.")
+
+    def moved(k: int) -> list:
+        return [line for body in bodies.values() for line in _moved_2d(body[k])]
+
+    count = -(-length // stride)
+    return _animate(figure, moved, 2 * len(bodies), count, stride / fps) if count > 1 else figure

@@ -1,0 +1,224 @@
+"""Curves, heat maps, and a slider over figures computed beforehand."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import plotly.graph_objects as go
+from jaxtyping import Float
+
+from posemamba.plotting.style import COLOURS, DASHES, DIVERGING, SEQUENTIAL, add_slider, describe
+
+
+def _numbers(values) -> np.ndarray:
+    values = values.detach().cpu() if hasattr(values, "detach") else values
+    return np.asarray(values, dtype=np.float32)
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.2)"
+
+
+def curves(
+    lines: Mapping[str, tuple],
+    xlabel: str = "",
+    ylabel: str = "",
+    logx: bool = False,
+    logy: bool = False,
+    title: str = "",
+    spread: Mapping[str, tuple] | None = None,
+    markers: bool = False,
+    alt: str | None = None,
+) -> go.Figure:
+    """Named curves, told apart by colour and by dashes.
+
+    Arguments:
+        lines: name -> (x, y), each of length n.
+        xlabel, ylabel: what the axes show, with the unit; the hover text uses them.
+        logx, logy: logarithmic axes; on them values that are not positive are left out.
+        spread: name -> (low, high), each of length n, drawn as a band behind the curve of that name.
+        markers: mark the points.
+        alt: alternative text; made from names and labels where not given.
+
+    Returns a Plotly figure. Raises ValueError where lengths differ or a spread has no curve.
+    """
+    figure = go.Figure()
+    xname, yname = xlabel or "x", ylabel or "y"
+    unknown = set(spread or ()) - set(lines)
+    if unknown:
+        raise ValueError(f"spread names {sorted(unknown)}, expected names of lines: {sorted(lines)}.")
+    for k, (name, (x, y)) in enumerate(lines.items()):
+        x, y = _numbers(x), _numbers(y)
+        if x.ndim != 1 or x.shape != y.shape:
+            raise ValueError(f"lines[{name!r}] has shapes {x.shape}, {y.shape}, expected (n,) twice.")
+        colour = COLOURS[k % len(COLOURS)]
+        if spread and name in spread:
+            low, high = map(_numbers, spread[name])
+            if low.shape != x.shape or high.shape != x.shape:
+                raise ValueError(
+                    f"spread[{name!r}] has shapes {low.shape}, {high.shape}, expected {x.shape} twice."
+                )
+            figure.add_scatter(
+                x=np.concatenate([x, x[::-1]]), y=np.concatenate([high, low[::-1]]), fill="toself",
+                fillcolor=_faint(colour), mode="lines", line=dict(width=0), hoverinfo="skip",
+                legendgroup=name, showlegend=False,
+            )  # fmt: skip
+        figure.add_scatter(
+            x=x, y=y, name=name, legendgroup=name, mode="lines+markers" if markers else "lines",
+            line=dict(color=colour, width=2.5, dash=DASHES[k % len(DASHES)]), marker=dict(size=7),
+            hovertemplate=f"{xname}: %{{x:.4~g}}<br>{yname}: %{{y:.4~g}}<extra>{name}</extra>",
+        )  # fmt: skip
+    figure.update_layout(
+        title=dict(text=title),
+        showlegend=len(lines) > 1,
+        xaxis=dict(title=dict(text=xlabel), **_axis(logx)),
+        yaxis=dict(title=dict(text=ylabel), **_axis(logy)),
+    )
+    told = f"Line chart: {title or 'untitled'}. {yname} over {xname}; curves: {', '.join(lines)}."
+    return describe(figure, alt or told)
+
+
+def _axis(log: bool) -> dict:
+    return dict(type="log", exponentformat="power", dtick=1) if log else {}
+
+
+def heatmap(
+    matrix: Float[np.ndarray, "rows columns"],
+    xlabel: str = "",
+    ylabel: str = "",
+    x=None,
+    y=None,
+    value: str = "value",
+    title: str = "",
+    signed: bool = False,
+    equal: bool = False,
+    alt: str | None = None,
+) -> go.Figure:
+    """A matrix as colours, its first row on top.
+
+    Arguments:
+        matrix: (rows, columns) numbers; NaN is left clear.
+        x, y: names or numbers of the columns and rows; their indices where not given.
+        value: what the colours show, with its unit.
+        signed: a diverging scale with zero in its middle, for values of both signs.
+        equal: draw cells as squares.
+        alt: alternative text; made from the labels where not given.
+
+    Returns a Plotly figure. Raises ValueError where shapes do not fit.
+    """
+    matrix = _numbers(matrix)
+    if matrix.ndim != 2 or not matrix.size:
+        raise ValueError(f"matrix has shape {matrix.shape}, expected (rows, columns).")
+    for name, labels, size in (("x", x, matrix.shape[1]), ("y", y, matrix.shape[0])):
+        if labels is not None and len(labels) != size:
+            raise ValueError(f"{name} has {len(labels)} labels, expected {size}.")
+    low, high = float(np.nanmin(matrix)), float(np.nanmax(matrix))
+    if signed:
+        high = max(abs(low), abs(high)) or 1.0
+        low = -high
+    scale = dict(zmin=low, zmax=high, colorscale=DIVERGING if signed else SEQUENTIAL)
+    hover = f"{ylabel or 'row'} %{{y}}<br>{xlabel or 'column'} %{{x}}<br>{value}: %{{z:.4~g}}<extra></extra>"
+    figure = go.Figure(
+        go.Heatmap(
+            z=matrix,
+            x=x,
+            y=y,
+            hovertemplate=hover,
+            colorbar=dict(title=dict(text=value), thickness=14),
+            **scale,
+        )
+    )
+    square = dict(scaleanchor="x", constrain="domain") if equal else {}
+    figure.update_layout(
+        title=dict(text=title),
+        xaxis=dict(title=dict(text=xlabel), showgrid=False, constrain="domain"),
+        yaxis=dict(title=dict(text=ylabel), autorange="reversed", showgrid=False, **square),
+    )
+    shape = f"{matrix.shape[0]} by {matrix.shape[1]}"
+    told = f"Heat map: {title or 'untitled'}. {value}, {shape}"
+    told += f": {ylabel or 'rows'} down, {xlabel or 'columns'} across."
+    return describe(figure, alt or told)
+
+
+def slider_figure(
+    figures: Mapping[str, go.Figure],
+    parameter: str,
+    title: str = "",
+    start: str | None = None,
+    interval: float | None = None,
+    alt: str | None = None,
+) -> go.Figure:
+    """One figure with a slider, from figures computed beforehand: a page that is built has no Python to ask.
+
+    Arguments:
+        figures: slider label -> figure; all with the same traces in the same order, whose numbers (and whose
+            title and annotations) may differ.
+        parameter: what the slider changes, such as "step size".
+        start: the label that is shown first; the first one where not given.
+        interval: milliseconds a figure, for a play button; none where not given.
+        title: the whole figure's title; where not given each figure's own title is shown.
+        alt: alternative text; made from the first figure's where not given.
+
+    Returns a Plotly figure whose axes hold every frame. Raises ValueError where the figures do not match.
+    """
+    labels = list(map(str, figures))
+    parts = list(figures.values())
+    kinds = [[(trace.type, trace.name) for trace in part.data] for part in parts]
+    if not parts or any(kind != kinds[0] for kind in kinds):
+        raise ValueError(f"figures must have the same traces in the same order, found {kinds}.")
+    start = labels[0] if start is None else str(start)
+    if start not in labels:
+        raise ValueError(f"start is {start!r}, expected one of {labels}.")
+    active = labels.index(start)
+    figure = go.Figure(parts[active])
+    for axis in ("x", "y"):
+        span = _shared_range(parts, axis)
+        if span is not None:
+            figure.update_layout({f"{axis}axis": dict(range=span)})
+    for scaled in ("zmin", "zmax"):
+        bounds = [trace[scaled] for part in parts for trace in part.data if trace.type == "heatmap"]
+        if bounds:
+            figure.update_traces(
+                {scaled: min(bounds) if scaled == "zmin" else max(bounds)}, selector={"type": "heatmap"}
+            )
+    figure.frames = [_frame(part, parts[active], str(k), bool(title)) for k, part in enumerate(parts)]
+    if title:
+        figure.update_layout(title=dict(text=title))
+    add_slider(figure, labels, f"{parameter} = ", interval=interval)
+    figure.layout.sliders[0].active = active
+    first = (parts[active].layout.meta or {}).get("alt", "")
+    return describe(
+        figure, alt or f"{first} A slider changes {parameter} from {labels[0]} to {labels[-1]}.".strip()
+    )
+
+
+def _frame(part: go.Figure, shown: go.Figure, name: str, titled: bool) -> go.Frame:
+    """What changes: numbers that differ from those shown first, annotations, the title if it is not fixed."""
+    data = []
+    for trace, base in zip(part.data, shown.data, strict=True):
+        moving = {
+            key: trace[key] for key in ("x", "y", "z", "text") if key in trace and trace[key] is not None
+        }
+        moving = {
+            key: value for key, value in moving.items() if key != "x" or not np.array_equal(value, base[key])
+        }
+        data.append(type(trace)(**moving))
+    layout = {} if titled else dict(title=dict(text=part.layout.title.text))
+    if part.layout.annotations:
+        layout["annotations"] = part.layout.annotations
+    return go.Frame(name=name, data=data, layout=layout)
+
+
+def _shared_range(parts: list[go.Figure], axis: str) -> list[float] | None:
+    """The axis range that holds every figure's curves; None for heat maps, whose cells tell it."""
+    curves = [trace for part in parts for trace in part.data if trace.type == "scatter"]
+    if not curves:
+        return None
+    values = np.concatenate([np.asarray(trace[axis], dtype=np.float64) for trace in curves])
+    if parts[0].layout[f"{axis}axis"].type == "log":
+        values = np.log10(values[values > 0])
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return None
+    pad = 0.04 * float(np.ptp(values)) or 0.5
+    return [float(values.min()) - pad, float(values.max()) + pad]

@@ -1,0 +1,179 @@
+"""Colours, the Plotly template and renderer of the book, and the same look for Matplotlib and seaborn."""
+
+import os
+import sys
+from collections.abc import Sequence
+from io import BytesIO
+
+import plotly.graph_objects as go
+import plotly.io as pio
+from plotly.io.base_renderers import PlotlyRenderer
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito (2008)
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+SEQUENTIAL = "Cividis"
+DIVERGING = ((0.0, "#0072B2"), (0.5, "#f2f2f2"), (1.0, "#D55E00"))
+INK = "#7d7d7d"  # reads on white and on black alike
+GRID = "rgba(127,127,127,0.3)"
+CLEAR = "rgba(0,0,0,0)"
+
+
+class BookRenderer(PlotlyRenderer):
+    """Keeps a figure in a notebook as JSON alone, with a line of text that says which figure it is.
+
+    The book's build turns the JSON into a drawing. Tests compare the line: it is the same on every machine,
+    where the last digits of the data need not be.
+    """
+
+    def to_mimebundle(self, fig_dict: dict) -> dict:
+        title = ((fig_dict.get("layout") or {}).get("title") or {}).get("text") or "untitled"
+        traces, frames = len(fig_dict.get("data") or ()), len(fig_dict.get("frames") or ())
+        text = f"Figure: {title} ({traces} traces, {frames} frames)"
+        return {**super().to_mimebundle(fig_dict), "text/plain": text}
+
+
+def _template() -> go.layout.Template:
+    axis = dict(gridcolor=GRID, zerolinecolor=GRID, linecolor=INK, automargin=True)
+    # WebGL draws thin clear lines as none at all: in space the grid is a solid grey.
+    space = dict(gridcolor="#a6a6a6", zerolinecolor="#a6a6a6", linecolor=INK, backgroundcolor=CLEAR)
+    return go.layout.Template(
+        layout=dict(
+            colorway=COLOURS,
+            font=dict(size=13, color=INK),
+            title=dict(
+                font=dict(size=15), x=0, xref="paper", y=1, yref="container", yanchor="top", pad=dict(t=12)
+            ),
+            paper_bgcolor=CLEAR,
+            plot_bgcolor=CLEAR,
+            hovermode="closest",
+            height=420,
+            margin=dict(l=60, r=16, t=64, b=48),
+            xaxis=axis,
+            yaxis=axis,
+            scene=dict(xaxis=space, yaxis=space, zaxis=space),
+            legend=dict(orientation="h", x=0, y=1, yanchor="bottom", bgcolor=CLEAR, traceorder="normal"),
+            updatemenudefaults=dict(bgcolor=CLEAR, bordercolor=INK),
+            sliderdefaults=dict(bgcolor=GRID, bordercolor=INK, activebgcolor=COLOURS[0]),
+            modebar=dict(bgcolor=CLEAR, color=INK),
+        )
+    )
+
+
+pio.templates["book"] = _template()
+pio.renderers["book"] = BookRenderer(config=dict(responsive=True, displaylogo=False))
+
+
+def use_book_style() -> None:
+    """Makes the book's template and renderer Plotly's default; Matplotlib and seaborn get the same look.
+
+    Colab and VS Code keep Plotly's own renderer, the one they can show. The environment variable
+    POSEMAMBA_RENDERER names a renderer whatever the place (the tests and ``make chapters`` set it to "book").
+    Seaborn's ``set_theme`` would undo the look: seaborn draws in it without being told.
+    """
+    import matplotlib
+
+    pio.templates.default = "book"
+    places = ("COLAB_RELEASE_TAG", "COLAB_NOTEBOOK_ID", "VSCODE_PID")
+    foreign = "ipykernel" not in sys.modules or any(place in os.environ for place in places)
+    renderer = os.environ.get("POSEMAMBA_RENDERER") or (None if foreign else "book")
+    if renderer:
+        pio.renderers.default = renderer
+    ink = dict.fromkeys(
+        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK
+    )
+    matplotlib.rcParams.update(
+        {
+            **ink,
+            "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
+            "axes.facecolor": "none",
+            "axes.grid": True,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlelocation": "left",
+            "grid.color": INK,
+            "grid.alpha": 0.3,
+            "figure.facecolor": "none",
+            "figure.figsize": (7.0, 4.0),
+            "figure.constrained_layout.use": True,
+            "savefig.facecolor": "none",
+            "legend.frameon": False,
+            "image.cmap": "cividis",
+            "font.size": 11.0,
+        }
+    )
+
+
+def describe(figure: go.Figure, alt: str) -> go.Figure:
+    """Gives a Plotly figure its alternative text: what a reader who cannot see it should know.
+
+    It is kept in the layout's ``meta``; the built book hands it to screen readers. The functions of this
+    package write one themselves, or take it as ``alt``; this is for figures made by hand.
+    """
+    if not alt.strip():
+        raise ValueError("alt is empty; expected a sentence that says what the figure shows.")
+    figure.layout.meta = {**(figure.layout.meta or {}), "alt": alt}
+    return figure
+
+
+def static_figure(figure, alt: str, dpi: int = 192):
+    """A Matplotlib figure (or a seaborn axes or grid) as a sharp picture with its alternative text.
+
+    Arguments:
+        figure: a Matplotlib figure, or anything with a ``.figure``; it is closed.
+        alt: what a reader who cannot see the picture should know, in a sentence or two.
+        dpi: pixels an inch; the picture is shown at 96, so 192 is sharp on a dense screen.
+
+    Returns an ``IPython.display.Image`` (PNG), to be the last value of a cell.
+    """
+    import matplotlib.pyplot as plt
+    from IPython.display import Image
+
+    if not alt.strip():
+        raise ValueError("alt is empty; expected a sentence that says what the picture shows.")
+    figure = getattr(figure, "figure", figure)
+    buffer = BytesIO()
+    # Without the Software entry the bytes would change with Matplotlib's version.
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    width = round(figure.get_figwidth() * 96)
+    plt.close(figure)
+    return Image(buffer.getvalue(), format="png", width=width, alt=alt)
+
+
+def add_slider(
+    figure: go.Figure, labels: Sequence[str], prefix: str, suffix: str = "", interval: float | None = None
+) -> go.Figure:
+    """Adds a slider over the figure's frames, which must be named "0", "1", ...
+
+    Arguments:
+        labels: what the slider says at each frame, between prefix and suffix.
+        interval: milliseconds a frame; where given there are a play and a pause button too.
+    """
+    still = dict(mode="immediate", frame=dict(duration=0, redraw=True), transition=dict(duration=0))
+    playing = interval is not None
+    titled = bool(figure.layout.xaxis.title.text)  # then the slider keeps off the axis's title
+    figure.layout.sliders = [
+        dict(
+            steps=[
+                dict(args=[[str(k)], still], label=label, method="animate") for k, label in enumerate(labels)
+            ],
+            currentvalue=dict(prefix=prefix, suffix=suffix, xanchor="right", font=dict(size=13, color=INK)),
+            x=0.22 if playing else 0,
+            len=0.78 if playing else 1,
+            pad=dict(t=46 if titled else 30, b=4),
+            tickcolor=CLEAR,
+            # Only the current value is written: the labels of many frames would run into each other.
+            font=dict(size=1, color=CLEAR),
+        )
+    ]
+    figure.layout.margin.b = 116 if titled else 84
+    if playing:
+        moving = dict(still, fromcurrent=True, frame=dict(duration=interval, redraw=True))
+        buttons = [
+            dict(label="\u25b6", method="animate", args=[None, moving]),
+            dict(label="\u275a\u275a", method="animate", args=[[None], still]),
+        ]
+        place = dict(type="buttons", direction="left", x=0, y=0, xanchor="left", yanchor="top")
+        figure.layout.updatemenus = [
+            dict(place, buttons=buttons, pad=dict(t=50 if titled else 34), showactive=False)
+        ]
+    return figure

@@ -1,0 +1,220 @@
+"""The network against the released one: weights, outputs and both gradients of all six strategies."""
+
+import numpy as np
+import pytest
+import torch
+
+from posemamba import checkpoints
+from posemamba.model import VARIANTS, PoseMamba, PoseMambaConfig
+from posemamba.orders import STRATEGIES
+
+RELEASED = {
+    "global-local": "v2_plus_poselimbs",
+    "bidirectional": "v2",
+    "forward-forward": "v2_fs_ft",
+    "forward-backward": "v2_fs_bt",
+    "backward-forward": "v2_bs_ft",
+    "backward-backward": "v2_bs_bt",
+}
+TINY = PoseMambaConfig(frames=9, depth=4, channels=16, state=4)
+
+
+@pytest.fixture(scope="module")
+def released(shared_fixture):
+    return dict(np.load(shared_fixture("released_model_tiny.npz")))
+
+
+def weights_of(released: dict) -> dict:
+    return {
+        name.removeprefix("state/"): value for name, value in released.items() if name.startswith("state/")
+    }
+
+
+def relative(found, expected) -> float:
+    expected = torch.as_tensor(expected)
+    return ((found.detach() - expected).norm() / expected.norm()).item()
+
+
+@pytest.mark.parametrize("strategy", RELEASED)
+@pytest.mark.parametrize("gradient", ["exact", "released"])
+def test_outputs_and_gradients_are_the_released_networks(released, strategy, gradient):
+    model = PoseMamba.from_released(weights_of(released), scan=strategy, gradient=gradient)
+    keypoints = torch.from_numpy(released["input"]).requires_grad_()
+    output = model(keypoints)
+    assert relative(output, released[f"out/{RELEASED[strategy]}"]) < 2e-6
+    (found,) = torch.autograd.grad((output * torch.from_numpy(released["cotangent"])).sum(), keypoints)
+    kind = "exact" if strategy == "global-local" and gradient == "exact" else "released"
+    assert relative(found, released[f"grad_{kind}/{RELEASED[strategy]}"]) < 2e-6
+    if strategy == "global-local":
+        other = {"exact": "released", "released": "exact"}[gradient]
+        assert 0.1 < relative(found, released[f"grad_{other}/{RELEASED[strategy]}"]) < 0.2
+
+
+def test_the_strategies_differ(released):
+    outputs = [
+        PoseMamba.from_released(weights_of(released), scan=s)(torch.from_numpy(released["input"]))
+        for s in STRATEGIES
+    ]
+    for i, one in enumerate(outputs):
+        assert all(relative(one, other.detach()) > 1e-5 for other in outputs[i + 1 :])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variants_have_table_2s_sizes(variant):
+    config = PoseMamba.from_variant(variant, frames=3).config
+    assert (config.depth, config.channels) == {"S": (20, 64), "B": (20, 128), "L": (40, 128), "X": (40, 256)}[
+        variant
+    ]
+
+
+def test_settings_may_be_changed():
+    model = PoseMamba.from_variant("S", frames=5, depth=2, scan="bidirectional", gradient="released")
+    assert (model.config.scan, model.config.gradient, len(model.spatial_blocks)) == (
+        "bidirectional",
+        "released",
+        1,
+    )
+    assert model(torch.zeros(2, 5, 17, 2)).shape == (2, 5, 17, 3)
+
+
+def test_shorter_sequences_are_accepted_and_longer_ones_are_not():
+    model = PoseMamba(TINY)
+    assert model(torch.zeros(1, 4, 17, 2)).shape == (1, 4, 17, 3)
+    with pytest.raises(ValueError, match="up to 9 frames"):
+        model(torch.zeros(1, 10, 17, 2))
+
+
+@pytest.mark.parametrize("shape", [(1, 9, 16, 2), (1, 9, 17, 3), (9, 17, 2), (1, 0, 17, 2)])
+def test_wrong_shapes_are_named(shape):
+    with pytest.raises(ValueError, match="keypoints have shape"):
+        PoseMamba(TINY)(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (dict(depth=3), "must be even"),
+        (dict(channels=0), "channels must be a positive whole number"),
+        (dict(frames=2.5), "frames must be"),
+        (dict(scan="sideways"), "unknown scan strategy 'sideways'"),
+        (dict(gradient="none"), "unknown gradient 'none'"),
+        (dict(drop_path=1.0), "drop_path"),
+        (dict(width=3), "unknown setting 'width'"),
+    ],
+)
+def test_impossible_settings_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        PoseMamba.from_variant("S", **settings)
+
+
+def test_an_unknown_variant_is_named():
+    with pytest.raises(ValueError, match="unknown variant 'XXL', expected one of S, B, L, X"):
+        PoseMamba.from_variant("XXL")
+
+
+def test_steps_start_between_a_thousandth_and_a_tenth():
+    ssm = PoseMamba(TINY).spatial_blocks[0].ssm
+    steps = torch.nn.functional.softplus(ssm.step_bias)
+    assert steps.min() > 0.99e-3
+    assert steps.max() < 1.01e-1
+    assert torch.allclose(torch.exp(ssm.A_log)[0, 0], torch.arange(1.0, 5.0))
+
+
+def test_drop_path_skips_in_training_only():
+    model = PoseMamba(PoseMambaConfig(frames=4, depth=8, channels=8, state=2, drop_path=0.9))
+    keypoints = torch.randn(3, 4, 17, 2)
+    model.eval()
+    assert torch.equal(model(keypoints), model(keypoints))
+    model.train()
+    assert not torch.equal(model(keypoints), model(keypoints))
+    rates = [block.drop_path.rate for block in model.spatial_blocks]
+    assert rates == pytest.approx([0, 0.3, 0.6, 0.9])
+
+
+def test_a_checkpoint_file_reads_like_its_weights(released, shared_fixture):
+    path = shared_fixture("released_checkpoint_tiny.bin")
+    model = PoseMamba.from_released(path)
+    assert (model.config.frames, model.config.channels, model.config.depth) == (9, 32, 4)
+    assert sum(p.numel() for p in model.parameters()) == sum(v.size for v in weights_of(released).values())
+
+
+def wrap_bare(weights):
+    return weights
+
+
+def wrap_parallel(weights):
+    return {"epoch": 3, "model_pos": {f"module.{name}": value for name, value in weights.items()}}
+
+
+def wrap_state_dict(weights):
+    return {"state_dict": {name: torch.from_numpy(value) for name, value in weights.items()}}
+
+
+@pytest.mark.parametrize("wrap", [wrap_bare, wrap_parallel, wrap_state_dict])
+def test_every_wrapping_holds_the_same_network(released, wrap):
+    keypoints = torch.from_numpy(released["input"])
+    output = PoseMamba.from_released(wrap(weights_of(released)))(keypoints)
+    assert relative(output, released["out/v2_plus_poselimbs"]) < 2e-6
+
+
+def test_wrong_released_weights_are_named(released):
+    weights = weights_of(released)
+    with pytest.raises(ValueError, match="not a released PoseMamba checkpoint"):
+        PoseMamba.from_released({"conv1.weight": torch.zeros(2)})
+    part = {name: value for name, value in weights.items() if "TTEblocks.1" not in name}
+    with pytest.raises(ValueError, match=r"weights are missing, first temporal_blocks.1"):
+        PoseMamba.from_released(part)
+    with pytest.raises(ValueError, match="not PoseMamba's, first extra"):
+        PoseMamba.from_released({**weights, "extra": np.zeros(1, np.float32)})
+    with pytest.raises(ValueError, match=r"head.1.weight has shape"):
+        PoseMamba.from_released({**weights, "head.1.weight": np.zeros((4, 32), np.float32)})
+    with pytest.raises(ValueError, match=r"head.1.bias holds NaN"):
+        PoseMamba.from_released({**weights, "head.1.bias": np.full(3, np.nan, np.float32)})
+    with pytest.raises(ValueError, match="frames is read from the weights"):
+        PoseMamba.from_released(weights, frames=27)
+
+
+def test_released_names_cover_all_of_ours(released):
+    ours = {checkpoints.our_name(name) for name in weights_of(released)}
+    assert ours == set(PoseMamba(PoseMambaConfig(frames=9, depth=4, channels=32)).state_dict())
+
+
+def test_what_is_saved_comes_back(tmp_path):
+    model = PoseMamba(PoseMambaConfig(frames=5, depth=2, channels=8, state=4, millimetres_per_unit=1000.0))
+    model.save_pretrained(tmp_path / "new" / "folder", note="kept")
+    again = PoseMamba.from_pretrained(tmp_path / "new" / "folder")
+    assert again.config == model.config
+    keypoints = torch.randn(2, 5, 17, 2)
+    assert torch.equal(again(keypoints), model(keypoints))
+
+
+def test_broken_folders_get_one_sentence(tmp_path):
+    model = PoseMamba(PoseMambaConfig(frames=5, depth=2, channels=8, state=4))
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        PoseMamba.from_pretrained(tmp_path / "nothing")
+    model.save_pretrained(tmp_path)
+    file, settings = tmp_path / "model.safetensors", tmp_path / "config.json"
+    whole, text = file.read_bytes(), settings.read_text(encoding="utf-8")
+
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"model.safetensors: not a readable safetensors file"):
+        PoseMamba.from_pretrained(tmp_path)
+    file.write_bytes(whole)
+    settings.write_text(text.replace('"channels": 8', '"channels": 16'), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"has shape .* expected"):
+        PoseMamba.from_pretrained(tmp_path)
+    settings.write_text(text.replace("posemamba", "bert"), encoding="utf-8")
+    with pytest.raises(ValueError, match="not the settings of a PoseMamba"):
+        PoseMamba.from_pretrained(tmp_path)
+    settings.write_text("{", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"config.json"):
+        PoseMamba.from_pretrained(tmp_path)
+    settings.unlink()
+    with pytest.raises(FileNotFoundError, match=r"config.json"):
+        PoseMamba.from_pretrained(tmp_path)
+
+
+def test_a_file_is_no_folder_to_save_in(tmp_path):
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    with pytest.raises(ValueError, match="expected a folder"):
+        PoseMamba(TINY).save_pretrained(tmp_path / "file")

@@ -1,0 +1,83 @@
+"""The directions against small grids written out by hand."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from posemamba import orders
+
+# Two frames of three joints: tokens 0 1 2 / 3 4 5.
+BY_HAND = {
+    orders.spatial_forward: [0, 1, 2, 3, 4, 5],
+    orders.temporal_forward: [0, 3, 1, 4, 2, 5],
+    orders.spatial_reversed: [5, 4, 3, 2, 1, 0],
+    orders.temporal_reversed: [5, 2, 4, 1, 3, 0],
+    orders.spatial_backward: [2, 1, 0, 5, 4, 3],
+    orders.temporal_backward: [3, 0, 4, 1, 5, 2],
+}
+
+
+@pytest.mark.parametrize(("permutation", "places"), BY_HAND.items())
+def test_permutations_by_hand(permutation, places):
+    assert permutation(2, 3).tolist() == places
+
+
+@given(st.sampled_from(list(orders.STRATEGIES)), st.integers(1, 9))
+def test_each_direction_reads_each_token_once(strategy, frames):
+    reads, mixes = orders.tables(strategy, frames, 17)
+    assert reads.shape == mixes.shape == (4, frames * 17)
+    assert all(sorted(row.tolist()) == list(range(frames * 17)) for row in reads)
+
+
+def test_the_limbs_are_mixed_into_the_spatial_directions_of_global_local_only():
+    for strategy in orders.STRATEGIES:
+        _, mixes = orders.tables(strategy, 3, 17)
+        expected = [True, False, True, False] if strategy == "global-local" else [False] * 4
+        assert [(row >= 0).all().item() for row in mixes] == expected
+        assert [(row >= 0).any().item() for row in mixes] == expected
+
+
+def test_a_mix_stays_in_its_frame_and_follows_the_limb_order():
+    reads, mixes = orders.tables("global-local", 3, 17)
+    assert torch.equal(reads[0] // 17, mixes[0] // 17)
+    limbs = [0, 0, 1, 2, 3, 0, 4, 5, 6, 8, 11, 12, 13, 8, 14, 15, 16]
+    assert (mixes[0][17:34] - 17).tolist() == limbs
+    assert torch.equal(mixes[2], mixes[0].flip(0))
+
+
+def test_arrange_reads_what_the_tables_say():
+    tokens = torch.randn(2, 3 * 17, 5)
+    sequences = orders.arrange(tokens, "global-local", 3)
+    limbs = torch.tensor(orders.STRATEGIES["global-local"][0].mix)
+    grid = tokens.view(2, 3, 17, 5)
+    assert torch.equal(sequences[:, 0], (grid + grid[:, :, limbs]).flatten(1, 2))
+    assert torch.equal(sequences[:, 1], grid.transpose(1, 2).flatten(1, 2))
+
+
+@pytest.mark.parametrize("strategy", list(orders.STRATEGIES))
+def test_merge_undoes_the_permutations(strategy):
+    tokens = torch.randn(2, 3 * 17, 5)
+    reads, _ = orders.tables(strategy, 3, 17)
+    sequences = tokens[:, reads.long()]
+    assert torch.allclose(orders.merge(sequences, strategy, 3), 4 * tokens)
+
+
+def test_the_released_gradient_skips_the_mix():
+    tokens = torch.randn(1, 17, 2, requires_grad=True)
+    (exact,) = torch.autograd.grad(orders.arrange(tokens, "global-local", 1).sum(), tokens)
+    (released,) = torch.autograd.grad(orders.arrange(tokens, "global-local", 1, "released").sum(), tokens)
+    used = torch.bincount(torch.tensor(orders.STRATEGIES["global-local"][0].mix), minlength=17)
+    assert torch.equal(released, torch.full_like(released, 4))
+    assert torch.equal(exact[0, :, 0], 4.0 + 2 * used)
+
+
+def test_unknown_names_and_sizes_are_named():
+    with pytest.raises(ValueError, match="unknown scan strategy 'sideways'"):
+        orders.directions("sideways")
+    with pytest.raises(ValueError, match="unknown gradient 'none'"):
+        orders.arrange(torch.zeros(1, 17, 2), "bidirectional", 1, "none")
+    with pytest.raises(ValueError, match="mixes 17 joints, the tokens have 16"):
+        orders.tables("global-local", 2, 16)
+    with pytest.raises(ValueError, match="33 tokens do not make up 2 frames"):
+        orders.arrange(torch.zeros(1, 33, 2), "bidirectional", 2)
