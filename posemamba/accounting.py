@@ -51,9 +51,7 @@ class Count:
 
     @property
     def macs(self) -> int:
-        """Multiply-adds of all matrix products, convolutions and scans for one sequence, without norms and
-        elementwise work.
-        """
+        """Multiply-adds of matrix products, convolutions and scans; norms and elementwise work left out."""
         return sum(term.macs for term in self.terms if term.kind != "norm")
 
     @property

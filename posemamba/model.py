@@ -36,7 +36,7 @@ class PoseMambaConfig:
         drop_path: rate at which the last pair of blocks is skipped in training, rising linearly from 0 at
             the first. The released training uses 0.2.
         millimetres_per_unit: what one unit of the output is worth, where it is known. The released weights
-            predict in units of the image (the "2.5D" of FACTS; half the image width), so it is None for them.
+            predict in units of half the image's width, so it is None for them.
     """
 
     frames: int = 243
@@ -173,10 +173,10 @@ class Block(nn.Module):
 
 
 class PoseMamba(nn.Module):
-    """The network of Figure 2, as released: pairs of a "spatial" and a "temporal" block, which are the same
-    module.
+    """The network of Figure 2, as released.
 
-    Two norms, one after the spatial blocks and one after the temporal ones, are shared by all pairs.
+    Blocks come in pairs, a spatial and a temporal one, which are the same module. Two norms, one after the
+    spatial blocks and one after the temporal ones, are shared by all pairs.
     """
 
     def __init__(self, config: PoseMambaConfig | None = None):
@@ -217,8 +217,7 @@ class PoseMamba(nn.Module):
 
     @classmethod
     def from_variant(cls, variant: str = "S", **changes) -> "PoseMamba":
-        """A freshly initialised network of the paper's size S, B, L or X; `changes` are fields of
-        `PoseMambaConfig`.
+        """A new network of the paper's size S, B, L or X; `changes` are fields of `PoseMambaConfig`.
 
         Raises:
             ValueError: an unknown variant, field or value.
@@ -240,18 +239,14 @@ class PoseMamba(nn.Module):
         return load_released(cls, source, **changes)
 
     def save_pretrained(self, folder: str | Path, **about) -> None:
-        """Write model.safetensors and config.json, each whole or not at all; `about` is kept beside the
-        settings.
-        """
+        """Write model.safetensors and config.json; `about` is kept beside the settings."""
         from posemamba.checkpoints import save_pretrained
 
         save_pretrained(self, folder, **about)
 
     @classmethod
     def from_pretrained(cls, source: str | Path) -> "PoseMamba":
-        """A network from `save_pretrained`'s folder, or from a repository of the Hugging Face Hub by its
-        name.
-        """
+        """A network from `save_pretrained`'s folder, or from the Hugging Face Hub by its name."""
         from posemamba.checkpoints import load_pretrained
 
         return load_pretrained(cls, source)

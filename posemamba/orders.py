@@ -1,5 +1,4 @@
-"""How a body over time becomes sequences. A direction is a mix of readings of the tokens, and then a
-permutation.
+"""How a body over time becomes sequences: a direction is a mix of readings of the tokens, then a permutation.
 
 Token (t, j) of the grid of T frames by J joints stands at place t * J + j ("row-major"). Every strategy
 reads the grid along K = 4 directions; the released weights hold them in the order of the tuples below.

@@ -39,8 +39,9 @@ class Arguments:
         return self.B_constant * self.C_constant
 
     def finish(self, y: Tensor, last: Tensor | None) -> Tensor | tuple[Tensor, Tensor]:
-        """Gate, restore the caller's shape and dtype; `last` is the state that B = 1 drives, (b, K, inner,
-        N).
+        """Gate, and restore the caller's shape and dtype.
+
+        `last` is (b, K, inner, N), the state that B = 1 drives where B is constant.
         """
         y = y.flatten(1, 2)
         if self.z is not None:

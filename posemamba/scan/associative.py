@@ -1,6 +1,4 @@
-"""The scan as a tree: a recurrence is an associative product, so it can be computed in a logarithm of its
-length.
-"""
+"""The scan as a tree: a recurrence is an associative product, and can be joined in any grouping."""
 
 import torch
 from jaxtyping import Float
@@ -40,9 +38,7 @@ def associative_scan(
 
 
 def scan(args: Arguments) -> tuple[Tensor, Tensor]:
-    """The selective scan through `associative_scan`: parallel and differentiable, at the price of (b, K,
-    inner, N, L) tensors.
-    """
+    """The selective scan through `associative_scan`, at the price of (b, K, inner, N, L) tensors."""
     step = args.delta[..., None, :]  # (b, K, inner, 1, L)
     decay = torch.exp(step * args.A[..., None])  # (b, K, inner, N, L)
     write = (args.delta * args.u)[..., None, :] * args.B[:, :, None]

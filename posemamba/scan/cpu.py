@@ -45,10 +45,10 @@ def _dtype(tensor: Tensor) -> str:
 
 
 def _split(x: Tensor) -> tuple[int, int, int]:
-    """Blocks of channels in x, blocks in a task, and tasks a source: few where the batch alone keeps many
-    cores busy.
+    """Blocks of channels in x, blocks in a task, and tasks a source.
 
-    Decided by the shape alone, so that sums over blocks are added in the same order on every machine.
+    Tasks are few where the batch alone keeps many cores busy. The shape alone decides, so that sums over
+    blocks are added in the same order on every machine.
     """
     from posemamba.scan.kernels import LANES
 
@@ -113,9 +113,7 @@ class Scan(torch.autograd.Function):
 def _run(
     x, delta, A, B, C, D, weight, reads, mixes, through_mix=True, softplus=False
 ) -> tuple[Tensor, Tensor]:
-    """`Scan` for any number of channels, with A and weight (K, inner, N); the last states too as (b, K,
-    inner, N).
-    """
+    """`Scan` for any number of channels, with A, weight and the last states as (..., inner, N)."""
     from posemamba.scan.kernels import LANES
 
     inner = x.shape[3]
@@ -153,8 +151,6 @@ def scan(args: Arguments) -> tuple[Tensor, Tensor]:
 
 
 def directional(x, delta, A, B, C, D, reads, mixes, through_mix: bool, softplus: bool) -> Tensor:
-    """`directional_scan` on the CPU: the directions are read, scanned and summed in place, without reordered
-    copies.
-    """
+    """`directional_scan` on the CPU: read, scanned and summed in place, without reordered copies."""
     y, _ = _run(x[:, None], delta.transpose(0, 1), A, B, C, D, None, reads, mixes, through_mix, softplus)
     return y[:, 0]

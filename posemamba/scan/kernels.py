@@ -1,21 +1,19 @@
 """The CPU kernels of the selective scan, in Numba: forward, and backward by recomputation.
 
 The tokens are walked in tiles of TILE, the channels in blocks of LANES, one vector wide: channels do not
-    depend on each
-other. The states of a block, (N, LANES), stay in the first-level cache for the whole sequence; no tensor of
-the shape (L, inner, N) ever exists. The forward pass can keep the states at the start of each tile, from
-which the backward pass recomputes the tile's states before it walks the tile in reverse.
+depend on each other. The states of a block, (N, LANES), stay in the first-level cache for the whole
+sequence; no tensor of the shape (L, inner, N) ever exists. The forward pass can keep the states at the
+start of each tile, from which the backward pass recomputes the tile's states before it walks the tile in
+reverse.
 
 Sequences are read through index tables: place i of direction k is token reads[k, i], with token mixes[k, i]
-    added to
-it where that is not -1. So a reordered copy of the input is never made, and the directions' outputs are
-summed where they are written. A task is some neighbouring blocks of one source: it owns all it writes. The
-caller deals tasks out to threads.
+added to it where that is not -1. So a reordered copy of the input is never made, and the directions'
+outputs are summed where they are written. A task is some neighbouring blocks of one source: it owns all it
+writes. The caller deals tasks out to threads.
 
 Shapes, all of one dtype: x, y (b, sources, L, inner); delta (K, b, L, inner); B, C (b, K, L, N); A, weight
-    (K, N, inner);
-D (K, inner); inner is a multiple of LANES. With one source all K directions read it; with K sources each
-reads its own. B and C may have any strides, the rest is contiguous.
+(K, N, inner); D (K, inner); inner is a multiple of LANES. With one source all K directions read it; with K
+sources each reads its own. B and C may have any strides, the rest is contiguous.
 """
 
 from functools import lru_cache
@@ -85,10 +83,8 @@ def _backward(
     """Tasks first..end of the backward pass.
 
     With g_i the gradient that reaches state i, g_i = C_i dy_i + a_{i+1} g_{i+1}, walked from the last token
-    to the
-    first: du_i = delta_i sum_n g B, ddelta_i = sum_n g (A a h_{i-1} + u B), dB_i = sum_c g delta u, dC_i =
-        sum_c dy h,
-    dA = sum_i g delta a h_{i-1}.
+    to the first: du_i = delta_i sum_n g B, ddelta_i = sum_n g (A a h_{i-1} + u B), dB_i = sum_c g delta u,
+    dC_i = sum_c dy h, dA = sum_i g delta a h_{i-1}.
 
     Args:
         through_mix: whether mixed-in tokens receive their gradient (the released code gives them none).

@@ -1,11 +1,9 @@
-"""Vectors of channels for Numba kernels: a value type of LANES numbers side by side, as processors compute
-with.
+"""Vectors of channels for Numba kernels: a value type of LANES numbers side by side.
 
-Left to itself the compiler must prove that a loop over channels may run as vector instructions, and it often
-gives up.
-A value of this type is such a vector by construction: `load` and `store` move one row of an array, `+`, `-`
-    and `*` and
-`exp2` work on all lanes at once. LLVM maps it to whatever the processor has (SSE, AVX2, AVX-512, NEON).
+Left to itself the compiler must prove that a loop over channels may run as vector instructions, and it
+often gives up. A value of this type is such a vector by construction: `load` and `store` move one row of an
+array, `+`, `-` and `*` and `exp2` work on all lanes at once. LLVM maps it to whatever the processor has
+(SSE, AVX2, AVX-512, NEON).
 """
 
 import math
@@ -67,9 +65,7 @@ def _address(context, builder, array_type, array, row, column, kind):
 
 @intrinsic
 def load(context, array, row, column):
-    """LANES numbers of a row of a two-dimensional array, from a column on. Nothing checks that they are
-    there.
-    """
+    """LANES numbers of a row of a two-dimensional array, from a column on, unchecked."""
     vector = Vector(array.dtype)
 
     def code(context, builder, signature, args):

@@ -1,6 +1,4 @@
-"""The definition of the selective scan: a loop over the tokens, as short as it can be. Slow; everything is
-tested on it.
-"""
+"""The definition of the selective scan: a loop over the tokens. Slow; everything is tested against it."""
 
 import torch
 from torch import Tensor

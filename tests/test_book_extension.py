@@ -1,0 +1,109 @@
+"""The book's Sphinx extension: figures, boxes, docstrings and signatures, each without a build."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from jaxtyping import Float
+
+pytest.importorskip("sphinx", reason="the book's requirements are not installed")
+docutils_core = pytest.importorskip("docutils.core")
+
+SOURCE = Path(__file__).resolve().parents[1] / "_ext" / "posemamba_book.py"
+specification = importlib.util.spec_from_file_location("posemamba_book", SOURCE)
+extension = importlib.util.module_from_spec(specification)
+specification.loader.exec_module(extension)
+
+FIGURE = {
+    "data": [{"name": "</script><b>"}],
+    "layout": {
+        "title": {"text": "A walk"},
+        "meta": {"alt": 'A "walk" & a turn'},
+        "template": {"layout": {"height": 420}},
+    },
+}
+
+
+def read(notebook):
+    app = SimpleNamespace(env=SimpleNamespace(doc2path=lambda name: f"{name}.ipynb"))
+    source = [json.dumps(notebook)]
+    extension.draw_outputs(app, "chapter", source)
+    return json.loads(source[0])["cells"]
+
+
+def code(outputs, **metadata):
+    return {"cell_type": "code", "metadata": metadata, "source": "", "outputs": outputs}
+
+
+def test_a_figure_becomes_an_element_that_holds_its_json():
+    (cell,) = read({"cells": [code([{"data": {extension.PLOTLY: FIGURE, "text/plain": "Figure"}}])]})
+    text = cell["outputs"][0]["data"]["text/html"]
+    assert set(cell["outputs"][0]["data"]) == {"text/html"}
+    assert 'aria-label="A &quot;walk&quot; &amp; a turn"' in text and "min-height:420px" in text
+    inner = re.fullmatch(
+        r'<div class="plotly-fig".*?<script type="application/json">(.*)</script></div>', text
+    )
+    assert "</script" not in inner[1] and json.loads(inner[1]) == FIGURE
+
+
+def test_pictures_get_alternative_text_and_solutions_a_name():
+    picture = {"data": {"image/png": "..."}, "metadata": {"image/png": {"alt": "A sine.", "width": 672}}}
+    first, second, words = read(
+        {
+            "cells": [
+                code([picture]),
+                code([], tags=["solution"]),
+                {"cell_type": "markdown", "metadata": {}, "source": "#"},
+            ]
+        }
+    )
+    assert first["metadata"]["mystnb"]["image"] == {"alt": "A sine.", "width": "672px"}
+    assert second["metadata"]["mystnb"]["code_prompt_show"] == "Solution"
+    assert words == {"cell_type": "markdown", "metadata": {}, "source": "#"}
+
+
+def test_only_the_named_quote_becomes_a_box():
+    text = (
+        "One.\n\n   **Paper, code, truth.** They differ.\n\n   And more.\n\nTwo.\n\n   **Another** quote.\n"
+    )
+    tree = docutils_core.publish_doctree(text)
+    extension.box_discrepancies(None, tree)
+    (box,) = [node for node in tree.findall() if node.tagname == "admonition"]
+    assert box["classes"] == ["discrepancy"]
+    assert " ".join(box.astext().split()) == "Paper, code, truth They differ. And more."
+    assert sum(node.tagname == "block_quote" for node in tree.findall()) == 1
+
+
+def test_signatures_are_shown_as_written():
+    def lift(x: Float[np.ndarray, "frames 17 2"], flip: bool = True) -> Float[np.ndarray, "frames 17 3"]: ...
+
+    arguments, returns = extension.signature_as_written(None, "function", "lift", lift, None, "", "")
+    assert arguments == "(x: Float[np.ndarray, 'frames 17 2'], flip: bool=True)"
+    assert returns == "Float[np.ndarray, 'frames 17 3']"
+
+    class Lifter:
+        def __call__(self, x: int): ...
+
+    assert extension.signature_as_written(None, "method", "", Lifter.__call__, None, "", "") == (
+        "(x: int)",
+        None,
+    )
+    assert extension.signature_as_written(None, "function", "len", len, None, "", "") is None
+
+
+def test_plain_docstrings_become_valid_markup():
+    lines = ["Mean of |a - b|, not `|a|`.", "", "Three things:", "- one", "  goes on", "- two"]
+    extension.plain_docstring(None, "", "", None, None, lines)
+    assert lines == [
+        "Mean of \\|a - b\\|, not `|a|`.",
+        "",
+        "Three things:",
+        "",
+        "- one",
+        "  goes on",
+        "- two",
+    ]

@@ -1,0 +1,122 @@
+"""The command line as a user meets it: what it prints, and how it fails."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from posemamba.cli import main
+from posemamba.motion.clips import save_motion
+from posemamba.motion.synthetic import synthetic_clips
+
+CONFIG = "{frames: 5, depth: 2, channels: 8, state: 2, batch_size: 2, steps: 3, warmup: 1}"
+
+
+@pytest.fixture(scope="module")
+def motion(tmp_path_factory):
+    path = tmp_path_factory.mktemp("motion") / "motion.safetensors"
+    save_motion(path, synthetic_clips(seed=0, train=1, test=1, seconds=4.0))
+    return str(path)
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(CONFIG, encoding="utf-8")
+    return str(path)
+
+
+def run(capsys, *arguments) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return end.value.code, printed.out, printed.err
+
+
+def test_info_prints_table_2s_row_both_ways(capsys):
+    code, out, _ = run(capsys, "info", "S", "--frames", "243")
+    assert code == 0
+    for figure in ("859,651", "1,470,211", "3,587,426,496", "8,218,376,640"):
+        assert figure in out
+
+
+def test_version(capsys):
+    from posemamba import __version__
+
+    assert run(capsys, "--version")[1].strip() == __version__
+
+
+def test_train_then_evaluate(capsys, tmp_path, motion, config):
+    code, out, _ = run(capsys, "train", "--data", motion, "--config", config, "--folder", tmp_path / "run")
+    assert code == 0
+    assert "Trained" in out
+    report = tmp_path / "report.json"
+    code, out, _ = run(
+        capsys, "evaluate", tmp_path / "run" / "model", "--data", motion, "--views", 1, "--save", report
+    )
+    assert code == 0
+    assert "ridge" in out
+    rows = json.loads(report.read_text(encoding="utf-8"))["scores"]
+    assert set(rows) == {"model", "ridge", "mean pose"}
+    assert f"{rows['ridge']['mpjpe']['over_actions']:.2f}" in out
+
+
+def test_steps_and_seed_override_the_configuration(capsys, tmp_path, motion, config):
+    folder = tmp_path / "run"
+    arguments = ("train", "--data", motion, "--config", config, "--folder", folder, "--steps", 1, "--seed", 5)
+    assert run(capsys, *arguments)[0] == 0
+    kept = (folder / "config.yaml").read_text(encoding="utf-8")
+    assert "steps: 1\n" in kept
+    assert "seed: 5\n" in kept
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("info", "Q"), "unknown variant 'Q', expected one of S, B, L, X"),
+        (("train", "--data", "nowhere.npz"), "nowhere.npz"),
+        (("train", "--config", "nowhere"), "nowhere: no such configuration file"),
+        (("evaluate", "nowhere"), "nowhere: no such folder"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(capsys, *arguments)
+    assert code == 2
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_foreign_files_are_refused_in_a_line(capsys, tmp_path, config):
+    for name, content in [
+        ("page.html", b"<html></html>"),
+        ("empty", b""),
+        ("text.npz", b"hello"),
+        ("zip", b"PK\x03\x04zz"),
+    ]:
+        path = tmp_path / name
+        path.write_bytes(content)
+        code, _, err = run(capsys, "train", "--data", path, "--config", config, "--folder", tmp_path / "run")
+        assert code == 2
+        assert name in err
+        assert len(err.strip().splitlines()) == 1
+
+
+def test_unknown_options_get_usage_and_exit_code_2(capsys):
+    code, _, err = run(capsys, "info", "--depth", "3")
+    assert code == 2
+    assert "--depth" in err
+
+
+def test_the_module_runs_and_importing_the_package_is_quick():
+    done = subprocess.run(
+        [sys.executable, "-m", "posemamba.cli", "info", "S"], capture_output=True, text=True, check=True
+    )
+    assert "859,651" in done.stdout
+    code = (
+        "import posemamba, sys; heavy = {'torch', 'numba', 'plotly', 'seaborn', 'lightning_fabric'};"
+        "print(heavy & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
