@@ -258,7 +258,7 @@ def train(
 
                 seconds = spent + time.monotonic() - began
                 figures = {
-                    "loss": float(loss), "mpjpe_mm": float(terms["mpjpe"]) * MILLIMETRES_PER_UNIT,
+                    "loss": float(loss), "mpjpe_mm": float(terms["mpjpe"].detach()) * MILLIMETRES_PER_UNIT,
                     "gradient_norm": float(norm), "learning_rate": config.rate_at(step), "seconds": seconds,
                 }  # fmt: skip
                 for name, value in figures.items():
