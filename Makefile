@@ -1,0 +1,58 @@
+# `make book` builds the book, `make test` tests package and chapters. Both set up .venv first, once.
+
+PYTHON ?= python3
+VENV := .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+PY := $(BIN)/python
+STAMP := $(VENV)/.installed
+CHAPTERS ?= book
+
+.PHONY: book test test-all chapters lint format clean
+
+book: $(STAMP)
+	@$(PY) -c "import shutil; shutil.rmtree('_build', ignore_errors=True)"
+	$(BIN)/jupyter-book build . -W -n --keep-going --all
+	@echo "The book is built. Open $(CURDIR)/_build/html/index.html in a browser."
+
+test: $(STAMP)
+	$(PY) -m pytest tests -m "not long"
+	$(PY) -m pytest --nbval book/
+
+# What is long too: slow tests, lint, and every chapter alone in an empty folder, its gpu cells at tiny sizes.
+test-all: test lint
+	$(PY) -m pytest tests -m long || test $$? -eq 5
+	SCALE=gpu POSEMAMBA_TINY=1 $(PY) -m posemamba.book try book
+
+# Runs the notebooks and stores their outputs in normal form; `make chapters CHAPTERS=book/x/y.ipynb` runs one.
+chapters: $(STAMP)
+	$(PY) -m posemamba.book execute $(CHAPTERS)
+
+lint: $(STAMP)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m posemamba.book normalise --check book
+
+format: $(STAMP)
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+	$(PY) -m posemamba.book normalise book
+
+# The stamp says that what these two files ask for is installed.
+$(STAMP): requirements.txt pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { \
+	  echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+	    "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c "import venv, ensurepip" || { \
+	  echo "$(PYTHON) cannot make virtual environments: install its venv package (Debian: python3-venv)."; exit 1; }
+	@echo "Setting up $(VENV): some minutes, this once."
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PY) -c "import pathlib; pathlib.Path('$(STAMP)').touch()"
+
+clean:
+	$(PYTHON) -c "import shutil; [shutil.rmtree(p, ignore_errors=True) for p in ('_build', '.pytest_cache', '.ruff_cache', '.hypothesis')]"

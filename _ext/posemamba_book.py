@@ -1,0 +1,124 @@
+"""What the build adds: drawings from stored figures, alternative text, boxes, signatures as written.
+
+A notebook keeps a Plotly figure as JSON alone, and a picture's alternative text in its output's metadata.
+Both are given their HTML form here, in memory, while a page is read.
+"""
+
+import ast
+import html
+import inspect
+import json
+import re
+import shutil
+import textwrap
+from importlib import resources
+from pathlib import Path
+
+from docutils import nodes
+
+PLOTLY = "application/vnd.plotly.v1+json"
+BOX = "Paper, code, truth."
+
+
+def figure_html(figure: dict) -> str:
+    """A figure's JSON in an element that figures.js draws into once a reader comes near it."""
+    layout = figure.get("layout", {})
+    title = (layout.get("title") or {}).get("text") or "Figure"
+    alt = html.escape((layout.get("meta") or {}).get("alt") or title, quote=True)
+    data = json.dumps(figure, separators=(",", ":")).replace("</", "<\\/")
+    height = layout.get("height") or layout["template"]["layout"]["height"]
+    return (
+        f'<div class="plotly-fig" role="figure" aria-label="{alt}" style="min-height:{height}px">'
+        f'<script type="application/json">{data}</script></div>'
+    )
+
+
+def draw_outputs(app, docname, source):
+    """Sphinx's source-read: figures get their HTML, pictures their alternative text and width."""
+    if not str(app.env.doc2path(docname)).endswith(".ipynb"):
+        return
+    notebook = json.loads(source[0])
+    for cell in notebook["cells"]:
+        if "solution" in cell["metadata"].get("tags", ()):
+            words = {"code_prompt_show": "Solution", "code_prompt_hide": "Hide the solution"}
+            cell["metadata"].setdefault("mystnb", {}).update(words)
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if PLOTLY in data:
+                output["data"] = {"text/html": figure_html(data[PLOTLY])}
+            elif shown := output.get("metadata", {}).get("image/png"):
+                image = {
+                    "alt": shown.get("alt", ""),
+                    "width": f"{shown['width']}px" if "width" in shown else None,
+                }
+                options = {key: value for key, value in image.items() if value}
+                cell["metadata"].setdefault("mystnb", {})["image"] = options
+    source[0] = json.dumps(notebook)
+
+
+def box_discrepancies(app, doctree):
+    """A block quote that opens with the words of BOX becomes the book's box for such differences."""
+    for quote in list(doctree.findall(nodes.block_quote)):
+        lead = next(iter(quote.findall(nodes.strong)), None)
+        if lead is None or lead.astext() != BOX:
+            continue
+        box = nodes.admonition(classes=["discrepancy"])
+        box += nodes.title("", BOX.rstrip("."))
+        lead.parent.remove(lead)
+        box += quote.children
+        quote.replace_self(box)
+
+
+def signature_as_written(app, what, name, thing, options, signature, returns):
+    """Annotations as the source has them: Float[Tensor, "batch frames 17 3"], not what Python makes of it."""
+    function = thing.__init__ if what == "class" else thing
+    if what not in ("function", "method", "class"):
+        return None
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function)))).body[0]
+    except (OSError, TypeError, IndentationError, SyntaxError):
+        return None
+    if not isinstance(tree, ast.FunctionDef):
+        return None
+    arguments = tree.args
+    if what != "function" and arguments.args and arguments.args[0].arg in ("self", "cls"):
+        arguments.args = arguments.args[1:]
+    return f"({ast.unparse(arguments)})", ast.unparse(tree.returns) if tree.returns else None
+
+
+def plain_docstring(app, what, name, thing, options, lines):
+    """Docstrings are plain words for people; reStructuredText wants a little more.
+
+    A list needs an empty line before it, and a bar that stands for itself a backslash.
+    """
+    plain: list[str] = []
+    for line in lines:
+        words = re.split(r"(`+[^`]*`+)", line)  # what is in backticks stays as it is
+        line = "".join(word if k % 2 else word.replace("|", "\\|") for k, word in enumerate(words))
+        last = plain[-1] if plain else ""
+        after_words = last.strip() and not last.lstrip().startswith("- ") and _indent(last) == _indent(line)
+        if line.lstrip().startswith("- ") and after_words:
+            plain.append("")
+        plain.append(line)
+    lines[:] = plain
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def copy_scripts(app):
+    """plotly.js and MathJax, out of the installed packages."""
+    static = Path(app.outdir, "_static")
+    static.mkdir(parents=True, exist_ok=True)
+    shutil.copy(resources.files("plotly") / "package_data/plotly.min.js", static)
+    shutil.copy(resources.files("sphinx-mathjax-offline") / "static/mathjax/tex-svg.js", static)
+
+
+def setup(app):
+    app.connect("builder-inited", copy_scripts)
+    app.connect("source-read", draw_outputs)
+    app.connect("doctree-read", box_discrepancies)
+    app.connect("autodoc-process-docstring", plain_docstring, priority=400)  # before napoleon
+    app.connect("autodoc-process-signature", signature_as_written)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
