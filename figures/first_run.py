@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--out", default=str(ASSETS), help="the folder of assets to write to")
     given = parser.parse_args()
 
+    begun_at = commit()
     config = TrainingConfig.load("small")
     clips = open_motion(given.data)
     curve: list[tuple[int, float, float]] = []
@@ -64,7 +65,7 @@ def main() -> None:
         {
             "command": ["python", "figures/first_run.py", "--data", Path(given.data).name],
             "date": datetime.date.today().isoformat(),
-            "commit": commit(),
+            "commit": begun_at,
             "hardware": describe_machine(),
             "training": {
                 "config": asdict(config),

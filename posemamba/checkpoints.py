@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from posemamba import storage
@@ -142,7 +142,7 @@ def save_pretrained(model: PoseMamba, folder: str | Path, **about: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     with storage.atomic_path(folder / "model.safetensors") as path:
-        save_file(weights, path, metadata={"format": "pt"})
+        path.write_bytes(save(weights, metadata={"format": "pt"}))
     settings = {"model_type": "posemamba", **asdict(model.config)}
     storage.write_json(folder / "config.json", {**settings, "about": about} if about else settings)
 

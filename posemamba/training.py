@@ -217,8 +217,13 @@ def train(
     network, optimizer = fabric.setup(model, optimizer)
     spent = 0.0
     if start is not None:
-        model.load_state_dict(start["model"])
-        optimizer.load_state_dict(start["optimizer"])
+        try:
+            model.load_state_dict(start["model"])
+            optimizer.load_state_dict(start["optimizer"])
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError):
+            raise ValueError(
+                f"{folder / 'checkpoint.pt'}: holds a network of another shape than config.yaml"
+            ) from None
         spent = start["seconds"]
     first = 0 if start is None else start["step"]
     weights = config.loss_weights()
@@ -258,9 +263,12 @@ def train(
 
                 seconds = spent + time.monotonic() - began
                 figures = {
-                    "loss": float(loss), "mpjpe_mm": float(terms["mpjpe"].detach()) * MILLIMETRES_PER_UNIT,
-                    "gradient_norm": float(norm), "learning_rate": config.rate_at(step), "seconds": seconds,
-                }  # fmt: skip
+                    "loss": float(loss.detach()),
+                    "mpjpe_mm": float(terms["mpjpe"].detach()) * MILLIMETRES_PER_UNIT,
+                    "gradient_norm": float(norm),
+                    "learning_rate": config.rate_at(step),
+                    "seconds": seconds,
+                }
                 for name, value in figures.items():
                     writer.add_scalar(name, value, step)
                 if log is not None:

@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from posemamba.accounting import TABLE_6, count
 from posemamba.model import VARIANTS, PoseMamba, PoseMambaConfig
 
-# Measured with the profiler on the released code: FACTS, section 3.
+# Measured with the profiler on the released code.
 EXACT = {
     "S": (859_651, 1_470_211, 3_587_426_496),
     "B": (3_357_699, 4_742_659, 13_943_083_392),

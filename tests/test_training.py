@@ -123,6 +123,17 @@ def test_a_broken_checkpoint_is_named_and_kept(clips, tmp_path):
     assert len(path.read_bytes()) == 1000
 
 
+def test_a_checkpoint_of_another_shape_is_named(clips, tmp_path):
+    wide, narrow = TrainingConfig(**TINY, steps=4), TrainingConfig(**{**TINY, "channels": 16}, steps=2)
+    train(narrow, clips, tmp_path / "narrow")
+    (tmp_path / "wide").mkdir()
+    with pytest.raises(Interrupted):
+        train(wide, clips, tmp_path / "wide", log=lambda step, figures: os.kill(os.getpid(), signal.SIGINT))
+    (tmp_path / "wide" / "checkpoint.pt").write_bytes((tmp_path / "narrow" / "checkpoint.pt").read_bytes())
+    with pytest.raises(ValueError, match=r"checkpoint.pt: holds a network of another shape"):
+        train(wide, clips, tmp_path / "wide")
+
+
 def test_scalars_are_kept_for_tensorboard(clips, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

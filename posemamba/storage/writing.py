@@ -113,9 +113,9 @@ def read_json(path: str | os.PathLike):
 
 
 def asset(name: str) -> Path:
-    """The path of a file that ships with the package; FileNotFoundError names those there are."""
+    """The path of a file or folder that ships with the package; FileNotFoundError names what there is."""
     path = (_ASSETS / name).resolve()
-    if path.is_file() and path.is_relative_to(_ASSETS.resolve()):
+    if path.exists() and path.is_relative_to(_ASSETS.resolve()):
         return path
     there = sorted(p.relative_to(_ASSETS).as_posix() for p in _ASSETS.rglob("*") if p.is_file())
     raise FileNotFoundError(f"the package has no asset {name!r}, only: {', '.join(there) or 'none'}")
