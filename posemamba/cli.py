@@ -132,7 +132,7 @@ def evaluate(
         )
     names = list(report.scores)
     table = Table(
-        title=f"Test split of {Path(data).name}: {report.protocol['scored_frames']:,} frames seen virtually"
+        title=f"Test split of {Path(data).name}: {report.protocol['scored_frames']:,} frames, virtual cameras"
     )
     table.add_column("")
     for name in names:
