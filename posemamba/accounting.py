@@ -141,8 +141,8 @@ def count(model: PoseMamba | PoseMambaConfig, frames: int | None = None) -> Coun
     )
 
 
-#: All thirteen rows of Table 6, which hold those of Table 2, as printed: (depth, d_m, parameters M, MACs G,
-# P1 mm).
+#: All thirteen rows of Table 6 as printed, those of Table 2 among them. A row is depth, d_m, M parameters,
+#: G MACs, and P1 in mm.
 TABLE_6 = (
     (12, 64, 0.516, 2.2, 43.0),
     (16, 64, 0.688, 2.9, 42.0),

@@ -15,7 +15,8 @@ from torch import Tensor
 from posemamba import storage
 from posemamba.model import PoseMamba, PoseMambaConfig
 
-#: The released names, as patterns, and ours. Shapes differ only where `released_shape` says.
+#: The released names, as patterns, and ours. The release keeps A_log and the skip
+#: as (4D, N) and (4D,), and the positions with a leading 1; all else has our shapes.
 RELEASED_NAMES = (
     (r"Spatial_patch_to_embedding\.(\w+)", r"embed.\1"),
     (r"Spatial_pos_embed", r"joint_position"),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from posemamba import orders
 from posemamba.scan import directional_scan
 
-#: Table 2: depth counts blocks, spatial and temporal together; channels is the paper's d_m.
+#: The sizes of Table 2. Depth counts blocks, spatial and temporal together; channels is the paper's d_m.
 VARIANTS = {
     "S": dict(depth=20, channels=64),
     "B": dict(depth=20, channels=128),
