@@ -211,10 +211,17 @@ def _written(function: Callable, arguments: tuple) -> str:
         if hasattr(value, "shape") and math.prod(value.shape) > 8:
             words.append(f"{name} of shape {tuple(value.shape)}")
         elif hasattr(value, "tolist"):
-            words.append(f"{name} = {np.round(_numbers(value), 4).tolist()}")
+            words.append(f"{name} = {_brief(_numbers(value).tolist())}")
         else:
             words.append(f"{name} = {value!r}")
     return ", ".join(words) or "no arguments"
+
+
+def _brief(value: Any) -> str:
+    """Four significant digits, so that neither 1e-12 nor 1e12 is lost."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_brief, value))}]"
+    return f"{value:.4g}" if isinstance(value, float) else repr(value)
 
 
 if __name__ == "__main__":
