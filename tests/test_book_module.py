@@ -127,7 +127,7 @@ def test_check_compares_tuples_one_by_one(capsys):
     book.check("exercise 2", lambda u: u, reference, inputs)
     right, second, single = capsys.readouterr().out.splitlines()
     assert right == "exercise 2: correct"
-    assert "of the returned values number 1" in second
+    assert "returned value 2 of 2" in second
     assert "returns one ndarray, expected 2 values" in single
 
 
