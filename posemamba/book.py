@@ -184,7 +184,8 @@ def _difference(found: Any, expected: Any, rtol: float, atol: float) -> str:
             return f"it returns {size}, expected {len(expected)} values"
         parts = enumerate(zip(found, expected, strict=True))
         faults = [(k, _difference(mine, theirs, rtol, atol)) for k, (mine, theirs) in parts]
-        return next((f"returned value {k + 1} of {len(expected)}: {fault}" for k, fault in faults if fault), "")
+        size = len(expected)
+        return next((f"returned value {k + 1} of {size}: {fault}" for k, fault in faults if fault), "")
     if found is None:
         return "it returns None"
     expected = _numbers(expected)

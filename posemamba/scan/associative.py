@@ -12,10 +12,10 @@ def associative_scan(
 ) -> Float[Tensor, "*batch tokens"]:
     """All states of h_i = a_i h_{i-1} + b_i with h_0 = 0, in about 2 log2(tokens) parallel steps.
 
-    The pair (a, b) stands for the map h -> a h + b. Maps compose associatively,
-    (a2, b2) after (a1, b1) = (a2 a1, a2 b1 + b2), so neighbours can be joined first: join pairs, scan the
-    half-length sequence of pairs, and fill in the states between (Blelloch, 1990). The work is about 2 *
-    tokens joins, where joining at all distances (Hillis and Steele, 1986) needs tokens * log2(tokens).
+    The pair (a, b) stands for the map h -> a h + b. Maps compose associatively, (a2, b2) after (a1, b1) =
+    (a2 a1, a2 b1 + b2), so neighbours can be joined first: join pairs, scan the half-length sequence of
+    pairs, and fill in the states between (Ladner and Fischer, 1980). The work is about 2 * tokens joins,
+    where joining at all distances (Hillis and Steele, 1986) needs tokens * log2(tokens).
 
     Args:
         a: decay of each token.
