@@ -86,23 +86,25 @@ def load_released(cls: type[PoseMamba], source: str | Path | dict, **changes) ->
     else:
         where, checkpoint = str(source), storage.read_checkpoint(source)
     weights = _weights_of(checkpoint, where)
+    if unknown := set(changes) - {field.name for field in fields(PoseMambaConfig)}:
+        raise ValueError(f"unknown setting {sorted(unknown)[0]!r} for a released checkpoint")
     taken = {"frames", "joints", "channels", "depth", "state"} & set(changes)
     if taken:
         raise ValueError(
             f"{sorted(taken)[0]} is read from the weights and cannot be set for a released checkpoint"
         )
     try:
-        _, frames, channels = weights["Temporal_pos_embed"].shape
+        frames, channels = weights["Temporal_pos_embed"].shape[1], weights["Temporal_pos_embed"].shape[2]
         joints = weights["Spatial_pos_embed"].shape[1]
         pairs = len({name.split(".")[1] for name in weights if name.startswith("STEblocks.")})
         state = weights["STEblocks.0.op.A_logs"].shape[1]
         config = PoseMambaConfig(
             frames=frames, joints=joints, channels=channels, depth=2 * pairs, state=state, **changes
         )
-    except (KeyError, IndexError) as error:
-        raise ValueError(
-            f"{where}: the released weights are incomplete, {error} is missing or has no shape"
-        ) from None
+    except KeyError as error:
+        raise ValueError(f"{where}: the released weights are incomplete, {error} is missing") from None
+    except IndexError:
+        raise ValueError(f"{where}: a released weight has too few dimensions") from None
     model = cls(config)
     renamed = {our_name(name): value for name, value in weights.items()}
     _fill(model, renamed, where, reshape=True)
@@ -118,8 +120,8 @@ def _fill(model: PoseMamba, weights: dict[str, Tensor], where: str, reshape: boo
         raise ValueError(f"{where}: {len(extra)} weights are not PoseMamba's, first {extra[0]}")
     for name, mine in ours.items():
         value = weights[name]
-        if reshape and value.numel() == mine.numel():
-            value = value.reshape(mine.shape)  # the release keeps (4D, N) where we keep (4, D, N)
+        if reshape and value.shape == _released_shape(name, mine.shape):
+            value = value.reshape(mine.shape)
         if value.shape != mine.shape:
             raise ValueError(f"{where}: {name} has shape {tuple(value.shape)}, expected {tuple(mine.shape)}")
         if not value.is_floating_point():
@@ -128,6 +130,13 @@ def _fill(model: PoseMamba, weights: dict[str, Tensor], where: str, reshape: boo
             raise ValueError(f"{where}: {name} holds NaN or infinity")
         weights[name] = value.to(mine.dtype)
     model.load_state_dict(weights)
+
+
+def _released_shape(name: str, shape: torch.Size) -> tuple[int, ...]:
+    """The shape in which the release keeps one of our weights."""
+    if name in ("joint_position", "frame_position"):
+        return (1, *shape)
+    return (shape[0] * shape[1], *shape[2:]) if name.endswith((".A_log", ".skip")) else tuple(shape)
 
 
 def save_pretrained(model: PoseMamba, folder: str | Path, **about: Any) -> None:
@@ -142,10 +151,14 @@ def save_pretrained(model: PoseMamba, folder: str | Path, **about: Any) -> None:
         raise ValueError(f"{folder}: expected a folder to save the model in, found a file")
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    with storage.atomic_path(folder / "model.safetensors") as path:
-        path.write_bytes(save(weights, metadata={"format": "pt"}))
     settings = {"model_type": "posemamba", **asdict(model.config)}
-    storage.write_json(folder / "config.json", {**settings, "about": about} if about else settings)
+    # Both are whole before either takes its place, so that a failure leaves the model that was there.
+    with (
+        storage.atomic_path(folder / "model.safetensors") as path,
+        storage.atomic_path(folder / "config.json") as config_path,
+    ):
+        path.write_bytes(save(weights, metadata={"format": "pt"}))
+        storage.write_json(config_path, {**settings, "about": about} if about else settings)
 
 
 def load_pretrained(cls: type[PoseMamba], source: str | Path) -> PoseMamba:
@@ -176,8 +189,14 @@ def load_pretrained(cls: type[PoseMamba], source: str | Path) -> PoseMamba:
             f"{folder / 'config.json'}: not the settings of a PoseMamba (model_type is not 'posemamba')"
         )
     known = {field.name for field in fields(PoseMambaConfig)}
+    given = {name: value for name, value in settings.items() if name not in ("model_type", "about")}
+    if odd := sorted(
+        (set(given) - known) | ({"frames", "joints", "depth", "channels", "state", "scan"} - set(given))
+    ):
+        what = "is not a setting of PoseMamba" if odd[0] in given else "is missing"
+        raise ValueError(f"{folder / 'config.json'}: {odd[0]} {what}")
     try:
-        config = PoseMambaConfig(**{name: value for name, value in settings.items() if name in known})
+        config = PoseMambaConfig(**given)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{folder / 'config.json'}: {error}") from None
     path = folder / "model.safetensors"

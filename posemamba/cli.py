@@ -1,6 +1,7 @@
 """The command line: `posemamba info`, `train`, `evaluate`. Bad input ends in one line and exit code 2,
 without a traceback."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console()
+out = Console(markup=False)
 
 Data = Annotated[
     str,
@@ -40,7 +41,7 @@ def _root(
 @app.command()
 def info(
     variant: Annotated[str, typer.Argument(help="S, B, L or X.")] = "S",
-    frames: Annotated[int, typer.Option(min=1, help="Frames in the sequence.")] = 243,
+    frames: Annotated[int, typer.Option(min=1, max=1_000_000, help="Frames in the sequence.")] = 243,
 ) -> None:
     """Print a variant's row of Table 2: parameters and MACs as the paper counts them, and all of them."""
     from posemamba.accounting import count
@@ -107,7 +108,7 @@ def evaluate(
     data: Data = "synthetic",
     views: Annotated[int, typer.Option(min=1, help="Virtual cameras a window.")] = 4,
     seed: Seed = 0,
-    fps: Annotated[float, typer.Option(min=1, help="Frames a second.")] = 60,
+    fps: Annotated[float, typer.Option(min=1, max=1000, help="Frames a second.")] = 60,
     save: Annotated[Path | None, typer.Option(help="Also write the figures to this JSON file.")] = None,
 ) -> None:
     """Score a network on the test split, beside the mean pose and ridge regression from the 2D window."""
@@ -205,14 +206,20 @@ class _Progress:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; every expected failure becomes one line on standard error and exit code 2."""
+    """Run the command line. A failure becomes one line on standard error and exit code 2.
+
+    With the environment variable POSEMAMBA_TRACEBACK set, it keeps its traceback.
+    """
     try:
         app(arguments, standalone_mode=True)
     except KeyboardInterrupt:
         sys.exit(130)
-    except (ValueError, TypeError, OSError, FloatingPointError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        print(f"posemamba: {reason}", file=sys.stderr)
+    except Exception as error:  # whatever it is, a user gets one line
+        if os.environ.get("POSEMAMBA_TRACEBACK"):
+            raise
+        expected = isinstance(error, ValueError | TypeError | OSError | FloatingPointError)
+        reason = " ".join(str(error).split()) or "no reason given"
+        print(f"posemamba: {reason if expected else f'{type(error).__name__}: {reason}'}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -58,8 +58,11 @@ class PoseMambaConfig:
             raise ValueError(
                 f"depth counts spatial and temporal blocks together and must be even, found {self.depth}"
             )
-        if not 0 <= self.drop_path < 1:
-            raise ValueError(f"drop_path must lie in [0, 1), found {self.drop_path}")
+        if not (isinstance(self.drop_path, int | float) and 0 <= self.drop_path < 1):
+            raise ValueError(f"drop_path must lie in [0, 1), found {self.drop_path!r}")
+        unit = self.millimetres_per_unit
+        if unit is not None and not (isinstance(unit, int | float) and 0 < unit < math.inf):
+            raise ValueError(f"millimetres_per_unit must be None or a positive number, found {unit!r}")
         orders.directions(self.scan)
         orders.check_gradient(self.gradient)
 
@@ -109,32 +112,37 @@ class SpatioTemporalSSM(nn.Module):
         self, x: Float[Tensor, "batch frames joints inner"]
     ) -> Float[Tensor, "batch frames joints inner"]:
         """Read x along four directions, scan each, put the results back in place and sum them."""
-        config, (batch, frames, joints, _) = self.config, x.shape
-        x = x.flatten(1, 2).float()  # (b, L, D)
-        reads, mixes = orders.tables(config.scan, frames, joints, x.device)
-        low_rank, B, C = self.choose(x, frames).split([config.rank, config.state, config.state], -1)
-        low_rank = low_rank.flatten(0, 1).transpose(0, 1)  # (K, b L, R)
-        step = torch.baddbmm(self.step_bias[:, None], low_rank, self.step.mT)  # (K, b L, D), softplus to come
-        y = directional_scan(
-            x, step.unflatten(1, (batch, -1)).transpose(0, 1), -torch.exp(self.A_log.float()),
-            B.transpose(1, 2), C.transpose(1, 2), self.skip, reads, mixes,
-            delta_softplus=True, through_mix=config.gradient == "exact",
-        )  # fmt: skip
-        return y.unflatten(1, (frames, joints))
+        config, (batch, frames, joints, D) = self.config, x.shape
+        tokens, dtype = frames * joints, x.dtype
+        wide = torch.promote_types(dtype, torch.float32)
+        with torch.autocast(x.device.type, enabled=False):  # a state cannot live in 8 bits of mantissa
+            x = x.reshape(batch, tokens, D).to(wide)
+            A_log, step, bias, skip = (p.to(wide) for p in (self.A_log, self.step, self.step_bias, self.skip))
+            reads, mixes = orders.tables(config.scan, frames, joints, x.device)
+            low_rank, B, C = self.choose(x, frames).split([config.rank, config.state, config.state], -1)
+            low_rank = low_rank.flatten(0, 1).transpose(0, 1)  # (K, b L, R)
+            step = torch.baddbmm(bias[:, None], low_rank, step.mT)  # (K, b L, D), softplus to come
+            y = directional_scan(
+                x, step.reshape(4, batch, tokens, D).transpose(0, 1), -torch.exp(A_log),
+                B.transpose(1, 2), C.transpose(1, 2), skip, reads, mixes,
+                delta_softplus=True, through_mix=config.gradient == "exact",
+            )  # fmt: skip
+        return y.reshape(batch, frames, joints, D).to(dtype)
 
     def choose(
         self, x: Float[Tensor, "batch tokens inner"], frames: int
     ) -> Float[Tensor, "batch tokens directions chosen"]:
         """What each direction's input chooses, in token order: the step's low-rank form, B and C."""
-        weight = self.select.flatten(0, 1)  # (K (R + 2 N), D)
-        chosen = (x @ weight.T).unflatten(-1, (4, -1))
+        weight = self.select.flatten(0, 1).to(x.dtype)  # (K (R + 2 N), D)
+        shape = (*x.shape[:2], *self.select.shape[:2])
+        chosen = (x @ weight.T).reshape(shape)
         mixes = [direction.mix for direction in orders.directions(self.config.scan)]
         if not any(mixes):
             return chosen
         # The choice is linear: that of a sum of two joints is the sum of their choices.
-        others = chosen if self.config.gradient == "exact" else (x.detach() @ weight.T).unflatten(-1, (4, -1))
+        others = chosen if self.config.gradient == "exact" else (x.detach() @ weight.T).reshape(shape)
         mix = torch.tensor(next(mix for mix in mixes if mix), device=x.device)
-        others = others.unflatten(1, (frames, -1)).index_select(2, mix).flatten(1, 2)
+        others = others.unflatten(1, (frames, self.config.joints)).index_select(2, mix).flatten(1, 2)
         mixed = torch.tensor([[mix is not None] for mix in mixes], device=x.device)
         return chosen + others * mixed
 
@@ -201,13 +209,17 @@ class PoseMamba(nn.Module):
         Raises:
             ValueError: the shape does not fit the network.
         """
+        if not isinstance(keypoints, Tensor):
+            raise TypeError(f"keypoints must be a tensor, found {type(keypoints).__name__}")
         config, shape = self.config, tuple(keypoints.shape)
         if len(shape) != 4 or shape[2:] != (config.joints, 2) or not 1 <= shape[1] <= config.frames:
             raise ValueError(
                 f"keypoints have shape {shape}, "
                 f"expected (batch, up to {config.frames} frames, {config.joints} joints, 2)"
             )
-        tokens = self.embed(keypoints) + self.joint_position  # (b, T, J, C)
+        if not keypoints.is_floating_point():
+            raise ValueError(f"keypoints hold {keypoints.dtype}, expected floating-point numbers")
+        tokens = self.embed(keypoints.to(self.embed.weight.dtype)) + self.joint_position  # (b, T, J, C)
         for i, (spatial, temporal) in enumerate(zip(self.spatial_blocks, self.temporal_blocks, strict=True)):
             tokens = self.spatial_norm(spatial(tokens))
             if i == 0:

@@ -5,138 +5,24 @@ branches drop path skips. A run that was stopped anywhere, by Ctrl-C or by a kil
 last checkpoint to the same weights as one that was left alone.
 """
 
-import math
+import hashlib
 import platform
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
+import numpy as np
 import torch
 import yaml
 
 from posemamba import __version__, storage
-from posemamba.losses import LOSS_WEIGHTS, LossWeights, pose_loss
-from posemamba.model import PoseMamba, PoseMambaConfig
+from posemamba.configs import MILLIMETRES_PER_UNIT, TrainingConfig
+from posemamba.losses import pose_loss
+from posemamba.model import PoseMamba
 from posemamba.motion.clips import Clip, select_split
 from posemamba.motion.windows import WindowSampler
-
-MILLIMETRES_PER_UNIT = 1000.0  # the network is trained in metres
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Everything that decides the result of a run. Shipped ones lie in posemamba/configs.
-
-    Attributes:
-        frames, fps: length and rate of the windows.
-        balance: "frames" draws all windows alike, "actions" draws an action first.
-        depth, channels, state, scan, gradient, drop_path: the network, see `PoseMambaConfig`.
-        steps, batch_size: how long, and windows a step.
-        learning_rate: at its peak; it rises over `warmup` steps and falls to 0 along a cosine.
-        weight_decay: AdamW's, on matrices alone: decaying A_log, the skip or a bias would pull the steps and
-            memories of the SSM towards arbitrary values. (The released training decays everything.)
-        clip_norm: the gradient's largest norm.
-        input_gain, output_gain: factors on the initial weights of the embedding and of the head. Image
-            coordinates (0.25 or so) are small beside the embedding's initial bias, and the norms behind it
-            would drown them: with a gain of 5 the error leaves its first plateau many times sooner. A small
-            head starts near a zero pose.
-        loss: weights of Equation 11's terms for poses in metres, or the name of a set in `LOSS_WEIGHTS`.
-        seed: of everything.
-        precision: of Lightning Fabric, "32-true" or "bf16-mixed".
-    """
-
-    frames: int = 27
-    fps: float = 60.0
-    balance: str = "frames"
-    depth: int = 6
-    channels: int = 48
-    state: int = 8
-    scan: str = "global-local"
-    gradient: str = "exact"
-    drop_path: float = 0.0
-    steps: int = 2000
-    batch_size: int = 16
-    learning_rate: float = 2e-3
-    warmup: int = 100
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
-    input_gain: float = 1.0
-    output_gain: float = 1.0
-    loss: dict | str = "metres"
-    seed: int = 0
-    precision: str = "32-true"
-
-    def __post_init__(self):
-        for name in ("steps", "batch_size", "frames"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name} must be a positive whole number, found {getattr(self, name)!r}")
-        for name in ("learning_rate", "clip_norm", "fps", "input_gain", "output_gain"):
-            if not isinstance(getattr(self, name), int | float) or not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be a positive number, found {getattr(self, name)!r}")
-        self.loss_weights()
-        self.model_config()
-
-    def model_config(self) -> PoseMambaConfig:
-        """The network's settings."""
-        shared = {f.name for f in fields(PoseMambaConfig)} & {f.name for f in fields(self)}
-        return PoseMambaConfig(
-            **{name: getattr(self, name) for name in shared}, millimetres_per_unit=MILLIMETRES_PER_UNIT
-        )
-
-    def loss_weights(self) -> LossWeights:
-        """The weights of the loss terms."""
-        if isinstance(self.loss, str):
-            if self.loss not in LOSS_WEIGHTS:
-                raise ValueError(
-                    f"unknown loss {self.loss!r}, expected {', '.join(LOSS_WEIGHTS)} or weights by term"
-                )
-            return LOSS_WEIGHTS[self.loss]
-        try:
-            return LossWeights(**self.loss)
-        except TypeError:
-            known = ", ".join(field.name for field in fields(LossWeights))
-            raise ValueError(f"loss holds {self.loss!r}, expected numbers for some of {known}") from None
-
-    @classmethod
-    def load(cls, source: str | Path, **changes) -> "TrainingConfig":
-        """From a YAML file, or the name of one that ships with the package, with some settings changed.
-
-        Raises:
-            FileNotFoundError, ValueError: no such file, or a setting that is not known or not possible.
-        """
-        shipped = Path(__file__).parent / "configs"
-        path = shipped / f"{source}.yaml"
-        if not path.is_file():
-            path = Path(source)
-        if not path.is_file():
-            names = ", ".join(sorted(p.stem for p in shipped.glob("*.yaml")))
-            raise FileNotFoundError(
-                f"{source}: no such configuration file, nor one of the shipped ones: {names}"
-            )
-        try:
-            settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: not readable as YAML ({str(error).splitlines()[0]})") from None
-        if not isinstance(settings, dict):
-            raise ValueError(f"{path}: expected settings by name, found {type(settings).__name__}")
-        known = {field.name for field in fields(cls)}
-        if unknown := sorted(map(str, set(settings) - known)):
-            raise ValueError(
-                f"{path}: unknown setting {unknown[0]!r}, expected some of {', '.join(sorted(known))}"
-            )
-        try:
-            return cls(**{**settings, **changes})
-        except TypeError as error:
-            raise ValueError(f"{path}: {error}") from None
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
-
-    def rate_at(self, step: int) -> float:
-        """The learning rate of a step, counted from 0."""
-        rise = min(1.0, (step + 1) / max(self.warmup, 1))
-        return self.learning_rate * rise * (0.5 + 0.5 * math.cos(math.pi * step / self.steps))
 
 
 class Interrupted(Exception):
@@ -208,7 +94,8 @@ def train(
         config.seed,
         balance=config.balance,
     )
-    start = _open_folder(folder, config, resume)
+    data = fingerprint(clips)
+    start = _open_folder(folder, config, data, resume)
     fabric = Fabric(accelerator=device, devices=1, precision=config.precision)
     model = initial_model(config)
     optimizer = torch.optim.AdamW(
@@ -224,6 +111,10 @@ def train(
             raise ValueError(
                 f"{folder / 'checkpoint.pt'}: holds a network of another shape than config.yaml"
             ) from None
+        for group, fresh in zip(
+            optimizer.param_groups, parameter_groups(model, config.weight_decay), strict=True
+        ):
+            group["weight_decay"] = fresh["weight_decay"]
         spent = start["seconds"]
     first = 0 if start is None else start["step"]
     weights = config.loss_weights()
@@ -234,6 +125,7 @@ def train(
     def save(step: int) -> None:
         state = dict(
             step=step,
+            data=data,
             seconds=spent + time.monotonic() - began,
             model=model.state_dict(),
             optimizer=optimizer.state_dict(),
@@ -313,7 +205,16 @@ class _StopSignal:
         self.asked = True
 
 
-def _open_folder(folder: Path, config: TrainingConfig, resume: bool) -> dict | None:
+def fingerprint(clips: list[Clip]) -> str:
+    """A digest of the training split's motion, by which a run knows its data again."""
+    digest = hashlib.sha256()
+    for clip in select_split(clips, "train"):
+        digest.update(f"{clip.name}|{clip.action}|{clip.fps}|{len(clip)}|".encode())
+        digest.update(np.ascontiguousarray(clip.joints).tobytes())
+    return digest.hexdigest()
+
+
+def _open_folder(folder: Path, config: TrainingConfig, data: str, resume: bool) -> dict | None:
     """The folder's checkpoint, or None for a run that begins."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: expected a folder for the run, found a file")
@@ -321,11 +222,17 @@ def _open_folder(folder: Path, config: TrainingConfig, resume: bool) -> dict | N
     path = folder / "checkpoint.pt"
     if path.exists() and not resume:
         raise ValueError(f"{folder}: holds a run already; resume it, or name another folder")
+    settings = folder / "config.yaml"
     if not path.exists():
-        with storage.atomic_path(folder / "config.yaml") as target:
-            target.write_text(yaml.safe_dump(asdict(config), sort_keys=False), encoding="utf-8")
+        if (folder / "model").exists() or (settings.exists() and TrainingConfig.load(settings) != config):
+            raise ValueError(f"{folder}: holds something that this run did not make; name another folder")
+        if not settings.exists():
+            with storage.atomic_path(settings) as target:
+                target.write_text(yaml.safe_dump(asdict(config), sort_keys=False), encoding="utf-8")
         return None
-    before = TrainingConfig.load(folder / "config.yaml")
+    if not settings.is_file():
+        raise ValueError(f"{folder}: holds a checkpoint without the config.yaml of its run")
+    before = TrainingConfig.load(settings)
     if before != config:
         name = next(f.name for f in fields(config) if getattr(before, f.name) != getattr(config, f.name))
         raise ValueError(
@@ -333,8 +240,14 @@ def _open_folder(folder: Path, config: TrainingConfig, resume: bool) -> dict | N
             "resume it unchanged, or name another folder"
         )
     state = storage.read_checkpoint(path)
-    if not {"step", "seconds", "model", "optimizer"} <= set(state):
-        raise ValueError(f"{path}: not a training checkpoint of posemamba")
+    step, seconds = state.get("step"), state.get("seconds")
+    whole = type(step) is int and 0 <= step <= config.steps and isinstance(seconds, float) and seconds >= 0
+    if not whole or not isinstance(state.get("model"), dict) or not isinstance(state.get("optimizer"), dict):
+        raise ValueError(f"{path}: not a checkpoint of this run")
+    if state.get("data") != data:
+        raise ValueError(
+            f"{folder}: its run was trained on other motion; give the same data, or another folder"
+        )
     return state
 
 

@@ -103,6 +103,30 @@ def test_foreign_files_are_refused_in_a_line(capsys, tmp_path, config):
         assert len(err.strip().splitlines()) == 1
 
 
+def test_what_nobody_expected_is_still_one_line(capsys, tmp_path, motion, config):
+    arguments = (
+        "train",
+        "--data",
+        motion,
+        "--config",
+        config,
+        "--folder",
+        tmp_path / "run",
+        "--device",
+        "abacus",
+    )
+    code, _, err = run(capsys, *arguments)
+    assert code == 2
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_brackets_in_a_path_are_no_markup(capsys, tmp_path, motion, config):
+    folder = tmp_path / "[bold]x[/nope]"
+    code, out, _ = run(capsys, "train", "--data", motion, "--config", config, "--folder", folder)
+    assert code == 0
+    assert "[bold]x[/nope]" in out.replace("\n", "")
+
+
 def test_unknown_options_get_usage_and_exit_code_2(capsys):
     code, _, err = run(capsys, "info", "--depth", "3")
     assert code == 2

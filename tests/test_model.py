@@ -218,3 +218,57 @@ def test_a_file_is_no_folder_to_save_in(tmp_path):
     (tmp_path / "file").write_text("x", encoding="utf-8")
     with pytest.raises(ValueError, match="expected a folder"):
         PoseMamba(TINY).save_pretrained(tmp_path / "file")
+
+
+def test_a_failed_save_leaves_the_model_that_was_there(tmp_path):
+    model = PoseMamba(PoseMambaConfig(frames=5, depth=2, channels=8, state=4))
+    model.save_pretrained(tmp_path)
+    other = PoseMamba(PoseMambaConfig(frames=5, depth=4, channels=8, state=4))
+    with pytest.raises(ValueError, match=r"NaN|JSON"):
+        other.save_pretrained(tmp_path, error=float("nan"))
+    again = PoseMamba.from_pretrained(tmp_path)
+    assert again.config.depth == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"scan"', '"scn"', "scan is missing|scn is not a setting"),
+        ('"depth": 2,', "", "depth is missing"),
+        ('"millimetres_per_unit": null', '"millimetres_per_unit": -1', "millimetres_per_unit must be"),
+    ],
+)
+def test_settings_that_say_something_else_are_refused(tmp_path, old, new, message):
+    PoseMamba(PoseMambaConfig(frames=5, depth=2, channels=8, state=4)).save_pretrained(tmp_path)
+    settings = tmp_path / "config.json"
+    text = settings.read_text(encoding="utf-8")
+    assert old in text
+    settings.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        PoseMamba.from_pretrained(tmp_path)
+
+
+def test_a_transposed_released_weight_is_not_taken_for_the_right_one(released):
+    weights = weights_of(released)
+    name = "STEblocks.0.op.in_proj.weight"
+    with pytest.raises(ValueError, match=r"in_proj.weight has shape"):
+        PoseMamba.from_released({**weights, name: np.ascontiguousarray(weights[name].T)})
+
+
+def test_other_precisions_come_close():
+    model = PoseMamba(TINY).eval()
+    keypoints = torch.randn(2, 9, 17, 2) / 4
+    with torch.no_grad():
+        expected = model(keypoints)
+        assert relative(model.double()(keypoints.double()).float(), expected) < 1e-5
+        model.float()
+        with torch.autocast("cpu", torch.bfloat16):
+            assert relative(model(keypoints).float(), expected) < 0.05
+        half = model.bfloat16()(keypoints.bfloat16())
+        assert half.dtype == torch.bfloat16
+        assert relative(half.float(), expected) < 0.1
+
+
+def test_an_empty_batch_is_answered():
+    assert PoseMamba(TINY)(torch.zeros(0, 9, 17, 2)).shape == (0, 9, 17, 3)

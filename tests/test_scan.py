@@ -187,6 +187,15 @@ def test_nan_in_stays_nan_out():
     assert torch.isfinite(y[0, [0, 2, 3]]).all()
 
 
+@pytest.mark.parametrize("name", ["A", "delta", "B", "C", "D"])
+def test_nan_anywhere_is_nan_in_the_output(name):
+    values = {key: value.detach().float() for key, value in arguments(1, 1, 4, 20, 4).items()}
+    values[name].view(-1)[0] = float("nan")
+    found, expected = (torch.isnan(selective_scan(**values, backend=b)) for b in ("numba", "reference"))
+    assert expected.any()
+    assert torch.equal(found, expected)
+
+
 @given(st.integers(1, 70), st.integers(0, 1000))
 @settings(max_examples=30, deadline=None)
 def test_the_tree_is_the_loop(tokens, seed):

@@ -40,6 +40,7 @@ def test_the_ends_are_clean():
     assert power([0.0, -0.0]).tolist() == [1.0, 1.0]
     assert power([-np.inf, -1e30, -127.0]).tolist() == [0.0, 0.0, 0.0]
     assert power([128.0, 1e30, np.inf]).tolist() == [np.inf] * 3
+    assert np.isnan(power([np.nan, -np.nan])).all()
     assert power([1.0, -1.0, 10.0, -20.0]).tolist() == pytest.approx([2, 0.5, 1024, 2.0**-20], rel=3e-7)
 
 

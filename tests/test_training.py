@@ -174,6 +174,12 @@ def test_configurations_are_read_and_checked(tmp_path):
         ("loss: {mpjpe: 1, far: 2}", "expected numbers for some of mpjpe"),
         ("depth: 3", "must be even"),
         ("learning_rate: fast", "learning_rate must be a positive number"),
+        ("clip_norm: .inf", "clip_norm must be a positive number"),
+        ("steps: true", "steps must be a positive whole number"),
+        ("warmup: -3", "warmup must be a whole number, 0 or more"),
+        ("weight_decay: -1", "weight_decay must be 0 or a positive number"),
+        ("precision: 64-true", "precision is '64-true'"),
+        ("loss: {mpjpe: 0, n_mpjpe: 0, mpjve: 0, temporal_consistency: 0}", "every term the weight 0"),
     ]:
         path.write_text(content, encoding="utf-8")
         with pytest.raises(ValueError, match=message):
@@ -182,8 +188,51 @@ def test_configurations_are_read_and_checked(tmp_path):
         TrainingConfig.load(tmp_path / "nothing.yaml")
     path.write_text(yaml.safe_dump({"seed": 3}), encoding="utf-8")
     assert TrainingConfig.load(path).seed == 3
+    path.write_text("learning_rate: 1e-3", encoding="utf-8")  # which YAML 1.1 reads as text
+    assert TrainingConfig.load(path).learning_rate == 1e-3
 
 
 def test_data_without_a_training_split_is_named(clips, tmp_path):
     with pytest.raises(ValueError, match="train"):
         train(TrainingConfig(**TINY, steps=1), [c for c in clips if c.split == "test"], tmp_path)
+
+
+def test_a_run_keeps_to_its_data(clips, tmp_path):
+    config = TrainingConfig(**TINY, steps=2)
+    train(config, clips, tmp_path)
+    others = synthetic_clips(seed=9, train=1, test=1, seconds=4.0)
+    with pytest.raises(ValueError, match="trained on other motion"):
+        train(config, others, tmp_path)
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(clips, tmp_path):
+    config = TrainingConfig(**TINY, steps=2)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.txt").write_text("keep", encoding="utf-8")
+    with pytest.raises(ValueError, match="something that this run did not make"):
+        train(config, clips, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    noted = tmp_path / "other"
+    noted.mkdir()
+    (noted / "config.yaml").write_text("# my notes\nsteps: 7\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="something that this run did not make"):
+        train(config, clips, noted)
+    assert "my notes" in (noted / "config.yaml").read_text(encoding="utf-8")
+
+
+def test_a_checkpoint_past_the_end_is_no_checkpoint_of_the_run(clips, tmp_path):
+    config = TrainingConfig(**TINY, steps=2)
+    train(config, clips, tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    state = torch.load(path, weights_only=True)
+    for wrong in ({"step": 99}, {"step": "2"}, {"seconds": float("nan")}, {"optimizer": None}):
+        torch.save({**state, **wrong}, path)
+        with pytest.raises(ValueError, match="not a checkpoint of this run"):
+            train(config, clips, tmp_path)
+
+
+def test_half_precision_trains(clips, tmp_path):
+    errors = []
+    config = TrainingConfig(**TINY, steps=3, precision="bf16-mixed")
+    train(config, clips, tmp_path, log=lambda step, figures: errors.append(figures["mpjpe_mm"]))
+    assert len(errors) == 3

@@ -117,6 +117,8 @@ def _run(
     from posemamba.scan.kernels import LANES
 
     inner = x.shape[3]
+    if x.numel() == 0:
+        return x * 0, x.new_zeros(len(x), A.shape[0], inner, A.shape[2])
     if more := -inner % LANES:  # channels of nothing fill up the last vector
         x, delta, D = (torch.nn.functional.pad(t, (0, more)) for t in (x, delta, D))
         A, weight = (None if t is None else torch.nn.functional.pad(t, (0, 0, 0, more)) for t in (A, weight))
@@ -141,8 +143,6 @@ def scan(args: Arguments) -> tuple[Tensor, Tensor]:
     """`selective_scan` on the CPU, float32 or float64, without ever an (L, inner, N) tensor."""
     K, inner, L = args.u.shape[1:]
     D = args.u.new_zeros(K, inner) if args.D is None else args.D
-    if args.u.numel() == 0:
-        return args.u * 0, args.u.new_zeros(*args.u.shape[:3], args.A.shape[-1])
     # The kernels want channels innermost: the vector lanes are then loaded side by side.
     x, delta = args.u.mT, args.delta.permute(1, 0, 3, 2)
     reads = torch.arange(L, dtype=torch.int32).repeat(K, 1)

@@ -24,6 +24,7 @@ from numba import boolean, int32, int64, njit, types
 from posemamba.scan.lanes import LANES, LOG2E, exp2, load, spread, store, total
 
 TILE = 16
+# Numba's copy on disk is renewed when this file changes, not when lanes.py does: touch both.
 
 
 def _forward(x, delta, A, B, C, D, weight, reads, mixes, y, starts, last, per, first, end):

@@ -139,8 +139,7 @@ for _symbol, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (o
 
 @intrinsic
 def exp2(context, vector):
-    """2 to each lane. float32: relative error below 3e-7, exactly 1 at 0, 0 below -126, inf from 128 on; NaN
-    becomes 0.
+    """2 to each lane. float32: relative error below 3e-7, exactly 1 at 0, 0 below -126, inf from 128 on.
 
     t = whole + g with |g| <= 1/2; 2^g is a polynomial, and the whole part is added to the exponent bits.
     """
@@ -161,7 +160,8 @@ def exp2(context, vector):
             )
         exponent = builder.shl(builder.bitcast(shifted, bits), ir.Constant(bits, [23] * LANES))
         power = builder.bitcast(builder.add(builder.bitcast(power, bits), exponent), kind)
-        return builder.select(above, power, _constant(kind, 0.0))
+        number = builder.fcmp_ordered("ord", args[0], args[0])
+        return builder.select(above, power, builder.select(number, _constant(kind, 0.0), args[0]))
 
     def double(context, builder, signature, args):
         kind = vector.llvm()
