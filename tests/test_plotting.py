@@ -235,3 +235,11 @@ def test_every_figure_says_what_it_shows(clip):
         slider_figure({"1": curves({"truth": ([1], [2])}, title="Walk")}, "step"),
     ):
         assert "Walk" in figure.layout.meta["alt"]
+
+
+def test_frames_carry_an_x_that_any_figure_changes():
+    """A frame is laid over whatever is drawn: going back to the first figure must bring back its x too."""
+    parts = {n: curves({"a": (range(n), range(n)), "b": ([0, 1], [0, n])}) for n in (3, 5)}
+    first, second = slider_figure(parts, "n").frames
+    assert [len(frame.data[0].x) for frame in (first, second)] == [3, 5]
+    assert [frame.data[1].x for frame in (first, second)] == [None, None]

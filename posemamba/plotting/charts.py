@@ -181,7 +181,12 @@ def slider_figure(
             figure.update_traces(
                 {scaled: min(bounds) if scaled == "zmin" else max(bounds)}, selector={"type": "heatmap"}
             )
-    figure.frames = [_frame(part, parts[active], str(k), bool(title)) for k, part in enumerate(parts)]
+    # A frame is laid over whatever is drawn, so only an x that no figure changes may be left out.
+    still = [
+        all(np.array_equal(trace["x"], first["x"]) for trace in traces)
+        for first, *traces in zip(*(part.data for part in parts), strict=True)
+    ]
+    figure.frames = [_frame(part, still, str(k), bool(title)) for k, part in enumerate(parts)]
     if title:
         figure.update_layout(title=dict(text=title))
     add_slider(figure, labels, f"{parameter} = ", interval=interval)
@@ -192,17 +197,14 @@ def slider_figure(
     )
 
 
-def _frame(part: go.Figure, shown: go.Figure, name: str, titled: bool) -> go.Frame:
-    """What changes: numbers that differ from those shown first, annotations, the title if it is not fixed."""
+def _frame(part: go.Figure, still: list[bool], name: str, titled: bool) -> go.Frame:
+    """What changes: the traces' numbers (x unless it is still), annotations, the title if it is not fixed."""
     data = []
-    for trace, base in zip(part.data, shown.data, strict=True):
-        moving = {
-            key: trace[key] for key in ("x", "y", "z", "text") if key in trace and trace[key] is not None
-        }
-        moving = {
-            key: value for key, value in moving.items() if key != "x" or not np.array_equal(value, base[key])
-        }
-        data.append(type(trace)(**moving))
+    for trace, fixed in zip(part.data, still, strict=True):
+        keys = ("y", "z", "text") if fixed else ("x", "y", "z", "text")
+        data.append(
+            type(trace)(**{key: trace[key] for key in keys if key in trace and trace[key] is not None})
+        )
     layout = {} if titled else dict(title=dict(text=part.layout.title.text))
     if part.layout.annotations:
         layout["annotations"] = part.layout.annotations
