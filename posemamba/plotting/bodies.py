@@ -105,7 +105,7 @@ def _image_axes(points: np.ndarray, unit: str = "") -> dict:
     (left, right), (top, bottom) = _span(points[..., 0]), _span(points[..., 1])
     end = f" ({unit})" if unit else ""
     return dict(
-        xaxis=dict(range=[left, right], constrain="domain", title=f"image x{end}"),
+        xaxis=dict(range=[left, right], constrain="domain", title=f"image x{end}", nticks=4, tickangle=0),
         yaxis=dict(range=[bottom, top], constrain="domain", scaleanchor="x", title=f"image y{end}"),
     )
 
@@ -114,7 +114,8 @@ def _scene(bodies: list[np.ndarray], labels: tuple[str, str, str]) -> dict:
     """A 3D scene with equal scales and room for every frame of every body."""
     spans = [_span(np.stack([body[..., axis] for body in bodies])) for axis in range(3)]
     extent = np.array([high - low for low, high in spans])
-    ratio = np.round(1.8 * extent / np.linalg.norm(extent), 3).tolist()
+    # As large as the view holds: a tall, narrow body is held by its height.
+    ratio = np.round(extent * min(1.8 / np.linalg.norm(extent), 1.35 / extent[2]), 3).tolist()
     scene = {
         f"{key}axis": dict(range=span, title=dict(text=f"{label} (mm)"), nticks=4, tickangle=0)
         for key, span, label in zip("xyz", spans, labels, strict=True)
