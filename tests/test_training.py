@@ -1,6 +1,5 @@
 """Training learns, can be stopped anywhere and goes on to the same weights, and refuses what it cannot do."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -53,7 +52,7 @@ def test_stopped_by_ctrl_c_and_resumed_it_ends_with_the_same_weights(clips, alon
 
     def stop(step, figures):
         if step == 4:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(Interrupted) as stopped:
         train(config, clips, tmp_path, log=stop)
@@ -128,7 +127,7 @@ def test_a_checkpoint_of_another_shape_is_named(clips, tmp_path):
     train(narrow, clips, tmp_path / "narrow")
     (tmp_path / "wide").mkdir()
     with pytest.raises(Interrupted):
-        train(wide, clips, tmp_path / "wide", log=lambda step, figures: os.kill(os.getpid(), signal.SIGINT))
+        train(wide, clips, tmp_path / "wide", log=lambda step, figures: signal.raise_signal(signal.SIGINT))
     (tmp_path / "wide" / "checkpoint.pt").write_bytes((tmp_path / "narrow" / "checkpoint.pt").read_bytes())
     with pytest.raises(ValueError, match=r"checkpoint.pt: holds a network of another shape"):
         train(wide, clips, tmp_path / "wide")
