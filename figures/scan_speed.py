@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import torch
+from first_run import commit
 
 from posemamba import storage
 from posemamba.scan import selective_scan
@@ -24,6 +25,7 @@ from posemamba.training import describe_machine
 
 ASSETS = Path(__file__).resolve().parents[1] / "posemamba" / "assets"
 GROUPS, INNER, TOKENS, STATE = 4, 128, 243 * 17, 16
+SEED = 0
 
 
 def mambapy_scan(u, delta, A, B, C):
@@ -53,7 +55,8 @@ def main() -> None:
     parser.add_argument("--out", default=str(ASSETS / "measured" / "scan_speed.json"))
     given = parser.parse_args()
 
-    torch.manual_seed(0)
+    begun_at = commit()
+    torch.manual_seed(SEED)
     channels = GROUPS * INNER
     values = [
         torch.randn(1, channels, TOKENS),
@@ -98,6 +101,8 @@ def main() -> None:
         {
             "command": ["python", "figures/scan_speed.py"],
             "date": datetime.date.today().isoformat(),
+            "commit": begun_at,
+            "seed": SEED,
             "hardware": describe_machine() | {"mambapy": importlib.metadata.version("mambapy")},
             "shape": {"batch": 1, "groups": GROUPS, "inner": INNER, "tokens": TOKENS, "state": STATE},
             "seconds": table,
