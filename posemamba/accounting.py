@@ -8,11 +8,10 @@ torch's FLOP counter.
 from dataclasses import dataclass
 
 from posemamba.model import PoseMamba, PoseMambaConfig
+from posemamba.scan.ops import scan_flops
 
 #: Multiply-adds that the profiler `thop` charges for an element of a layer norm.
 LAYER_NORM_MACS = 4
-#: Floating-point operations of the scan for one state of one channel at one token, as VMamba counts them.
-SCAN_FLOPS = 9
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def count(model: PoseMamba | PoseMambaConfig, frames: int | None = None) -> Coun
             Term(
                 "A_log and the scan",
                 blocks * K * D * N,
-                blocks * tokens * K * D * N * SCAN_FLOPS // 2,
+                blocks * scan_flops(1, K, tokens, D, N) // 2,
                 False,
                 "scan",
             ),

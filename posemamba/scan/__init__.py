@@ -1,27 +1,46 @@
 """The selective scan: one front door, several implementations behind it."""
 
-from importlib import import_module
+import os
 from importlib.util import find_spec
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from posemamba.scan.arguments import prepare
+from posemamba.scan import associative, mamba, reference
+from posemamba.scan import ops as _operators  # noqa: F401 (it registers torch.ops.posemamba)
+from posemamba.scan.arguments import Arguments, prepare
 from posemamba.scan.associative import associative_scan
 
 __all__ = ["associative_scan", "available_backends", "directional_scan", "selective_scan"]
 
-_BACKENDS = {"reference": "reference", "associative": "associative", "numba": "cpu"}
+
+def _interpreting() -> bool:
+    """Whether Triton's kernels are to run in its interpreter, on the CPU: for tests, and very slowly."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def _missing() -> dict[str, str | None]:
+    needs = {"numba": "numba", "triton": "triton", "mamba_ssm": "mamba_ssm"}
+    missing = {
+        name: None if find_spec(module) else f"{module} is not installed" for name, module in needs.items()
+    }
+    if not torch.cuda.is_available():
+        for name in ("mamba_ssm",) if _interpreting() else ("triton", "mamba_ssm"):
+            missing[name] = missing[name] or "no CUDA device is found"
+    return {"reference": None, "associative": None} | missing
+
+
+_MISSING = _missing()
 
 
 def available_backends() -> dict[str, str | None]:
-    """Each backend's name, with None where it can be used here and else the reason why it cannot."""
-    return {
-        "reference": None,
-        "associative": None,
-        "numba": None if find_spec("numba") else "numba is not installed",
-    }
+    """Each backend's name, with None where it can be used here and else the reason why it cannot.
+
+    "reference" and "associative" are plain torch and run anywhere, "numba" runs on the CPU, "triton" and
+    "mamba_ssm" on CUDA.
+    """
+    return dict(_MISSING)
 
 
 def selective_scan(
@@ -36,6 +55,7 @@ def selective_scan(
     delta_softplus: bool = False,
     return_last_state: bool = False,
     backend: str = "auto",
+    initial_state: Float[Tensor, "batch channels state"] | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Scan a sequence with a state space whose step, B and C may change at every token.
 
@@ -59,19 +79,43 @@ def selective_scan(
         delta_softplus: pass the step through softplus.
         return_last_state: also return the last state, (batch, channels, state), without a gradient.
         backend: "reference" (the recurrence, a loop), "associative" (a tree in plain torch), "numba" (CPU
-            kernels), or "auto", the fastest that the device of u has. float16 and bfloat16 are computed in
-            float32.
+            kernels), "triton" (CUDA kernels), "mamba_ssm" (that package's CUDA kernel), or "auto", the
+            fastest that the device of u has.
+        initial_state: the state before the first token, zero where it is not given.
+
+    Inputs may be float16 or bfloat16, with the state in float32, and of any strides.
 
     Returns:
         y, of u's shape and dtype; with `return_last_state` the pair (y, last state).
 
     Raises:
         ValueError, TypeError: an argument's shape, dtype or device does not fit; the message names it.
+        NotImplementedError: a gradient of the gradient is asked for ("reference" and "associative" have it).
     """
-    args = prepare(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+    args = prepare(u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state)
     backend = _choose(backend, u.device)
-    y, last = import_module(f"posemamba.scan.{_BACKENDS[backend]}").scan(args)
+    scan = {"reference": reference.scan, "associative": associative.scan, "mamba_ssm": mamba.scan}
+    y, last = scan.get(backend, _fused)(args, backend)
     return args.finish(y, last if return_last_state else None)
+
+
+def _fused(args: Arguments, backend: str) -> tuple[Tensor, Tensor]:
+    """Through the operator of ops.py: its tokens come before its channels."""
+    if args.u.numel() == 0:
+        return reference.scan(args)
+    y, last = _call(
+        args.u.mT, args.delta.mT, args.A, args.B.mT, args.C.mT, args.D, args.bias, args.initial,
+        args.B_scale, args.C_scale, None, None, args.softplus, True, backend,
+    )  # fmt: skip
+    return y.mT, last
+
+
+def _call(*arguments) -> tuple[Tensor, Tensor]:
+    *given, backend = arguments
+    tensors = [value for value in given if isinstance(value, Tensor)]
+    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    y, last, _ = torch.ops.posemamba.scan(*given, keep, backend)
+    return y, last
 
 
 def directional_scan(
@@ -83,6 +127,7 @@ def directional_scan(
     D: Float[Tensor, "directions inner"],
     reads: Int[Tensor, "directions tokens"],
     mixes: Int[Tensor, "directions tokens"],
+    delta_bias: Float[Tensor, "directions inner"] | None = None,
     delta_softplus: bool = False,
     through_mix: bool = True,
     backend: str = "auto",
@@ -94,9 +139,10 @@ def directional_scan(
 
     Args:
         x, delta, A, B, C, D: as for `selective_scan`, with the channels of a direction kept apart and
-            innermost; the step is taken as it is, with neither bias nor softplus.
+            innermost.
         reads: int32, each row a permutation of the tokens.
         mixes: int32, -1 or a token.
+        delta_bias: added to delta before the softplus.
         delta_softplus: pass the step through softplus.
         through_mix: False gives mixed-in tokens no gradient, as the released code does.
         backend: as for `selective_scan`.
@@ -111,37 +157,46 @@ def directional_scan(
         B=(batch, K, tokens, N), C=(batch, K, tokens, N),
         reads=(K, tokens), mixes=(K, tokens),
     )  # fmt: skip
-    for (name, shape), value in zip(expected.items(), (delta, A, D, B, C, reads, mixes), strict=True):
+    given = [delta, A, D, B, C, reads, mixes]
+    if delta_bias is not None:
+        expected["delta_bias"] = (K, inner)
+        given.append(delta_bias)
+    for (name, shape), value in zip(expected.items(), given, strict=True):
         if value.shape != shape:
             raise ValueError(f"directional_scan: {name} has shape {tuple(value.shape)}, expected {shape}")
     backend = _choose(backend, x.device)
-    if backend == "numba":
-        from posemamba.scan import cpu
-
-        return cpu.directional(x, delta, A, B, C, D, reads, mixes, through_mix, delta_softplus)
+    if backend in ("numba", "triton") and x.numel():
+        y, _ = _call(
+            x[:, None], delta, A, B, C, D, delta_bias, None, None, None, reads, mixes,
+            delta_softplus, through_mix, backend,
+        )  # fmt: skip
+        return y[:, 0]
     y = torch.zeros_like(x)
-    if delta_softplus:
-        delta = torch.nn.functional.softplus(delta)
     for k in range(K):
         read, mix = reads[k].long(), mixes[k].long()
         mixed = x if through_mix else x.detach()
         u = x[:, read] + mixed[:, mix.clamp(min=0)] * (mix >= 0)[:, None]
         columns = [value[:, k, read].transpose(1, 2) for value in (delta, B, C)]
-        out = selective_scan(u.transpose(1, 2), columns[0], A[k], *columns[1:], D=D[k], backend=backend)
+        out = selective_scan(
+            u.transpose(1, 2), columns[0], A[k], *columns[1:], D=D[k],
+            delta_bias=None if delta_bias is None else delta_bias[k], delta_softplus=delta_softplus,
+            backend=backend,
+        )  # fmt: skip
         y = y.index_add(1, read, out.transpose(1, 2))
     return y
 
 
 def _choose(backend: str, device: torch.device) -> str:
-    missing = available_backends()
     if backend == "auto":
-        return "numba" if device.type == "cpu" and missing["numba"] is None else "associative"
-    if backend not in missing:
+        fastest = ("numba",) if device.type == "cpu" else ("triton",) if device.type == "cuda" else ()
+        return next((name for name in fastest if _MISSING[name] is None), "associative")
+    if backend not in _MISSING:
         raise ValueError(
-            f"selective_scan: unknown backend {backend!r}, expected 'auto' or one of {', '.join(missing)}"
+            f"selective_scan: unknown backend {backend!r}, expected 'auto' or one of {', '.join(_MISSING)}"
         )
-    if missing[backend] is not None:
-        raise ValueError(f"selective_scan: the backend {backend!r} cannot be used here: {missing[backend]}")
-    if backend == "numba" and device.type != "cpu":
-        raise ValueError(f"selective_scan: the backend 'numba' runs on the CPU, u is on {device}")
+    if _MISSING[backend] is not None:
+        raise ValueError(f"selective_scan: the backend {backend!r} cannot be used here: {_MISSING[backend]}")
+    home = {"numba": "cpu", "triton": "cpu" if _interpreting() else "cuda", "mamba_ssm": "cuda"}.get(backend)
+    if home and device.type != home:
+        raise ValueError(f"selective_scan: the backend {backend!r} runs on {home.upper()}, u is on {device}")
     return backend

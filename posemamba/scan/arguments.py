@@ -10,14 +10,17 @@ from torch import Tensor
 class Arguments:
     """Checked and grouped arguments: b batch, K groups, D-inner channels a group, N states, L tokens.
 
+    Nothing is copied: these are views of what the caller gave, in its dtypes.
+
     Attributes:
-        u, delta: (b, K, inner, L). The step already holds its bias and softplus.
+        u, delta: (b, K, inner, L). The step as given: its bias and softplus are still to come.
         A: (K, inner, N).
         B, C: (b, K, N, L), shared by the channels of a group; a single 1 where the caller's was constant.
-        D: (K, inner) or None.
-        B_constant, C_constant: (K, inner, N) where the caller gave a matrix that does not vary, else None.
-        z: as given, (b, K * inner, L) or None.
-        dtype: the caller's dtype of u, which the output takes.
+        D, bias: (K, inner) or None.
+        initial: (b, K, inner, N) or None, the state before the first token.
+        B_scale, C_scale: (K, inner, N) constant factors of B and C for each channel; both or neither.
+        softplus: whether the step goes through one.
+        z: (b, K * inner, L) or None.
     """
 
     u: Tensor
@@ -26,48 +29,56 @@ class Arguments:
     B: Tensor
     C: Tensor
     D: Tensor | None
-    B_constant: Tensor | None
-    C_constant: Tensor | None
+    bias: Tensor | None
+    initial: Tensor | None
+    B_scale: Tensor | None
+    C_scale: Tensor | None
+    softplus: bool
     z: Tensor | None
-    dtype: torch.dtype
 
     @property
-    def weight(self) -> Tensor | None:
-        """Constant B times constant C, (K, inner, N): what is left to apply to a state driven by B = 1."""
-        if self.B_constant is None or self.C_constant is None:
-            return self.B_constant if self.C_constant is None else self.C_constant
-        return self.B_constant * self.C_constant
+    def wide(self) -> torch.dtype:
+        """What to compute in: float32 at least, as a state cannot live in 8 bits of mantissa."""
+        wide = torch.promote_types(torch.promote_types(self.u.dtype, self.delta.dtype), self.A.dtype)
+        return torch.promote_types(wide, torch.float32)
+
+    def widened(self) -> "Arguments":
+        """The same with every tensor in the computing dtype, and the step finished."""
+        values = {name: value for name, value in vars(self).items() if name != "z"}
+        values = {n: v.to(self.wide) if isinstance(v, Tensor) else v for n, v in values.items()}
+        step = values.pop("delta")
+        if self.bias is not None:
+            step = step + values["bias"][..., None]
+        if values.pop("softplus"):
+            step = torch.nn.functional.softplus(step)
+        return Arguments(**values | dict(delta=step, bias=None, softplus=False, z=self.z))
 
     def finish(self, y: Tensor, last: Tensor | None) -> Tensor | tuple[Tensor, Tensor]:
-        """Gate, and restore the caller's shape and dtype.
-
-        `last` is (b, K, inner, N), the state that B = 1 drives where B is constant.
-        """
+        """Gate, and restore the caller's shape and dtype. y (b, K, inner, L), last (b, K, inner, N)."""
         y = y.flatten(1, 2)
         if self.z is not None:
             y = y * torch.nn.functional.silu(self.z.to(y.dtype))
-        y = y.to(self.dtype)
-        if last is None:
-            return y
+        y = y.to(self.u.dtype)
         # As in mamba-ssm, the last state is a result to read, not one to differentiate.
-        last = last.detach() if self.B_constant is None else last.detach() * self.B_constant.detach()
-        return y, last.flatten(1, 2)
+        return y if last is None else (y, last.detach().flatten(1, 2))
 
 
 def _say(name: str, value: Tensor, expected: str) -> ValueError:
     return ValueError(f"selective_scan: {name} has shape {tuple(value.shape)}, expected {expected}")
 
 
-def prepare(u, delta, A, B, C, D, z, delta_bias, delta_softplus: bool) -> Arguments:
+def prepare(u, delta, A, B, C, D, z, delta_bias, delta_softplus: bool, initial_state=None) -> Arguments:
     """Check shapes and bring them to the grouped form of `Arguments`.
 
     Raises:
         TypeError: something is not a real floating-point tensor.
         ValueError: a shape does not fit; the message names the argument.
     """
-    given = dict(u=u, delta=delta, A=A, B=B, C=C, D=D, z=z, delta_bias=delta_bias)
+    given = dict(
+        u=u, delta=delta, A=A, B=B, C=C, D=D, z=z, delta_bias=delta_bias, initial_state=initial_state
+    )
     for name, value in given.items():
-        if value is None and name in ("D", "z", "delta_bias"):
+        if value is None and name in ("D", "z", "delta_bias", "initial_state"):
             continue
         if not isinstance(value, Tensor):
             raise TypeError(f"selective_scan: {name} must be a tensor, found {type(value).__name__}")
@@ -90,6 +101,8 @@ def prepare(u, delta, A, B, C, D, z, delta_bias, delta_softplus: bool) -> Argume
             raise _say(name, value, f"({channels},)")
     if z is not None and z.shape != u.shape:
         raise _say("z", z, f"u's, {tuple(u.shape)}")
+    if initial_state is not None and initial_state.shape != (batch, channels, state):
+        raise _say("initial_state", initial_state, f"({batch}, {channels}, {state})")
 
     groups = {}
     for name, value in (("B", B), ("C", C)):
@@ -116,34 +129,31 @@ def prepare(u, delta, A, B, C, D, z, delta_bias, delta_softplus: bool) -> Argume
     count = sizes.pop() if sizes else 1
     inner = channels // count
 
-    # Half precision computes in float32, as in mamba-ssm: the state cannot live in 8 bits of mantissa.
-    dtype = torch.promote_types(torch.promote_types(u.dtype, A.dtype), torch.float32)
-    step = delta.to(dtype)
-    if delta_bias is not None:
-        step = step + delta_bias.to(dtype)[:, None]
-    if delta_softplus:
-        step = torch.nn.functional.softplus(step)
-
     def grouped(value: Tensor, name: str) -> tuple[Tensor, Tensor | None]:
-        value = value.to(dtype)
         if groups[name] == 0:
-            return value.new_ones(()).expand(batch, count, state, tokens), value.view(count, inner, state)
+            return value.new_ones(()).expand(batch, count, state, tokens), value.reshape(count, inner, state)
         if value.ndim == 3:
             value = value[:, None]
         return value.expand(batch, count, state, tokens), None
 
-    B4, B_constant = grouped(B, "B")
-    C4, C_constant = grouped(C, "C")
+    B4, B_scale = grouped(B, "B")
+    C4, C_scale = grouped(C, "C")
+    if (B_scale is None) != (C_scale is None):
+        one = (B if B_scale is None else C).new_ones(()).expand(count, inner, state)
+        B_scale, C_scale = one if B_scale is None else B_scale, one if C_scale is None else C_scale
+
     shape = (batch, count, inner, tokens)
     return Arguments(
-        u=u.to(dtype).reshape(shape),
-        delta=step.reshape(shape),
-        A=A.to(dtype).reshape(count, inner, state),
+        u=u.reshape(shape),
+        delta=delta.reshape(shape),
+        A=A.reshape(count, inner, state),
         B=B4,
         C=C4,
-        D=None if D is None else D.to(dtype).reshape(count, inner),
-        B_constant=B_constant,
-        C_constant=C_constant,
+        D=None if D is None else D.reshape(count, inner),
+        bias=None if delta_bias is None else delta_bias.reshape(count, inner),
+        initial=None if initial_state is None else initial_state.reshape(batch, count, inner, state),
+        B_scale=B_scale,
+        C_scale=C_scale,
+        softplus=delta_softplus,
         z=z,
-        dtype=u.dtype,
     )

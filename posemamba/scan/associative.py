@@ -37,15 +37,20 @@ def associative_scan(
     return h
 
 
-def scan(args: Arguments) -> tuple[Tensor, Tensor]:
+def scan(args: Arguments, backend: str = "associative") -> tuple[Tensor, Tensor]:
     """The selective scan through `associative_scan`, at the price of (b, K, inner, N, L) tensors."""
-    step = args.delta[..., None, :]  # (b, K, inner, 1, L)
-    decay = torch.exp(step * args.A[..., None])  # (b, K, inner, N, L)
+    args = args.widened()
+    decay = torch.exp(args.delta[..., None, :] * args.A[..., None])  # (b, K, inner, N, L)
     write = (args.delta * args.u)[..., None, :] * args.B[:, :, None]
+    if args.B_scale is not None:
+        write = write * args.B_scale[..., None]
+    start = args.u.new_zeros(write.shape[:-1]) if args.initial is None else args.initial
+    if args.initial is not None and write.shape[-1]:  # the first token meets the state it finds
+        write = torch.cat([write[..., :1] + decay[..., :1] * start[..., None], write[..., 1:]], -1)
     h = associative_scan(decay, write)
-    last = h[..., -1] if h.shape[-1] else h.new_zeros(h.shape[:-1])
-    if args.weight is not None:
-        h = h * args.weight[..., None]
+    last = h[..., -1] if h.shape[-1] else start
+    if args.C_scale is not None:
+        h = h * args.C_scale[..., None]
     y = (h * args.C[:, :, None]).sum(-2)  # (b, K, inner, L)
     if args.D is not None:
         y = y + args.D[..., None] * args.u

@@ -1,14 +1,10 @@
-"""The CPU backend: Numba kernels under an autograd function, their tasks dealt out to threads."""
+"""The CPU backend: Numba kernels, their tasks dealt out to threads, under the two operators of ops.py."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
-
-from posemamba.scan.arguments import Arguments
 
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
@@ -36,121 +32,140 @@ def _deal(kernel, tasks: int, *arrays) -> None:
             task.result()
 
 
-def _array(tensor: Tensor | None) -> np.ndarray | None:
-    return None if tensor is None else tensor.detach().numpy()
+class _Call:
+    """One call's arguments as kernels.py wants them. States come in pairs there, so N is made even."""
+
+    def __init__(self, x, delta, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes, softplus):
+        from posemamba.scan.kernels import LANES, TILE
+
+        self.batch, self.sources, self.L, self.inner = x.shape
+        self.K, _, self.states = A.shape
+        self.N = self.states + self.states % 2
+        wide = torch.promote_types(torch.promote_types(x.dtype, delta.dtype), A.dtype)
+        self.dtype = torch.promote_types(wide, torch.float32)  # a state cannot live in 8 bits of mantissa
+        self.tiles, self.blocks = -(-self.L // TILE), -(-self.inner // LANES)
+        self.padded = self.blocks * LANES
+        plain = reads is None and mixes is None
+        self.x, self.x_turned = self.rows(x, plain and self.sources == self.K)
+        self.delta, self.delta_turned = self.rows(delta, reads is None)
+        self.scaled = B_scale is not None
+        nothing = torch.empty(0, 0, dtype=torch.int32)
+        self.arrays = [
+            self.x, self.x_turned, self.delta, self.delta_turned, self._pad(A, True),
+            self._even(B.to(self.dtype)), self._even(C.to(self.dtype)), self._pad(D), self._pad(bias),
+            self.empty(0, 0, 0, 0) if initial is None else self._pad(initial, True),
+            *(self._pad(scale, True) if self.scaled else None for scale in (B_scale, C_scale)),
+            *(nothing if table is None else table.int().contiguous() for table in (reads, mixes)), softplus,
+        ]  # fmt: skip
+        # The gradients of B and C are added up over the channels: within a task, then over tasks. The shape
+        # alone decides how many there are, so that sums are the same on every machine. A large batch alone
+        # keeps all cores busy, and one task for each source does.
+        self.per = max(1, min(self.blocks, self.batch * self.sources * self.blocks // 16))
+        self.parts = -(-self.blocks // self.per)
+
+    def rows(self, values: Tensor, may_turn: bool) -> tuple[Tensor, bool]:
+        """The values with tokens or, turned, channels as rows, whichever is at hand; copied if neither."""
+        values = values.to(self.dtype)
+        if values.stride(-1) == 1 or values.shape[-1] == 1:
+            return values, False
+        if may_turn and values.stride(-2) == 1:
+            return values.mT, True
+        return values.contiguous(), False
+
+    def _even(self, values: Tensor) -> Tensor:
+        return torch.nn.functional.pad(values, (0, 1)) if self.states % 2 else values
+
+    def _pad(self, values: Tensor | None, states: bool = False) -> Tensor:
+        """(..., inner), or (..., inner, N) turned over, with channels of nothing to fill the last vector."""
+        if values is None:
+            return torch.zeros(self.K, self.padded, dtype=self.dtype)
+        values = values.to(self.dtype)
+        if states:
+            values = self._even(values).mT
+        return torch.nn.functional.pad(values, (0, self.padded - self.inner)).contiguous()
+
+    def unpad(self, values: Tensor, like: Tensor | None) -> Tensor | None:
+        """The way back from `_pad`, in the dtype of `like`; None for None."""
+        if like is None:
+            return None
+        values = values[..., : self.inner].to(like.dtype)
+        return values[..., : self.states, :].mT if values.ndim > 2 else values
+
+    def empty(self, *shape: int) -> Tensor:
+        return torch.empty(shape, dtype=self.dtype)
+
+    def zeros(self, *shape: int) -> Tensor:
+        return torch.zeros(shape, dtype=self.dtype)
+
+    def run(self, kernel, *arrays) -> None:
+        views = [value.numpy() if isinstance(value, Tensor) else value for value in (*arrays, self.per)]
+        compiled = kernel(str(self.dtype).removeprefix("torch."), self.scaled)
+        _deal(compiled, self.batch * self.sources * self.parts, *views)
 
 
-def _dtype(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
+def kept(batch: int, sources: int, L: int, inner: int, K: int, N: int) -> tuple[int, ...]:
+    """The shape of what the forward pass keeps for the backward pass: the states before each tile."""
+    from posemamba.scan.kernels import LANES, TILE
+
+    return batch, K, -(-L // TILE), -(-inner // LANES) * (N + N % 2), LANES
 
 
-def _split(x: Tensor) -> tuple[int, int, int]:
-    """Blocks of channels in x, blocks in a task, and tasks a source.
+def forward(
+    x, delta, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes, softplus: bool, keep: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The scan, shapes as in ops.py: the outputs, the last states, and what the backward pass will want."""
+    from posemamba.scan import kernels
 
-    Tasks are few where the batch alone keeps many cores busy. The shape alone decides, so that sums over
-    blocks are added in the same order on every machine.
-    """
-    from posemamba.scan.kernels import LANES
-
-    blocks = x.shape[3] // LANES
-    per = max(1, min(blocks, x.shape[0] * x.shape[1] * blocks // 32))
-    return blocks, per, -(-blocks // per)
-
-
-class Scan(torch.autograd.Function):
-    """Kernel shapes (see kernels.py) in, the step before its softplus where that is asked for; y like x, and
-    the last states (b, K, N, inner) out.
-    """
-
-    @staticmethod
-    def forward(ctx, x, delta, A, B, C, D, weight, reads, mixes, through_mix, softplus):
-        from posemamba.scan import kernels
-
-        batch, sources, L, inner = x.shape
-        K, N, _ = A.shape
-        blocks, per, parts = _split(x)
-        if softplus:
-            delta = torch.nn.functional.softplus(delta)
-        # The states before each tile: N / TILE times x's size, kept only when a gradient will be asked for.
-        tiles = -(-L // kernels.TILE) if any(ctx.needs_input_grad) else 0
-        starts = x.new_empty(batch, K, blocks, tiles * N, kernels.LANES)
-        y, last = x.new_zeros(x.shape), x.new_empty(batch, K, N, inner)
-        arrays = map(_array, (x, delta, A, B, C, D, weight, reads, mixes, y, starts, last))
-        _deal(kernels.forward(_dtype(x), weight is not None), batch * sources * parts, *arrays, per)
-        ctx.save_for_backward(x, delta, A, B, C, D, weight, reads, mixes, starts)
-        ctx.through_mix, ctx.softplus = through_mix, softplus
-        ctx.mark_non_differentiable(last)
-        return y, last
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, dy, _):
-        from posemamba.scan import kernels
-
-        saved = ctx.saved_tensors
-        x, delta, A, weight, starts = saved[0], saved[1], saved[2], saved[6], saved[-1]
-        batch, sources, L, inner = x.shape
-        K, N, _ = A.shape
-        _, per, parts = _split(x)
-        dx, ddelta = x.new_zeros(x.shape), x.new_empty(delta.shape)
-        dA, dweight = x.new_zeros(batch, K, N, inner), x.new_zeros(batch, K, N, inner)
-        dB, dC = x.new_zeros(batch, K, parts, L, N), x.new_zeros(batch, K, parts, L, N)
-        dD = x.new_empty(batch, K, inner)
-        results = (dx, ddelta, dA, dB, dC, dD, dweight)
-        arrays = [
-            *map(_array, saved[:-1]),
-            ctx.through_mix,
-            *map(_array, (starts, dy.contiguous(), *results)),
-        ]
-        _deal(kernels.backward(_dtype(x), weight is not None), batch * sources * parts, *arrays, per)
-        if ctx.softplus:  # its slope, 1 - exp(-softplus), needs what was kept anyway
-            ddelta.mul_(torch.expm1(-saved[1]).neg_())
-        dB, dC = (share[:, :, 0] if parts == 1 else share.sum(2) for share in (dB, dC))
-        dweight = None if weight is None else dweight.sum(0)
-        return dx, ddelta, dA.sum(0), dB, dC, dD.sum(0), dweight, None, None, None, None
+    call = _Call(x, delta, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes, softplus)
+    starts = call.empty(*kept(*x.shape, *A.shape[::2])) if keep else call.empty(call.batch, call.K, 0, 0, 0)
+    y = torch.empty_like(call.x, memory_format=torch.contiguous_format)
+    last = call.empty(call.batch, call.K, call.N, call.padded)
+    call.run(kernels.forward, *call.arrays, y, starts, last)
+    y = y.mT if call.x_turned else y
+    last = last[..., : call.states, : call.inner].mT.contiguous()
+    return y.to(x.dtype), last, starts if keep else starts.view(0)
 
 
-def _run(
-    x, delta, A, B, C, D, weight, reads, mixes, through_mix=True, softplus=False
-) -> tuple[Tensor, Tensor]:
-    """`Scan` for any number of channels, with A, weight and the last states as (..., inner, N)."""
-    from posemamba.scan.kernels import LANES
+def backward(
+    dy, x, delta, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes, starts, softplus, through_mix
+) -> tuple[Tensor | None, ...]:
+    """The gradients of x, delta, A, B, C, D, bias, initial and the two scales, None where those are None."""
+    from posemamba.scan import kernels
 
-    inner = x.shape[3]
-    if x.numel() == 0:
-        return x * 0, x.new_zeros(len(x), A.shape[0], inner, A.shape[2])
-    if more := -inner % LANES:  # channels of nothing fill up the last vector
-        x, delta, D = (torch.nn.functional.pad(t, (0, more)) for t in (x, delta, D))
-        A, weight = (None if t is None else torch.nn.functional.pad(t, (0, 0, 0, more)) for t in (A, weight))
-    A, weight = (None if t is None else t.mT.contiguous() for t in (A, weight))
-    y, last = Scan.apply(
-        x.contiguous(),
-        delta.contiguous(),
-        A,
-        B,
-        C,
-        D.contiguous(),
-        weight,
-        reads,
-        mixes,
-        through_mix,
-        softplus,
+    call = _Call(x, delta, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes, softplus)
+    dy = dy.to(call.dtype)
+    dy = dy.mT if call.x_turned else dy
+    dy = dy if dy.stride(-1) == 1 else dy.contiguous()
+    states = call.batch, call.K, call.N, call.padded
+    scales = states if call.scaled else (0, 0, 0, 0)
+    dx = call.zeros(*call.x.shape) if call.sources < call.K else call.empty(*call.x.shape)
+    ddelta, dA, dinitial = call.empty(*call.delta.shape), call.zeros(*states), call.empty(*states)
+    dB, dC = (call.zeros(*states[:2], call.parts, call.tiles * call.N, kernels.TILE) for _ in range(2))
+    dD, dbias = (call.zeros(call.batch, call.K, call.padded) for _ in range(2))
+    dB_scale, dC_scale = call.zeros(*scales), call.zeros(*scales)
+    call.run(
+        kernels.backward, dy, *call.arrays, starts, through_mix, dx, ddelta, dA, dB, dC, dD, dbias, dinitial,
+        dB_scale, dC_scale,
+    )  # fmt: skip
+
+    def placed(shares: Tensor, like: Tensor) -> Tensor:
+        total = shares[:, :, 0] if call.parts == 1 else shares.sum(2)
+        total = total.view(*states[:2], call.tiles, call.N, kernels.TILE).transpose(2, 3).flatten(3)
+        total = total[:, :, : call.states, : call.L]
+        if reads is not None:  # by place in the sequence so far, wanted by token
+            places = torch.argsort(reads.long())
+            total = torch.stack([total[:, k].index_select(-1, places[k]) for k in range(call.K)], 1)
+        return total.mT.to(like.dtype)
+
+    return (
+        (dx.mT if call.x_turned else dx).to(x.dtype),
+        (ddelta.mT if call.delta_turned else ddelta).to(delta.dtype),
+        call.unpad(dA.sum(0), A),
+        placed(dB, B),
+        placed(dC, C),
+        call.unpad(dD.sum(0), D),
+        call.unpad(dbias.sum(0), bias),
+        call.unpad(dinitial, initial),
+        call.unpad(dB_scale.sum(0), B_scale),
+        call.unpad(dC_scale.sum(0), C_scale),
     )
-    return y[..., :inner], last.mT[..., :inner, :]
-
-
-def scan(args: Arguments) -> tuple[Tensor, Tensor]:
-    """`selective_scan` on the CPU, float32 or float64, without ever an (L, inner, N) tensor."""
-    K, inner, L = args.u.shape[1:]
-    D = args.u.new_zeros(K, inner) if args.D is None else args.D
-    # The kernels want channels innermost: the vector lanes are then loaded side by side.
-    x, delta = args.u.mT, args.delta.permute(1, 0, 3, 2)
-    reads = torch.arange(L, dtype=torch.int32).repeat(K, 1)
-    y, last = _run(x, delta, args.A, args.B.mT, args.C.mT, D, args.weight, reads, torch.full_like(reads, -1))
-    return y.mT, last
-
-
-def directional(x, delta, A, B, C, D, reads, mixes, through_mix: bool, softplus: bool) -> Tensor:
-    """`directional_scan` on the CPU: read, scanned and summed in place, without reordered copies."""
-    y, _ = _run(x[:, None], delta.transpose(0, 1), A, B, C, D, None, reads, mixes, through_mix, softplus)
-    return y[:, 0]

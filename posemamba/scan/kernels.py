@@ -1,85 +1,181 @@
 """The CPU kernels of the selective scan, in Numba: forward, and backward by recomputation.
 
-The tokens are walked in tiles of TILE, the channels in blocks of LANES, one vector wide: channels do not
-depend on each other. The states of a block, (N, LANES), stay in the first-level cache for the whole
-sequence; no tensor of the shape (L, inner, N) ever exists. The forward pass can keep the states at the
-start of each tile, from which the backward pass recomputes the tile's states before it walks the tile in
-reverse.
+Channels do not depend on each other, so they are walked in blocks of LANES, one vector wide; tokens in tiles
+of TILE. A tile's inputs are brought into the first-level cache (tiles.py), and there each of the N states
+takes its turn: while it runs through the tile it stays in a register, together with its decay rate. No
+tensor of the shape (L, inner, N) ever exists. The forward pass can keep the states at the start of each
+tile, from which the backward pass recomputes the tile's states before it walks the tile in reverse.
 
 Sequences are read through index tables: place i of direction k is token reads[k, i], with token mixes[k, i]
-added to it where that is not -1. So a reordered copy of the input is never made, and the directions'
-outputs are summed where they are written. A task is some neighbouring blocks of one source: it owns all it
-writes. The caller deals tasks out to threads.
+added to it where that is not -1. So a reordered copy of the input is never made, and the directions' outputs
+are summed where they are written. A task is some neighbouring blocks of one source: it owns all it writes.
+The caller deals tasks out to threads.
 
-Shapes, all of one dtype: x, y (b, sources, L, inner); delta (K, b, L, inner); B, C (b, K, L, N); A, weight
-(K, N, inner); D (K, inner); inner is a multiple of LANES. With one source all K directions read it; with K
-sources each reads its own. B and C may have any strides, the rest is contiguous.
+Shapes: x (b, sources, L, inner), delta (b, K, L, inner); B, C (b, K, L, N). With one source all K directions
+read it; with K sources each reads its own. An array that is `turned` has its last two axes swapped. The rest
+has its channels padded to whole blocks, `padded` in all: A (K, N, padded), D and bias (K, padded), initial
+(b, K, N, padded) or empty, the scales of B and C (K, N, padded) or None.
 """
 
 from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 from numba import boolean, int32, int64, njit, types
 
-from posemamba.scan.lanes import LANES, LOG2E, exp2, load, spread, store, total
+from posemamba.scan.exponentials import LOG2E, SAFE, decay, exp2, sigmoid, softplus
+from posemamba.scan.lanes import LANES, at, get, larger, largest, load, put, spread, store, totals
+from posemamba.scan.tiles import TILE, expect, gather, locate, mix, rows, scatter
 
-TILE = 16
-# Numba's copy on disk is renewed when this file changes, not when lanes.py does: touch both.
+# The tiles in a kernel's cache, by their first rows; after the last come rows for the states.
+U, STEP, WRITE, OUT, DECAY, DU, DSTEP, STATE, FOR_B, FOR_C = (
+    TILE * i for i in (0, 1, 2, 3, 4, 6, 7, 8, 10, 12)
+)
+FORWARD_ROWS, BACKWARD_ROWS = 6 * TILE, 14 * TILE
 
 
-def _forward(x, delta, A, B, C, D, weight, reads, mixes, y, starts, last, per, first, end):
+@njit(nogil=True)
+def _read(x, x_turned, delta, delta_turned, bias, soften, k, size, c0, width, mixing, places, cache):
+    """Bring one tile of u and of the step, finished, into the cache; return the largest step's magnitude."""
+    gather(x, x_turned, places, size, c0, width, cache, U)
+    gather(delta, delta_turned, places, size, c0, width, cache, STEP)
+    if mixing:
+        mix(x, places, size, c0, width, cache, U, False)
+    most, shift = spread(cache.dtype.type(0)), load(bias, k, c0)
+    for i in range(size):
+        step = get(cache, STEP + i) + shift
+        if soften:
+            step = softplus(step)
+        put(cache, STEP + i, step)
+        put(cache, WRITE + i, step * get(cache, U + i))
+        most = larger(most, step)
+    return largest(most)
+
+
+@njit(nogil=True)
+def _rates(A, c0, cache, rate, peak):
+    """The rates of 2^(step rate) for one block of channels, and each pair's largest magnitude."""
+    for n in range(0, len(A), 2):
+        r1, r2 = load(A, n, c0) * cache.dtype.type(LOG2E), load(A, n + 1, c0) * cache.dtype.type(LOG2E)
+        put(cache, rate + n, r1)
+        put(cache, rate + n + 1, r2)
+        peak[n // 2] = largest(larger(r1, r2))
+
+
+@njit(nogil=True)
+def _expect(x, x_turned, delta, delta_turned, B, C, reads, k, first, size, c0, width):
+    """Ask for the inputs of the tile after this one."""
+    expect(x, x_turned, reads, k, first, size, c0, width)
+    expect(delta, delta_turned, reads, k, first, size, c0, width)
+    for M in (B, C):
+        turned = M.strides[0] == M.itemsize
+        expect(M.T if turned else M, turned, reads, k, first, size, 0, M.shape[1])
+
+
+@njit(nogil=True)
+def _decays(cache, rate, size, calm):
+    """The decays of a tile for two states, whose rates are given by the first's row."""
+    r1, r2 = get(cache, rate), get(cache, rate + 1)
+    if calm:
+        for i in range(size):
+            step = get(cache, STEP + i)
+            put(cache, DECAY + i, decay(step, r1))
+            put(cache, DECAY + TILE + i, decay(step, r2))
+    else:
+        for i in range(size):
+            step = get(cache, STEP + i)
+            put(cache, DECAY + i, exp2(step * r1))
+            put(cache, DECAY + TILE + i, exp2(step * r2))
+
+
+def _forward(
+    x, x_turned, delta, delta_turned, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes, soften,
+    y, starts, last, per, first, end,
+):  # fmt: skip
     """Tasks first..end of the forward pass.
 
     Args:
-        weight: None, or what multiplies the state where it is read.
-        reads, mixes: (K, L).
-        y: zeros, added to.
-        starts: (b, K, blocks, tiles * N, LANES) to fill with the states before each tile; no tiles: leave
-            them.
-        last: (b, K, N, inner), filled with the last states.
+        y: like x; written by the first direction of a source, added to by the others.
+        starts: (b, K, tiles, blocks * N, LANES), filled with the states before each tile, if there are any.
+        last: (b, K, N, padded), filled with the last states.
         per: blocks of channels in a task.
     """
-    sources, L, inner = x.shape[1:]
-    K, N, _ = A.shape
-    each, blocks = K // sources, inner // LANES
+    sources = x.shape[1]
+    L, inner = (x.shape[3], x.shape[2]) if x_turned else (x.shape[2], x.shape[3])
+    K, N, padded = A.shape
+    each, blocks = K // sources, padded // LANES
     parts = (blocks + per - 1) // per
-    dtype = x.dtype
-    rate, h = np.zeros((N, LANES), dtype), np.zeros((N, LANES), dtype)
-    for task in range(first, end):
-        b, source, part = task // (sources * parts), task // parts % sources, task % parts
-        xs, ys = x[b, source], y[b, source]
-        for block in range(part * per, min(blocks, (part + 1) * per)):
-            c0 = block * LANES
-            for k in range(source * each, (source + 1) * each):
-                steps, Bk, Ck, lasts = delta[k, b], B[b, k], C[b, k], last[b, k]
-                saved = starts[b, k, block]
-                skip = load(D, k, c0)
-                rate[:] = A[k, :, c0 : c0 + LANES] * dtype.type(LOG2E)
-                h[:] = 0
-                for place in range(L):
-                    if place % TILE == 0 and len(saved) > 0:
-                        saved[place // TILE * N : (place // TILE + 1) * N] = h
-                    token, mixed = reads[k, place], mixes[k, place]
-                    u = load(xs, token, c0)
-                    if mixed >= 0:
-                        u = u + load(xs, mixed, c0)
-                    step = load(steps, token, c0)
-                    write = step * u
-                    out = load(ys, token, c0) + skip * u
-                    for n in range(N):
-                        state = exp2(step * load(rate, n, 0)) * load(h, n, 0) + write * Bk[token, n]
-                        store(h, n, 0, state)
-                        if weight is not None:
-                            state = state * load(weight[k], n, c0)
-                        out = out + state * Ck[token, n]
-                    store(ys, token, c0, out)
+    peak, places = np.zeros((blocks, N), x.dtype), np.zeros((4, TILE), np.intp)
+    cache = rows(FORWARD_ROWS + 2 * blocks * N, x)
+    rates, states = FORWARD_ROWS, FORWARD_ROWS + blocks * N
+    while first < end:
+        # Neighbouring tasks of one source are done together: their channels lie side by side in memory.
+        b, source, part = first // (sources * parts), first // parts % sources, first % parts
+        some = min(end - first, parts - part)
+        first += some
+        begin, stop = part * per, min(blocks, (part + some) * per)
+        for k in range(source * each, (source + 1) * each):
+            xs, steps, ys, Bk, Ck, saved = (
+                x[b, source],
+                delta[b, k],
+                y[b, source],
+                B[b, k],
+                C[b, k],
+                starts[b, k],
+            )
+            for block in range(begin, stop):
+                _rates(A[k], block * LANES, cache, rates + block * N, peak[block])
                 for n in range(N):
-                    store(lasts, n, c0, load(h, n, 0))
+                    h = spread(x.dtype.type(0))
+                    if len(initial) > 0:
+                        h = load(initial[b, k], n, block * LANES)
+                    put(cache, states + block * N + n, h)
+            for l0 in range(0, L, TILE):
+                size = min(TILE, L - l0)
+                ahead = min(TILE, L - l0 - TILE), begin * LANES, min(inner, stop * LANES) - begin * LANES
+                _expect(xs, x_turned, steps, delta_turned, Bk, Ck, reads, k, l0 + TILE, *ahead)
+                expect(ys, x_turned, reads, k, l0 + TILE, *ahead)
+                locate(reads, mixes, Bk, Ck, k, l0, size, places)
+                for block in range(begin, stop):
+                    c0, rate, own = block * LANES, rates + block * N, states + block * N
+                    width = min(LANES, inner - c0)
+                    most = _read(
+                        xs, x_turned, steps, delta_turned, bias, soften,
+                        k, size, c0, width, len(mixes) > 0, places, cache,
+                    )  # fmt: skip
+                    skip = load(D, k, c0)
+                    for i in range(size):
+                        put(cache, OUT + i, skip * get(cache, U + i))
+                    for n in range(0, N, 2):
+                        _decays(cache, rate + n, size, most * peak[block, n // 2] < SAFE)
+                        h1, h2 = get(cache, own + n), get(cache, own + n + 1)
+                        if len(saved) > 0:
+                            store(saved[l0 // TILE], block * N + n, 0, h1)
+                            store(saved[l0 // TILE], block * N + n + 1, 0, h2)
+                        for i in range(size):
+                            write = get(cache, WRITE + i)
+                            w1, w2 = write * at(Bk, places[2, i], n), write * at(Bk, places[2, i], n + 1)
+                            if B_scale is not None:
+                                w1, w2 = w1 * load(B_scale[k], n, c0), w2 * load(B_scale[k], n + 1, c0)
+                            h1 = get(cache, DECAY + i) * h1 + w1
+                            h2 = get(cache, DECAY + TILE + i) * h2 + w2
+                            s1, s2 = h1, h2
+                            if C_scale is not None:
+                                s1, s2 = s1 * load(C_scale[k], n, c0), s2 * load(C_scale[k], n + 1, c0)
+                            out = get(cache, OUT + i) + s1 * at(Ck, places[3, i], n)
+                            put(cache, OUT + i, out + s2 * at(Ck, places[3, i], n + 1))
+                        put(cache, own + n, h1)
+                        put(cache, own + n + 1, h2)
+                    scatter(cache, OUT, ys, x_turned, places, size, c0, width, k > source * each)
+            for block in range(begin, stop):
+                for n in range(N):
+                    store(last[b, k], n, block * LANES, get(cache, states + block * N + n))
 
 
 def _backward(
-    x, delta, A, B, C, D, weight, reads, mixes, through_mix, starts, dy,
-    dx, ddelta, dA, dB, dC, dD, dweight, per, first, end,
+    dy, x, x_turned, delta, delta_turned, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes, soften,
+    starts, through_mix, dx, ddelta, dA, dB, dC, dD, dbias, dinitial, dB_scale, dC_scale, per, first, end,
 ):  # fmt: skip
     """Tasks first..end of the backward pass.
 
@@ -88,102 +184,197 @@ def _backward(
     dC_i = sum_c dy h, dA = sum_i g delta a h_{i-1}.
 
     Args:
-        through_mix: whether mixed-in tokens receive their gradient (the released code gives them none).
         starts: from the forward pass.
-        dy, dx: like y and x; dx is zeros, added to. ddelta: like delta.
-        dB, dC: (b, K, parts, L, N), each task's share, zeros. dA, dweight: (b, K, N, inner), zeros. dD: (b,
-            K, inner).
+        through_mix: whether mixed-in tokens receive their gradient (the released code gives them none).
+        dy, dx: like x; dx is zeros, added to, where directions share a source. ddelta: like delta.
+        dA, dinitial, dB_scale, dC_scale: (b, K, N, padded), zeros; the scales' empty where they are None.
+        dB, dC: (b, K, parts, tiles * N, TILE), zeros: each task's share, by place in the sequence.
+        dD, dbias: (b, K, padded), zeros.
     """
-    sources, L, inner = x.shape[1:]
-    K, N, _ = A.shape
-    each, blocks = K // sources, inner // LANES
+    sources = x.shape[1]
+    L, inner = (x.shape[3], x.shape[2]) if x_turned else (x.shape[2], x.shape[3])
+    K, N, padded = A.shape
+    each, blocks = K // sources, padded // LANES
     parts = (blocks + per - 1) // per
-    dtype = x.dtype
-    zero = dtype.type(0)
-    rate, g = np.zeros((N, LANES), dtype), np.zeros((N, LANES), dtype)
-    u, step = np.zeros((TILE, LANES), dtype), np.zeros((TILE, LANES), dtype)
-    a, h = np.zeros((TILE * N, LANES), dtype), np.zeros((TILE * N + N, LANES), dtype)
-    for task in range(first, end):
-        b, source, part = task // (sources * parts), task // parts % sources, task % parts
-        xs, dxs, dys = x[b, source], dx[b, source], dy[b, source]
-        for block in range(part * per, min(blocks, (part + 1) * per)):
-            c0 = block * LANES
-            for k in range(source * each, (source + 1) * each):
-                steps, dsteps, slope, gA, gw = delta[k, b], ddelta[k, b], A[k], dA[b, k], dweight[b, k]
-                Bk, Ck, dBk, dCk = B[b, k], C[b, k], dB[b, k, part], dC[b, k, part]
-                saved = starts[b, k, block]
-                skip, gD = load(D, k, c0), spread(zero)
-                rate[:] = slope[:, c0 : c0 + LANES] * dtype.type(LOG2E)
-                g[:] = 0
-                for tile in range((L + TILE - 1) // TILE - 1, -1, -1):
-                    l0 = tile * TILE
-                    size = min(TILE, L - l0)
-                    h[:N] = saved[tile * N : (tile + 1) * N]
+    zero, peak, places = x.dtype.type(0), np.zeros((blocks, N), x.dtype), np.zeros((4, TILE), np.intp)
+    cache = rows(BACKWARD_ROWS + 2 * blocks * N, x)
+    rates, into = BACKWARD_ROWS, BACKWARD_ROWS + blocks * N
+    while first < end:
+        b, source, part = first // (sources * parts), first // parts % sources, first % parts
+        some = min(end - first, parts - part)
+        first += some
+        begin, stop = part * per, min(blocks, (part + some) * per)
+        for k in range(source * each, (source + 1) * each):
+            xs, steps, dys, Bk, Ck, Ak, saved = (
+                x[b, source],
+                delta[b, k],
+                dy[b, source],
+                B[b, k],
+                C[b, k],
+                A[k],
+                starts[b, k],
+            )
+            dxs, dsteps, dBk, dCk, dAk = dx[b, source], ddelta[b, k], dB[b, k], dC[b, k], dA[b, k]
+            for block in range(begin, stop):
+                _rates(Ak, block * LANES, cache, rates + block * N, peak[block])
+            cache[into:] = 0
+            for l0 in range((L - 1) // TILE * TILE, -1, -TILE):
+                size, tile = min(TILE, L - l0), l0 // TILE
+                ahead = min(TILE, l0), begin * LANES, min(inner, stop * LANES) - begin * LANES
+                _expect(xs, x_turned, steps, delta_turned, Bk, Ck, reads, k, l0 - TILE, *ahead)
+                expect(dys, x_turned, reads, k, l0 - TILE, *ahead)
+                expect(dxs, x_turned, reads, k, l0 - TILE, *ahead)
+                locate(reads, mixes, Bk, Ck, k, l0, size, places)
+                for block in range(begin, stop):
+                    c0, rate, own = block * LANES, rates + block * N, into + block * N
+                    width, own_B, own_C, start = (
+                        min(LANES, inner - c0),
+                        dBk[block // per],
+                        dCk[block // per],
+                        saved[tile],
+                    )
+                    most = _read(
+                        xs, x_turned, steps, delta_turned, bias, soften,
+                        k, size, c0, width, len(mixes) > 0, places, cache,
+                    )  # fmt: skip
+                    gather(dys, x_turned, places, size, c0, width, cache, OUT)
+                    gD = load(dD[b], k, c0)
                     for i in range(size):
-                        token, mixed = reads[k, l0 + i], mixes[k, l0 + i]
-                        u_, step_ = load(xs, token, c0), load(steps, token, c0)
-                        if mixed >= 0:
-                            u_ = u_ + load(xs, mixed, c0)
-                        write = step_ * u_
-                        store(u, i, 0, u_)
-                        store(step, i, 0, step_)
-                        for n in range(N):
-                            a_ = exp2(step_ * load(rate, n, 0))
-                            store(a, i * N + n, 0, a_)
-                            store(h, (i + 1) * N + n, 0, a_ * load(h, i * N + n, 0) + write * Bk[token, n])
-                    for i in range(size - 1, -1, -1):
-                        token, mixed = reads[k, l0 + i], mixes[k, l0 + i]
-                        out, step_, u_ = load(dys, token, c0), load(step, i, 0), load(u, i, 0)
-                        write = step_ * u_
-                        gu, gstep = spread(zero), spread(zero)
-                        gD = gD + out * u_
-                        for n in range(N):
-                            Bn, Cn = Bk[token, n], Ck[token, n]
-                            h_, read = load(h, (i + 1) * N + n, 0), out
-                            if weight is not None:
-                                store(gw, n, c0, load(gw, n, c0) + h_ * out * Cn)
-                                read = out * load(weight[k], n, c0)
-                            into = load(g, n, 0) + read * Cn
-                            dCk[token, n] += total(h_ * read)
-                            dBk[token, n] += total(into * write)
-                            gu = gu + into * Bn
-                            before = into * load(a, i * N + n, 0)
-                            store(g, n, 0, before)
-                            kept = before * load(h, i * N + n, 0)
-                            gstep = gstep + kept * load(slope, n, c0)
-                            store(gA, n, c0, load(gA, n, c0) + kept * step_)
-                        store(dsteps, token, c0, gstep + gu * u_)
-                        gu = gu * step_ + skip * out
-                        store(dxs, token, c0, load(dxs, token, c0) + gu)
-                        if mixed >= 0 and through_mix:
-                            store(dxs, mixed, c0, load(dxs, mixed, c0) + gu)
-                store(dD[b], k, c0, gD)
+                        gD = gD + get(cache, OUT + i) * get(cache, U + i)
+                        put(cache, DU + i, spread(zero))
+                        put(cache, DSTEP + i, spread(zero))
+                    store(dD[b], k, c0, gD)
+                    if size < TILE:
+                        cache[FOR_B:BACKWARD_ROWS] = 0
+                    for n in range(0, N, 2):
+                        # From the tile's first token to its last: the states that each token meets.
+                        _decays(cache, rate + n, size, most * peak[block, n // 2] < SAFE)
+                        h1, h2 = load(start, block * N + n, 0), load(start, block * N + n + 1, 0)
+                        for i in range(size):
+                            put(cache, STATE + i, h1)
+                            put(cache, STATE + TILE + i, h2)
+                            write = get(cache, WRITE + i)
+                            w1, w2 = write * at(Bk, places[2, i], n), write * at(Bk, places[2, i], n + 1)
+                            if B_scale is not None:
+                                w1, w2 = w1 * load(B_scale[k], n, c0), w2 * load(B_scale[k], n + 1, c0)
+                            h1 = get(cache, DECAY + i) * h1 + w1
+                            h2 = get(cache, DECAY + TILE + i) * h2 + w2
+                        # And back, with what reaches each state.
+                        g1, g2, A1, A2 = (
+                            get(cache, own + n),
+                            get(cache, own + n + 1),
+                            load(Ak, n, c0),
+                            load(Ak, n + 1, c0),
+                        )
+                        gA1, gA2 = load(dAk, n, c0), load(dAk, n + 1, c0)
+                        for j in range(1, size + 1):
+                            i = size - j
+                            step, write = get(cache, STEP + i), get(cache, WRITE + i)
+                            B1, B2 = at(Bk, places[2, i], n), at(Bk, places[2, i], n + 1)
+                            C1, C2 = at(Ck, places[3, i], n), at(Ck, places[3, i], n + 1)
+                            out1 = get(cache, OUT + i)
+                            out2 = out1
+                            if C_scale is not None:
+                                gC = dC_scale[b, k]
+                                store(gC, n, c0, load(gC, n, c0) + h1 * out1 * C1)
+                                store(gC, n + 1, c0, load(gC, n + 1, c0) + h2 * out2 * C2)
+                                out1, out2 = (
+                                    out1 * load(C_scale[k], n, c0),
+                                    out2 * load(C_scale[k], n + 1, c0),
+                                )
+                            put(cache, FOR_C + i, h1 * out1)
+                            put(cache, FOR_C + TILE + i, h2 * out2)
+                            g1, g2 = g1 + out1 * C1, g2 + out2 * C2
+                            d1, d2 = g1, g2
+                            if B_scale is not None:
+                                gB = dB_scale[b, k]
+                                store(gB, n, c0, load(gB, n, c0) + g1 * write * B1)
+                                store(gB, n + 1, c0, load(gB, n + 1, c0) + g2 * write * B2)
+                                d1, d2 = g1 * load(B_scale[k], n, c0), g2 * load(B_scale[k], n + 1, c0)
+                            put(cache, FOR_B + i, d1 * write)
+                            put(cache, FOR_B + TILE + i, d2 * write)
+                            put(cache, DU + i, get(cache, DU + i) + d1 * B1 + d2 * B2)
+                            g1, g2 = g1 * get(cache, DECAY + i), g2 * get(cache, DECAY + TILE + i)
+                            h1, h2 = get(cache, STATE + i), get(cache, STATE + TILE + i)
+                            kept1, kept2 = g1 * h1, g2 * h2
+                            put(cache, DSTEP + i, get(cache, DSTEP + i) + kept1 * A1 + kept2 * A2)
+                            gA1, gA2 = gA1 + kept1 * step, gA2 + kept2 * step
+                        put(cache, own + n, g1)
+                        put(cache, own + n + 1, g2)
+                        store(dAk, n, c0, gA1)
+                        store(dAk, n + 1, c0, gA2)
+                        for i in range(0, 2 * TILE, LANES):
+                            row, column = tile * N + n + i // TILE, i % TILE
+                            store(own_B, row, column, load(own_B, row, column) + totals(cache, FOR_B + i))
+                            store(own_C, row, column, load(own_C, row, column) + totals(cache, FOR_C + i))
+                    if soften:  # its slope is taken where the step had not been through it
+                        gather(steps, delta_turned, places, size, c0, width, cache, WRITE)
+                    skip, shift, gbias = load(D, k, c0), load(bias, k, c0), load(dbias[b], k, c0)
+                    for i in range(size):
+                        dwrite = get(cache, DU + i)
+                        dstep = get(cache, DSTEP + i) + dwrite * get(cache, U + i)
+                        if soften:
+                            dstep = dstep * sigmoid(get(cache, WRITE + i) + shift)
+                        gbias = gbias + dstep
+                        put(cache, DSTEP + i, dstep)
+                        put(cache, DU + i, dwrite * get(cache, STEP + i) + skip * get(cache, OUT + i))
+                    store(dbias[b], k, c0, gbias)
+                    scatter(cache, DSTEP, dsteps, delta_turned, places, size, c0, width, False)
+                    scatter(cache, DU, dxs, x_turned, places, size, c0, width, sources < K)
+                    if through_mix and len(mixes) > 0:
+                        mix(dxs, places, size, c0, width, cache, DU, True)
+            for block in range(begin, stop):
+                for n in range(N):
+                    store(dinitial[b, k], n, block * LANES, get(cache, into + block * N + n))
 
 
-def _types(dtype: str, weighted: bool) -> tuple:
+def _types(dtype: str, scaled: bool) -> tuple:
     real = getattr(types, dtype)
-    x, BC, A, D = real[:, :, :, ::1], real[:, :, :, :], real[:, :, ::1], real[:, ::1]
-    tables = int32[:, ::1]
-    return (
-        x,
-        A,
-        D,
-        types.Array(real, 5, "C"),
-        (x, x, A, BC, BC, D, A if weighted else types.none, tables, tables),
-    )
+    strided, A, D = real[:, :, :, :], real[:, :, ::1], real[:, ::1]
+    tables, scale = int32[:, ::1], A if scaled else types.none
+    state = real[:, :, :, ::1]
+    inputs = (
+        strided, boolean, strided, boolean, A, strided, strided, D, D, state, scale, scale,
+        tables, tables, boolean,
+    )  # fmt: skip
+    return inputs, strided, state, A, types.Array(real, 5, "C")
+
+
+def _compile(function, *arguments):
+    # Numba's copy on disk is renewed when this file changes; its name makes that any of the kernels' files.
+    here = Path(__file__).parent
+    sources = [here / name for name in ("kernels.py", "tiles.py", "lanes.py", "exponentials.py")]
+    stamp = sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    function.__qualname__ = f"{function.__name__}_{stamp}"
+    signature = types.void(*arguments, int64, int64, int64)
+    return njit(signature, nogil=True, cache=True, fastmath={"contract"})(function)
 
 
 @lru_cache
-def forward(dtype: str, weighted: bool):
+def forward(dtype: str, scaled: bool):
     """The forward kernel for "float32" or "float64", compiled on first use and kept on disk."""
-    x, _, _, starts, inputs = _types(dtype, weighted)
-    signature = types.void(*inputs, x, starts, x, int64, int64, int64)
-    return njit(signature, nogil=True, cache=True, fastmath={"contract"})(_forward)
+    inputs, strided, state, _, starts = _types(dtype, scaled)
+    return _compile(_forward, *inputs, strided, starts, state)
 
 
 @lru_cache
-def backward(dtype: str, weighted: bool):
+def backward(dtype: str, scaled: bool):
     """The backward kernel for "float32" or "float64", compiled on first use and kept on disk."""
-    x, A, _, share, inputs = _types(dtype, weighted)
-    signature = types.void(*inputs, boolean, share, x, x, x, x, share, share, A, x, int64, int64, int64)
-    return njit(signature, nogil=True, cache=True, fastmath={"contract"})(_backward)
+    inputs, strided, state, A, starts = _types(dtype, scaled)
+    return _compile(
+        _backward,
+        strided,
+        *inputs,
+        starts,
+        boolean,
+        strided,
+        strided,
+        state,
+        starts,
+        starts,
+        A,
+        A,
+        state,
+        state,
+        state,
+    )

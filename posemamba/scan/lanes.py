@@ -1,12 +1,11 @@
 """Vectors of channels for Numba kernels: a value type of LANES numbers side by side.
 
 Left to itself the compiler must prove that a loop over channels may run as vector instructions, and it
-often gives up. A value of this type is such a vector by construction: `load` and `store` move one row of an
-array, `+`, `-` and `*` and `exp2` work on all lanes at once. LLVM maps it to whatever the processor has
-(SSE, AVX2, AVX-512, NEON).
+often gives up. A value of this type is such a vector by construction: `load` and `store` move part of a row
+of an array, `+`, `-`, `*` and the functions below work on all lanes at once. LLVM maps it to whatever the
+processor has (SSE, AVX2, AVX-512, NEON).
 """
 
-import math
 import operator
 
 from llvmlite import ir
@@ -16,17 +15,6 @@ from numba.extending import intrinsic, models, overload, register_model
 
 #: Channels in a vector.
 LANES = 16
-
-# 2^g on [-1/2, 1/2] as 1 + g (c1 + g (c2 + ...)), fitted for the least relative error (1e-7) with 2^0 = 1
-# kept exact.
-COEFFICIENTS = (
-    0.6931470036506653,
-    0.24022242426872253,
-    0.05550733581185341,
-    0.009671512991189957,
-    0.0013264723820611835,
-)
-LOG2E = 1 / math.log(2)
 
 
 class Vector(types.Type):
@@ -46,34 +34,49 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, fe_type, fe_type.llvm())
 
 
-def _constant(kind: ir.VectorType, value: float) -> ir.Constant:
+def constant(kind: ir.VectorType, value: float) -> ir.Constant:
+    """The same number in every lane, known when compiling."""
     return ir.Constant(kind, [value] * LANES)
 
 
 def _spread(builder, scalar, kind: ir.VectorType):
     one = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
+    return _shuffle(builder, one, one, [0] * LANES)
+
+
+def _shuffle(builder, left, right, lanes: list[int]):
+    return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(ir.IntType(32), LANES), lanes))
 
 
 def _address(context, builder, array_type, array, row, column, kind):
     """Where LANES numbers of a row of a two-dimensional array begin, as a pointer to a vector."""
     data = context.make_array(array_type)(context, builder, array)
-    width = builder.extract_value(data.shape, 1)
-    start = builder.gep(data.data, [builder.add(builder.mul(row, width), column)])
-    return builder.bitcast(start, kind.as_pointer())
+    line = builder.mul(row, builder.extract_value(data.strides, 0))  # in bytes; rows may lie anywhere
+    place = builder.gep(builder.bitcast(data.data, ir.IntType(8).as_pointer()), [line])
+    place = builder.gep(builder.bitcast(place, kind.element.as_pointer()), [column])
+    return builder.bitcast(place, kind.as_pointer())
+
+
+def _read(context, builder, array_type, *where):
+    kind = Vector(array_type.dtype).llvm()
+    return builder.load(
+        _address(context, builder, array_type, *where, kind), align=array_type.dtype.bitwidth // 8
+    )
+
+
+def _write(context, builder, array_type, array, row, column, value):
+    place = _address(context, builder, array_type, array, row, column, value.type)
+    builder.store(value, place, align=array_type.dtype.bitwidth // 8)
 
 
 @intrinsic
 def load(context, array, row, column):
-    """LANES numbers of a row of a two-dimensional array, from a column on, unchecked."""
-    vector = Vector(array.dtype)
+    """LANES numbers of a row of a two-dimensional array, from a column on; unchecked."""
 
     def code(context, builder, signature, args):
-        loaded = builder.load(_address(context, builder, array, *args, vector.llvm()))
-        loaded.align = array.dtype.bitwidth // 8
-        return loaded
+        return _read(context, builder, array, *args)
 
-    return vector(array, types.intp, types.intp), code
+    return Vector(array.dtype)(array, types.intp, types.intp), code
 
 
 @intrinsic
@@ -81,11 +84,129 @@ def store(context, array, row, column, value):
     """Write a vector to a row of a two-dimensional array, from a column on."""
 
     def code(context, builder, signature, args):
-        place = _address(context, builder, array, *args[:3], value.llvm())
-        builder.store(args[3], place, align=array.dtype.bitwidth // 8)
+        _write(context, builder, array, *args)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, value), code
+
+
+@intrinsic
+def prefetch(context, array, row, column):
+    """Ask for the line of memory that holds an element, and do not wait for it."""
+
+    def code(context, builder, signature, args):
+        whole, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+        place = builder.bitcast(_address(context, builder, array, *args, Vector(array.dtype).llvm()), byte)
+        kind = ir.FunctionType(ir.VoidType(), [byte, whole, whole, whole])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [place, whole(0), whole(2), whole(1)])  # to read, second-level cache, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp), code
+
+
+@intrinsic
+def get(context, cache, row):
+    """A row of a kernel's own array (rows, LANES) that begins on a line of the cache."""
+    vector = Vector(cache.dtype)
+
+    def code(context, builder, signature, args):
+        return builder.load(_row(context, builder, cache, *args), align=64)
+
+    return vector(cache, types.intp), code
+
+
+@intrinsic
+def put(context, cache, row, value):
+    """Write a row of such an array."""
+
+    def code(context, builder, signature, args):
+        builder.store(args[2], _row(context, builder, cache, *args[:2]), align=64)
+        return context.get_dummy_value()
+
+    return types.void(cache, types.intp, value), code
+
+
+def _row(context, builder, cache, data, row):
+    # The stride is known when compiling: all tiles of a kernel then share one address register.
+    data = context.make_array(cache)(context, builder, data).data
+    return builder.gep(builder.bitcast(data, Vector(cache.dtype).llvm().as_pointer()), [row])
+
+
+@intrinsic
+def at(context, array, offset, column):
+    """The number of a two-dimensional array that lies so many bytes past the start of a column."""
+
+    def code(context, builder, signature, args):
+        data = context.make_array(array)(context, builder, args[0])
+        across = builder.mul(args[2], builder.extract_value(data.strides, 1))
+        start = builder.gep(builder.bitcast(data.data, ir.IntType(8).as_pointer()), [across])
+        return builder.load(builder.bitcast(builder.gep(start, [args[1]]), data.data.type))
+
+    return array.dtype(array, types.intp, types.intp), code
+
+
+@intrinsic
+def transpose(context, source, row, column, out, first):
+    """out[first + i, j] = source[row + j, column + i] for i, j < LANES: a square turned over in registers.
+
+    In step g = 8, 4, 2, 1 vectors g apart exchange the blocks of g lanes that are not yet at home.
+    """
+
+    def code(context, builder, signature, args):
+        (data, row, column, into, first), index = args, signature.args[1]
+        number = context.get_constant
+        rows = [
+            _read(context, builder, source, data, builder.add(row, number(index, i)), column)
+            for i in range(LANES)
+        ]
+        g = LANES // 2
+        while g:
+            low = [lane if lane & g == 0 else LANES + lane - g for lane in range(LANES)]
+            high = [lane + g if lane & g == 0 else LANES + lane for lane in range(LANES)]
+            for i in range(LANES):
+                if i & g == 0:
+                    a, b = rows[i], rows[i + g]
+                    rows[i], rows[i + g] = _shuffle(builder, a, b, low), _shuffle(builder, a, b, high)
+            g //= 2
+        for i in range(LANES):
+            _write(
+                context, builder, out, into, builder.add(first, number(index, i)), number(index, 0), rows[i]
+            )
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, types.intp, out, types.intp), code
+
+
+@intrinsic
+def totals(context, array, row):
+    """The sums of LANES consecutive rows of LANES numbers, one sum a lane.
+
+    Two vectors are folded into one that holds the half sums of both, and so on: 15 additions for all sums.
+    """
+    vector = Vector(array.dtype)
+
+    def code(context, builder, signature, args):
+        rows = [
+            _read(context, builder, array, args[0], builder.add(args[1], context.get_constant(types.intp, i)),
+                  context.get_constant(types.intp, 0))
+            for i in range(LANES)
+        ]  # fmt: skip
+        g = LANES // 2
+        while g:
+            low = [lane if lane & g == 0 else LANES + lane - g for lane in range(LANES)]
+            high = [lane + g if lane & g == 0 else LANES + lane for lane in range(LANES)]
+            rows = [
+                builder.fadd(
+                    _shuffle(builder, rows[i], rows[i + g], low),
+                    _shuffle(builder, rows[i], rows[i + g], high),
+                )
+                for i in range(g)
+            ]
+            g //= 2
+        return rows[0]
+
+    return vector(array, types.intp), code
 
 
 @intrinsic
@@ -96,16 +217,29 @@ def spread(context, scalar):
 
 
 @intrinsic
-def total(context, vector):
-    """The sum over the lanes, added in a tree."""
+def larger(context, left, right):
+    """The larger magnitude, lane by lane; NaN counts as larger than infinity."""
 
     def code(context, builder, signature, args):
-        kind = vector.llvm()
-        name = f"llvm.vector.reduce.fadd.v{LANES}f{vector.dtype.bitwidth}"
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(kind.element, [kind.element, kind]), name
-        )
-        return builder.call(function, [ir.Constant(kind.element, -0.0), args[0]], fastmath=("reassoc",))
+        bits = ir.VectorType(ir.IntType(left.dtype.bitwidth), LANES)
+        clear = ir.Constant(bits, [2 ** (left.dtype.bitwidth - 1) - 1] * LANES)
+        # Without their signs, floats are ordered as their bits are when read as whole numbers.
+        a, b = (builder.and_(builder.bitcast(arg, bits), clear) for arg in args)
+        return builder.bitcast(builder.select(builder.icmp_signed(">", a, b), a, b), args[0].type)
+
+    return left(left, right), code
+
+
+@intrinsic
+def largest(context, vector):
+    """The largest of all lanes, none of which is negative; NaN counts as larger than infinity."""
+
+    def code(context, builder, signature, args):
+        whole = ir.IntType(vector.dtype.bitwidth)
+        bits = ir.VectorType(whole, LANES)
+        name = f"llvm.vector.reduce.smax.v{LANES}i{vector.dtype.bitwidth}"
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(whole, [bits]), name)
+        return builder.bitcast(builder.call(function, [builder.bitcast(args[0], bits)]), args[0].type.element)
 
     return vector.dtype(vector), code
 
@@ -135,44 +269,3 @@ def _operator(symbol, instruction: str):
 
 for _symbol, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
     _operator(_symbol, _instruction)
-
-
-@intrinsic
-def exp2(context, vector):
-    """2 to each lane. float32: relative error below 3e-7, exactly 1 at 0, 0 below -126, inf from 128 on.
-
-    t = whole + g with |g| <= 1/2; 2^g is a polynomial, and the whole part is added to the exponent bits.
-    """
-
-    def single(context, builder, signature, args):
-        kind, bits = vector.llvm(), ir.VectorType(ir.IntType(32), LANES)
-        lowest, highest = _constant(kind, -126.0), _constant(kind, 128.0)
-        above = builder.fcmp_ordered(">=", args[0], lowest)
-        t = builder.select(above, args[0], lowest)
-        t = builder.select(builder.fcmp_ordered("<", t, highest), t, highest)
-        # Adding 1.5 * 2^23 to a small float leaves its nearest whole number in the low bits of the sum.
-        shifted = builder.fadd(t, _constant(kind, 1.5 * 2**23))
-        g = builder.fsub(t, builder.fsub(shifted, _constant(kind, 1.5 * 2**23)))
-        power = _constant(kind, COEFFICIENTS[-1])
-        for coefficient in (*COEFFICIENTS[-2::-1], 1.0):
-            power = builder.fadd(
-                builder.fmul(power, g, ("contract",)), _constant(kind, coefficient), ("contract",)
-            )
-        exponent = builder.shl(builder.bitcast(shifted, bits), ir.Constant(bits, [23] * LANES))
-        power = builder.bitcast(builder.add(builder.bitcast(power, bits), exponent), kind)
-        number = builder.fcmp_ordered("ord", args[0], args[0])
-        return builder.select(above, power, builder.select(number, _constant(kind, 0.0), args[0]))
-
-    def double(context, builder, signature, args):
-        kind = vector.llvm()
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(kind.element, [kind.element]), "exp"
-        )
-        result = ir.Constant(kind, ir.Undefined)
-        for lane in range(LANES):
-            place = ir.Constant(ir.IntType(32), lane)
-            x = builder.fmul(builder.extract_element(args[0], place), ir.Constant(kind.element, math.log(2)))
-            result = builder.insert_element(result, builder.call(function, [x]), place)
-        return result
-
-    return vector(vector), single if vector.dtype == types.float32 else double

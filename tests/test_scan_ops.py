@@ -1,0 +1,251 @@
+"""The operators of torch: what compile, export, autocast and the FLOP counter need of them, on the CPU."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from posemamba import orders
+from posemamba.scan import directional_scan, selective_scan
+from posemamba.scan.ops import scan_flops
+
+
+def arguments(batch=2, groups=2, inner=5, tokens=11, state=3, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    channels = groups * inner
+    values = dict(
+        u=draw(batch, channels, tokens), delta=draw(batch, channels, tokens), A=-draw(channels, state).abs(),
+        B=draw(batch, groups, state, tokens), C=draw(batch, groups, state, tokens), D=draw(channels),
+        z=draw(batch, channels, tokens), delta_bias=draw(channels),
+        initial_state=draw(batch, channels, state),
+    )  # fmt: skip
+    return {name: value.requires_grad_() for name, value in values.items()}
+
+
+def relative(found, expected) -> float:
+    found, expected = found.detach().double(), expected.detach().double()
+    return float((found - expected).norm() / expected.norm().clamp_min(1e-300))
+
+
+def gradients(function, values, cotangent=None):
+    y = function(**values)
+    cotangent = (
+        torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view(y.shape) if cotangent is None else cotangent
+    )
+    return y, torch.autograd.grad(y, list(values.values()), cotangent)
+
+
+def operands(grad=True, tables=False, scaled=False, sources=2, turned=False, dtype=torch.float32):
+    """Arguments of torch.ops.posemamba.scan itself."""
+    b, K, inner, N, frames, joints = 2, 2, 5, 3, 3, 17
+    L = frames * joints
+    generator = torch.Generator().manual_seed(1)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator).to(dtype)
+
+    x, delta = draw(b, sources, L, inner), draw(b, K, L, inner)
+    if turned:
+        x, delta = x.mT.contiguous().mT, delta.mT.contiguous().mT
+    tensors = [x, delta, -draw(K, inner, N).abs(), draw(b, K, L, N), draw(b, K, L, N), draw(K, inner),
+               draw(K, inner), draw(b, K, inner, N)]  # fmt: skip
+    tensors += [draw(K, inner, N), draw(K, inner, N)] if scaled else [None, None]
+    tensors = [t if t is None else t.requires_grad_(grad) for t in tensors]
+    reads, mixes = orders.tables("global-local", frames, joints) if tables else (None, None)
+    return (
+        *tensors,
+        *(t if t is None else t[:K].contiguous() for t in (reads, mixes)),
+        True,
+        True,
+        True,
+        "numba",
+    )
+
+
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("options", [{}, dict(tables=True, sources=1), dict(scaled=True), dict(turned=True)])
+def test_the_operator_passes_opcheck(options, grad):
+    torch.library.opcheck(torch.ops.posemamba.scan.default, operands(grad, **options))
+
+
+def test_the_gradient_is_the_numerical_one():
+    values = arguments(1, 2, 2, 5, 2)
+    assert torch.autograd.gradcheck(
+        lambda *v: selective_scan(**dict(zip(values, v, strict=True)), delta_softplus=True, backend="numba"),
+        tuple(values.values()),
+    )
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_compiles_as_one_graph(dynamic):
+    values = arguments(dtype=torch.float32)
+
+    def run(**v):
+        return selective_scan(**v, delta_softplus=True) * 2
+
+    compiled = torch.compile(run, fullgraph=True, backend="aot_eager", dynamic=dynamic)
+    y, expected = gradients(run, values)
+    found, got = gradients(compiled, values)
+    assert torch.equal(found, y)
+    for name, a, b in zip(values, got, expected, strict=True):
+        assert relative(a, b) < 1e-6, name
+    longer = arguments(tokens=17, dtype=torch.float32)
+    assert torch.equal(compiled(**longer), run(**longer))
+
+
+def test_the_directional_scan_compiles_as_one_graph():
+    x, delta, A, B, C, D, *_ = operands(tables=True, sources=1)
+    reads, mixes = (table[:2].contiguous() for table in orders.tables("global-local", 3, 17))
+
+    def run(x, delta):
+        return directional_scan(x[:, 0], delta, A, B, C, D, reads, mixes, delta_softplus=True)
+
+    compiled = torch.compile(run, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(x, delta), run(x, delta))
+    for a, b in zip(
+        torch.autograd.grad(compiled(x, delta).sum(), [x, delta]),
+        torch.autograd.grad(run(x, delta).sum(), [x, delta]),
+        strict=True,
+    ):
+        assert relative(a, b) < 1e-6
+
+
+def test_a_network_compiles_and_exports():
+    from posemamba import PoseMamba
+
+    model = PoseMamba.from_variant("S", frames=9, depth=2, channels=16).eval()
+    keypoints = torch.randn(1, 9, 17, 2)
+    with torch.no_grad():
+        expected = model(keypoints)
+        assert relative(torch.compile(model, fullgraph=True, backend="aot_eager")(keypoints), expected) < 1e-6
+        exported = torch.export.export(model, (keypoints,))
+        assert relative(exported.module()(keypoints), expected) < 1e-6
+    graphs = [m.graph for m in exported.graph_module.modules() if isinstance(m, torch.fx.GraphModule)]
+    assert any("posemamba.scan" in str(node.target) for graph in graphs for node in graph.nodes)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_keeps_its_state_in_float32(dtype):
+    half = {name: v.detach().to(dtype).requires_grad_() for name, v in arguments(tokens=60).items()}
+    half["A"] = half["A"].detach().float().requires_grad_()
+    wide = {name: v.detach().double().requires_grad_() for name, v in half.items()}
+    y, found = gradients(lambda **v: selective_scan(**v, delta_softplus=True), half)
+    exact, expected = gradients(
+        lambda **v: selective_scan(**v, delta_softplus=True, backend="reference"), wide
+    )
+    rounding = torch.finfo(dtype).eps
+    assert y.dtype == dtype and relative(y, exact) < rounding
+    for name, a, b in zip(half, found, expected, strict=True):
+        assert a.dtype == half[name].dtype, name
+        assert relative(a, b) < 2 * rounding, name
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_leaves_the_scan_alone(dtype):
+    values = arguments(dtype=torch.float32)
+    weight = torch.randn(10, 10)
+    with torch.autocast("cpu", dtype=dtype):
+        mixed = values | dict(u=(values["u"].mT @ weight).mT)
+        assert mixed["u"].dtype == dtype
+        y, last = selective_scan(**mixed, delta_softplus=True, return_last_state=True)
+    assert y.dtype == dtype and last.dtype == torch.float32
+    expected = selective_scan(**mixed | dict(u=mixed["u"].float()), delta_softplus=True)
+    assert relative(y, expected) < torch.finfo(dtype).eps
+    y.float().sum().backward()
+    assert all(value.grad is not None and value.grad.dtype == torch.float32 for value in values.values())
+
+
+STRIDES = {
+    "permuted": lambda v: v.transpose(0, -1).contiguous().transpose(0, -1),
+    "channels inside": lambda v: v.transpose(1, -1).contiguous().transpose(1, -1),
+    "every second token": lambda v: v.repeat_interleave(2, -1)[..., ::2],
+    "every second channel": lambda v: v.repeat_interleave(2, 1)[:, ::2],
+    "a part of more": lambda v: torch.nn.functional.pad(v, (3, 5))[..., 3:-5],
+    "expanded batch": lambda v: v[:1].expand(v.shape),
+    "expanded tokens": lambda v: v[..., :1].expand(v.shape),
+    "expanded channels": lambda v: v[:, :1].expand(v.shape),
+}
+
+
+@pytest.mark.parametrize("name", STRIDES)
+@pytest.mark.parametrize("tokens", [1, 37, 64])
+def test_any_strides_give_the_same(name, tokens):
+    plain = {k: v.detach() for k, v in arguments(2, 2, 20, tokens, 4, torch.float32).items()}
+    strided = {k: STRIDES[name](v) if v.ndim > 2 and k != "initial_state" else v for k, v in plain.items()}
+    compact = {k: v.clone(memory_format=torch.contiguous_format) for k, v in strided.items()}
+    strided, compact = ({k: v.requires_grad_() for k, v in d.items()} for d in (strided, compact))
+    y, found = gradients(lambda **v: selective_scan(**v, delta_softplus=True), strided)
+    same, expected = gradients(lambda **v: selective_scan(**v, delta_softplus=True), compact)
+    assert relative(y, same) < 1e-6
+    for key, a, b in zip(plain, found, expected, strict=True):
+        assert relative(a, b) < 1e-5, key
+
+
+@pytest.mark.parametrize("backend", ["associative", "numba"])
+@pytest.mark.parametrize("constant", ["", "B", "C", "BC"])
+def test_an_initial_state_is_where_the_last_one_left_off(backend, constant):
+    values = arguments(tokens=50)
+    values |= {name: values["A"].detach().clone().requires_grad_() for name in constant}
+
+    def run(part, **v):
+        cut = {k: t[..., part] if t.ndim > 2 and k != "initial_state" else t for k, t in v.items()}
+        return selective_scan(**cut, delta_softplus=True, return_last_state=True, backend=backend)
+
+    whole, last = run(slice(None), **values)
+    first, between = run(slice(0, 21), **values)
+    second, end = run(slice(21, None), **values | dict(initial_state=between))
+    assert relative(torch.cat([first, second], -1), whole) < 1e-12
+    assert relative(end, last) < 1e-12
+    _, found = gradients(lambda **v: selective_scan(**v, delta_softplus=True, backend=backend), values)
+    _, expected = gradients(lambda **v: selective_scan(**v, delta_softplus=True, backend="reference"), values)
+    for name, a, b in zip(values, found, expected, strict=True):
+        assert relative(a, b) < 1e-10, name
+
+
+@pytest.mark.parametrize("state", [1, 2, 7, 64, 256])
+def test_any_number_of_states(state):
+    values = arguments(1, 1, 3, 40, state)
+    y, found = gradients(lambda **v: selective_scan(**v, delta_softplus=True, backend="numba"), values)
+    exact, expected = gradients(
+        lambda **v: selective_scan(**v, delta_softplus=True, backend="reference"), values
+    )
+    assert relative(y, exact) < 1e-12
+    for name, a, b in zip(values, found, expected, strict=True):
+        assert relative(a, b) < 1e-10, name
+
+
+@pytest.mark.parametrize("batch,tokens", [(0, 5), (2, 0)])
+def test_nothing_in_gives_nothing_out_and_gradients_of_zero(batch, tokens):
+    values = arguments(batch=batch, tokens=tokens)
+    y, last = selective_scan(**values, delta_softplus=True, return_last_state=True)
+    assert y.shape == values["u"].shape and last.shape == values["initial_state"].shape
+    assert torch.equal(last, values["initial_state"])
+    got = torch.autograd.grad(y.sum(), list(values.values()), allow_unused=True, materialize_grads=True)
+    assert all(not gradient.any() for gradient in got)
+
+
+def test_flops_are_counted_forward_and_backward():
+    values = arguments(2, 2, 5, 11, 3, torch.float32)
+    with FlopCounterMode(display=False) as counter:
+        y = selective_scan(**values)
+    assert counter.get_total_flops() == scan_flops(2, 2, 11, 5, 3) == 9 * 2 * 2 * 11 * 5 * 3
+    with FlopCounterMode(display=False) as counter:
+        y.sum().backward()
+    assert counter.get_total_flops() == 20 * 2 * 2 * 11 * 5 * 3
+
+
+def test_nothing_is_kept_where_no_gradient_is_wanted():
+    values = operands(grad=False)
+    assert torch.ops.posemamba.scan(*values[:-2], False, "numba")[2].numel() == 0
+
+
+@pytest.mark.parametrize("backend", ["triton", "mamba_ssm"])
+def test_a_backend_that_is_not_here_says_why(backend):
+    if torch.cuda.is_available():
+        pytest.skip("a CUDA device is here")
+    values = {name: value for name, value in arguments().items() if name != "initial_state"}
+    with pytest.raises(ValueError, match=f"the backend '{backend}' cannot be used here: "):
+        selective_scan(**values, backend=backend)
