@@ -121,11 +121,11 @@ class SpatioTemporalSSM(nn.Module):
             reads, mixes = orders.tables(config.scan, frames, joints, x.device)
             low_rank, B, C = self.choose(x, frames).split([config.rank, config.state, config.state], -1)
             low_rank = low_rank.flatten(0, 1).transpose(0, 1)  # (K, b L, R)
-            step = torch.baddbmm(bias[:, None], low_rank, step.mT)  # (K, b L, D), softplus to come
+            step = torch.bmm(low_rank, step.mT)  # (K, b L, D); its bias and softplus are the scan's to add
             y = directional_scan(
-                x, step.reshape(4, batch, tokens, D).transpose(0, 1), -torch.exp(A_log),
+                x, step.view(4, batch, tokens, D).transpose(0, 1), -torch.exp(A_log),
                 B.transpose(1, 2), C.transpose(1, 2), skip, reads, mixes,
-                delta_softplus=True, through_mix=config.gradient == "exact",
+                delta_bias=bias, delta_softplus=True, through_mix=config.gradient == "exact",
             )  # fmt: skip
         return y.reshape(batch, frames, joints, D).to(dtype)
 
@@ -140,11 +140,15 @@ class SpatioTemporalSSM(nn.Module):
         if not any(mixes):
             return chosen
         # The choice is linear: that of a sum of two joints is the sum of their choices.
-        others = chosen if self.config.gradient == "exact" else (x.detach() @ weight.T).reshape(shape)
         mix = torch.tensor(next(mix for mix in mixes if mix), device=x.device)
-        others = others.unflatten(1, (frames, self.config.joints)).index_select(2, mix).flatten(1, 2)
-        mixed = torch.tensor([[mix is not None] for mix in mixes], device=x.device)
-        return chosen + others * mixed
+        mixing = [mix is not None for mix in mixes]
+        others = chosen if self.config.gradient == "exact" else (x.detach() @ weight.T).reshape(shape)
+        others = torch.stack([part for part, mixed in zip(others.unbind(2), mixing, strict=True) if mixed])
+        others = others.unflatten(2, (frames, self.config.joints)).index_select(3, mix).flatten(2, 3)
+        added = iter(others)
+        return torch.stack(
+            [part + next(added) if mixed else part for part, mixed in zip(chosen.unbind(2), mixing, strict=True)], 2
+        )
 
 
 class DropPath(nn.Module):

@@ -32,6 +32,14 @@ def _deal(kernel, tasks: int, *arrays) -> None:
             task.result()
 
 
+def _views(*arrays) -> list:
+    return [value.numpy() if isinstance(value, Tensor) else value for value in arrays]
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
 class _Call:
     """One call's arguments as kernels.py wants them. States come in pairs there, so N is made even."""
 
@@ -57,11 +65,6 @@ class _Call:
             *(self._pad(scale, True) if self.scaled else None for scale in (B_scale, C_scale)),
             *(nothing if table is None else table.int().contiguous() for table in (reads, mixes)), softplus,
         ]  # fmt: skip
-        # The gradients of B and C are added up over the channels: within a task, then over tasks. The shape
-        # alone decides how many there are, so that sums are the same on every machine. A large batch alone
-        # keeps all cores busy, and one task for each source does.
-        self.per = max(1, min(self.blocks, self.batch * self.sources * self.blocks // 16))
-        self.parts = -(-self.blocks // self.per)
 
     def rows(self, values: Tensor, may_turn: bool) -> tuple[Tensor, bool]:
         """The values with tokens or, turned, channels as rows, whichever is at hand; copied if neither."""
@@ -97,10 +100,10 @@ class _Call:
     def zeros(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=self.dtype)
 
-    def run(self, kernel, *arrays) -> None:
-        views = [value.numpy() if isinstance(value, Tensor) else value for value in (*arrays, self.per)]
-        compiled = kernel(str(self.dtype).removeprefix("torch."), self.scaled)
-        _deal(compiled, self.batch * self.sources * self.parts, *views)
+    def run(self, kernel, per: int, *arrays) -> None:
+        """Run a kernel with tasks of so many blocks each."""
+        tasks = self.batch * self.sources * -(-self.blocks // per)
+        _deal(kernel(_name(self.dtype), self.scaled), tasks, *_views(*arrays), per)
 
 
 def kept(batch: int, sources: int, L: int, inner: int, K: int, N: int) -> tuple[int, ...]:
@@ -120,7 +123,7 @@ def forward(
     starts = call.empty(*kept(*x.shape, *A.shape[::2])) if keep else call.empty(call.batch, call.K, 0, 0, 0)
     y = torch.empty_like(call.x, memory_format=torch.contiguous_format)
     last = call.empty(call.batch, call.K, call.N, call.padded)
-    call.run(kernels.forward, *call.arrays, y, starts, last)
+    call.run(kernels.forward, 1, *call.arrays, y, starts, last)
     y = y.mT if call.x_turned else y
     last = last[..., : call.states, : call.inner].mT.contiguous()
     return y.to(x.dtype), last, starts if keep else starts.view(0)
@@ -140,22 +143,25 @@ def backward(
     scales = states if call.scaled else (0, 0, 0, 0)
     dx = call.zeros(*call.x.shape) if call.sources < call.K else call.empty(*call.x.shape)
     ddelta, dA, dinitial = call.empty(*call.delta.shape), call.zeros(*states), call.empty(*states)
-    dB, dC = (call.zeros(*states[:2], call.parts, call.tiles * call.N, kernels.TILE) for _ in range(2))
+    # The gradients of B and C are added up over the channels: within a task, then over tasks. The shape alone
+    # decides how many there are, so that sums are the same on every machine.
+    per = max(1, min(call.blocks, call.batch * call.sources * call.blocks // 8))
+    parts = -(-call.blocks // per)
+    dB, dC = (call.empty(*states[:2], parts, call.tiles * call.N, kernels.TILE) for _ in range(2))
     dD, dbias = (call.zeros(call.batch, call.K, call.padded) for _ in range(2))
     dB_scale, dC_scale = call.zeros(*scales), call.zeros(*scales)
     call.run(
-        kernels.backward, dy, *call.arrays, starts, through_mix, dx, ddelta, dA, dB, dC, dD, dbias, dinitial,
-        dB_scale, dC_scale,
+        kernels.backward, per, dy, *call.arrays, starts, through_mix, dx, ddelta, dA, dB, dC, dD, dbias,
+        dinitial, dB_scale, dC_scale,
     )  # fmt: skip
 
     def placed(shares: Tensor, like: Tensor) -> Tensor:
-        total = shares[:, :, 0] if call.parts == 1 else shares.sum(2)
-        total = total.view(*states[:2], call.tiles, call.N, kernels.TILE).transpose(2, 3).flatten(3)
-        total = total[:, :, : call.states, : call.L]
-        if reads is not None:  # by place in the sequence so far, wanted by token
-            places = torch.argsort(reads.long())
-            total = torch.stack([total[:, k].index_select(-1, places[k]) for k in range(call.K)], 1)
-        return total.mT.to(like.dtype)
+        turned = like.stride(-1) != 1 and like.stride(-2) == 1
+        total = call.empty(*like.shape[:2], *(like.shape[:1:-1] if turned else like.shape[2:]))
+        total = total.mT if turned else total
+        table = call.arrays[12]
+        _deal(kernels.collect(_name(call.dtype)), call.batch * call.K, *_views(shares, table, total))
+        return total.to(like.dtype)
 
     return (
         (dx.mT if call.x_turned else dx).to(x.dtype),

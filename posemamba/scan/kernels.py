@@ -188,7 +188,7 @@ def _backward(
         through_mix: whether mixed-in tokens receive their gradient (the released code gives them none).
         dy, dx: like x; dx is zeros, added to, where directions share a source. ddelta: like delta.
         dA, dinitial, dB_scale, dC_scale: (b, K, N, padded), zeros; the scales' empty where they are None.
-        dB, dC: (b, K, parts, tiles * N, TILE), zeros: each task's share, by place in the sequence.
+        dB, dC: (b, K, parts, tiles * N, TILE), each task's share, by place in the sequence.
         dD, dbias: (b, K, padded), zeros.
     """
     sources = x.shape[1]
@@ -305,8 +305,11 @@ def _backward(
                         store(dAk, n + 1, c0, gA2)
                         for i in range(0, 2 * TILE, LANES):
                             row, column = tile * N + n + i // TILE, i % TILE
-                            store(own_B, row, column, load(own_B, row, column) + totals(cache, FOR_B + i))
-                            store(own_C, row, column, load(own_C, row, column) + totals(cache, FOR_C + i))
+                            sum_B, sum_C = totals(cache, FOR_B + i), totals(cache, FOR_C + i)
+                            if block % per > 0:
+                                sum_B, sum_C = sum_B + load(own_B, row, column), sum_C + load(own_C, row, column)
+                            store(own_B, row, column, sum_B)
+                            store(own_C, row, column, sum_C)
                     if soften:  # its slope is taken where the step had not been through it
                         gather(steps, delta_turned, places, size, c0, width, cache, WRITE)
                     skip, shift, gbias = load(D, k, c0), load(bias, k, c0), load(dbias[b], k, c0)
@@ -328,6 +331,31 @@ def _backward(
                     store(dinitial[b, k], n, block * LANES, get(cache, into + block * N + n))
 
 
+def _collect(shares, reads, total, first, end):
+    """Add up the tasks' shares of a gradient of B or C, and put them in token order.
+
+    Args:
+        shares: (b, K, parts, tiles * N, TILE).
+        total: (b, K, L, N), to fill, of any strides. Tasks first..end are its (b, K).
+    """
+    K, L, N = total.shape[1:]
+    parts, most = shares.shape[2], shares.shape[3] // ((L + TILE - 1) // TILE)
+    for task in range(first, end):
+        b, k = task // K, task % K
+        for l0 in range(0, L, TILE):
+            for n in range(N):
+                row = l0 // TILE * most + n
+                for i in range(0, TILE, LANES):
+                    added = load(shares[b, k, 0], row, i)
+                    for part in range(1, parts):
+                        added = added + load(shares[b, k, part], row, i)
+                    store(shares[b, k, 0], row, i, added)
+            for i in range(min(TILE, L - l0)):
+                token = reads[k, l0 + i] if len(reads) > 0 else l0 + i
+                for n in range(N):
+                    total[b, k, token, n] = shares[b, k, 0, l0 // TILE * most + n, i]
+
+
 def _types(dtype: str, scaled: bool) -> tuple:
     real = getattr(types, dtype)
     strided, A, D = real[:, :, :, :], real[:, :, ::1], real[:, ::1]
@@ -346,7 +374,7 @@ def _compile(function, *arguments):
     sources = [here / name for name in ("kernels.py", "tiles.py", "lanes.py", "exponentials.py")]
     stamp = sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
     function.__qualname__ = f"{function.__name__}_{stamp}"
-    signature = types.void(*arguments, int64, int64, int64)
+    signature = types.void(*arguments, int64, int64)
     return njit(signature, nogil=True, cache=True, fastmath={"contract"})(function)
 
 
@@ -354,27 +382,19 @@ def _compile(function, *arguments):
 def forward(dtype: str, scaled: bool):
     """The forward kernel for "float32" or "float64", compiled on first use and kept on disk."""
     inputs, strided, state, _, starts = _types(dtype, scaled)
-    return _compile(_forward, *inputs, strided, starts, state)
+    return _compile(_forward, *inputs, strided, starts, state, int64)
 
 
 @lru_cache
 def backward(dtype: str, scaled: bool):
     """The backward kernel for "float32" or "float64", compiled on first use and kept on disk."""
-    inputs, strided, state, A, starts = _types(dtype, scaled)
-    return _compile(
-        _backward,
-        strided,
-        *inputs,
-        starts,
-        boolean,
-        strided,
-        strided,
-        state,
-        starts,
-        starts,
-        A,
-        A,
-        state,
-        state,
-        state,
-    )
+    inputs, strided, state, A, share = _types(dtype, scaled)
+    gradients = strided, strided, state, share, share, A, A, state, state, state
+    return _compile(_backward, strided, *inputs, share, boolean, *gradients, int64)
+
+
+@lru_cache
+def collect(dtype: str):
+    """The kernel that adds up shares, likewise."""
+    _, strided, _, _, share = _types(dtype, False)
+    return _compile(_collect, share, int32[:, ::1], strided)
