@@ -120,12 +120,10 @@ class SpatioTemporalSSM(nn.Module):
             A_log, step, bias, skip = (p.to(wide) for p in (self.A_log, self.step, self.step_bias, self.skip))
             reads, mixes = orders.tables(config.scan, frames, joints, x.device)
             low_rank, B, C = self.choose(x, frames).split([config.rank, config.state, config.state], -1)
-            low_rank = low_rank.flatten(0, 1).transpose(0, 1)  # (K, b L, R)
-            step = torch.bmm(low_rank, step.mT)  # (K, b L, D); its bias and softplus are the scan's to add
             y = directional_scan(
-                x, step.view(4, batch, tokens, D).transpose(0, 1), -torch.exp(A_log),
-                B.transpose(1, 2), C.transpose(1, 2), skip, reads, mixes,
-                delta_bias=bias, delta_softplus=True, through_mix=config.gradient == "exact",
+                x, low_rank.transpose(1, 2), -torch.exp(A_log), B.transpose(1, 2), C.transpose(1, 2), skip,
+                reads, mixes, delta_projection=step, delta_bias=bias, delta_softplus=True,
+                through_mix=config.gradient == "exact",
             )  # fmt: skip
         return y.reshape(batch, frames, joints, D).to(dtype)
 
@@ -147,7 +145,11 @@ class SpatioTemporalSSM(nn.Module):
         others = others.unflatten(2, (frames, self.config.joints)).index_select(3, mix).flatten(2, 3)
         added = iter(others)
         return torch.stack(
-            [part + next(added) if mixed else part for part, mixed in zip(chosen.unbind(2), mixing, strict=True)], 2
+            [
+                part + next(added) if mixed else part
+                for part, mixed in zip(chosen.unbind(2), mixing, strict=True)
+            ],
+            2,
         )
 
 

@@ -38,7 +38,9 @@ def gradients(function, values, cotangent=None):
     return y, torch.autograd.grad(y, list(values.values()), cotangent)
 
 
-def operands(grad=True, tables=False, scaled=False, sources=2, turned=False, dtype=torch.float32):
+def operands(
+    grad=True, tables=False, scaled=False, sources=2, turned=False, low_rank=False, dtype=torch.float32
+):  # fmt: skip
     """Arguments of torch.ops.posemamba.scan itself."""
     b, K, inner, N, frames, joints = 2, 2, 5, 3, 3, 17
     L = frames * joints
@@ -53,6 +55,9 @@ def operands(grad=True, tables=False, scaled=False, sources=2, turned=False, dty
     tensors = [x, delta, -draw(K, inner, N).abs(), draw(b, K, L, N), draw(b, K, L, N), draw(K, inner),
                draw(K, inner), draw(b, K, inner, N)]  # fmt: skip
     tensors += [draw(K, inner, N), draw(K, inner, N)] if scaled else [None, None]
+    tensors += [draw(K, inner, 2)] if low_rank else [None]
+    if low_rank:
+        tensors[1] = draw(b, K, L, 2)
     tensors = [t if t is None else t.requires_grad_(grad) for t in tensors]
     reads, mixes = orders.tables("global-local", frames, joints) if tables else (None, None)
     return (
@@ -66,7 +71,9 @@ def operands(grad=True, tables=False, scaled=False, sources=2, turned=False, dty
 
 
 @pytest.mark.parametrize("grad", [True, False])
-@pytest.mark.parametrize("options", [{}, dict(tables=True, sources=1), dict(scaled=True), dict(turned=True)])
+@pytest.mark.parametrize(
+    "options", [{}, dict(tables=True, sources=1), dict(scaled=True), dict(turned=True), dict(low_rank=True)]
+)
 def test_the_operator_passes_opcheck(options, grad):
     torch.library.opcheck(torch.ops.posemamba.scan.default, operands(grad, **options))
 
@@ -94,6 +101,36 @@ def test_compiles_as_one_graph(dynamic):
         assert relative(a, b) < 1e-6, name
     longer = arguments(tokens=17, dtype=torch.float32)
     assert torch.equal(compiled(**longer), run(**longer))
+
+
+@pytest.mark.parametrize("tokens,inner,rank", [(51, 5, 1), (1, 33, 4), (102, 16, 7)])
+def test_a_step_of_low_rank_is_the_product(tokens, inner, rank):
+    generator = torch.Generator().manual_seed(2)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).requires_grad_()
+
+    b, K, N = 2, 3, 4
+    x, low, W, bias = draw(b, tokens, inner), draw(b, K, tokens, rank), draw(K, inner, rank), draw(K, inner)
+    A, B, C, D = (
+        -draw(K, inner, N).detach().abs(),
+        draw(b, K, tokens, N),
+        draw(b, K, tokens, N),
+        draw(K, inner),
+    )
+    reads = torch.stack([torch.randperm(tokens, generator=generator) for _ in range(K)]).int()
+    A.requires_grad_()
+    rest = (A, B, C, D, reads, torch.full_like(reads, -1))
+    options = dict(delta_bias=bias, delta_softplus=True)
+    leaves = [x, low, W, bias, A, B, C, D]
+    whole = directional_scan(x, low @ W.mT, *rest, **options)
+    y = directional_scan(x, low, *rest, delta_projection=W, **options)
+    assert relative(y, whole) < 1e-12
+    cotangent = torch.randn_like(y)
+    for found, expected in zip(
+        torch.autograd.grad(y, leaves, cotangent), torch.autograd.grad(whole, leaves, cotangent), strict=True
+    ):
+        assert relative(found, expected) < 1e-11
 
 
 def test_the_directional_scan_compiles_as_one_graph():

@@ -105,7 +105,7 @@ def _fused(args: Arguments, backend: str) -> tuple[Tensor, Tensor]:
         return reference.scan(args)
     y, last = _call(
         args.u.mT, args.delta.mT, args.A, args.B.mT, args.C.mT, args.D, args.bias, args.initial,
-        args.B_scale, args.C_scale, None, None, args.softplus, True, backend,
+        args.B_scale, args.C_scale, None, None, None, args.softplus, True, backend,
     )  # fmt: skip
     return y.mT, last
 
@@ -120,7 +120,7 @@ def _call(*arguments) -> tuple[Tensor, Tensor]:
 
 def directional_scan(
     x: Float[Tensor, "batch tokens inner"],
-    delta: Float[Tensor, "batch directions tokens inner"],
+    delta: Float[Tensor, "batch directions tokens inner_or_rank"],
     A: Float[Tensor, "directions inner state"],
     B: Float[Tensor, "batch directions tokens state"],
     C: Float[Tensor, "batch directions tokens state"],
@@ -129,6 +129,7 @@ def directional_scan(
     mixes: Int[Tensor, "directions tokens"],
     delta_bias: Float[Tensor, "directions inner"] | None = None,
     delta_softplus: bool = False,
+    delta_projection: Float[Tensor, "directions inner rank"] | None = None,
     through_mix: bool = True,
     backend: str = "auto",
 ) -> Float[Tensor, "batch tokens inner"]:
@@ -144,6 +145,8 @@ def directional_scan(
         mixes: int32, -1 or a token.
         delta_bias: added to delta before the softplus.
         delta_softplus: pass the step through softplus.
+        delta_projection: where it is given, delta is (batch, directions, tokens, rank) and the step, before
+            its bias, delta times this: made where it is used, and never stored whole on the CPU.
         through_mix: False gives mixed-in tokens no gradient, as the released code does.
         backend: as for `selective_scan`.
 
@@ -152,8 +155,9 @@ def directional_scan(
     """
     batch, tokens, inner = x.shape
     K, _, N = A.shape
+    rank = None if delta_projection is None else delta_projection.shape[-1]
     expected = dict(
-        delta=(batch, K, tokens, inner), A=(K, inner, N), D=(K, inner),
+        delta=(batch, K, tokens, inner if rank is None else rank), A=(K, inner, N), D=(K, inner),
         B=(batch, K, tokens, N), C=(batch, K, tokens, N),
         reads=(K, tokens), mixes=(K, tokens),
     )  # fmt: skip
@@ -161,17 +165,22 @@ def directional_scan(
     if delta_bias is not None:
         expected["delta_bias"] = (K, inner)
         given.append(delta_bias)
+    if delta_projection is not None:
+        expected["delta_projection"] = (K, inner, rank)
+        given.append(delta_projection)
     for (name, shape), value in zip(expected.items(), given, strict=True):
         if value.shape != shape:
             raise ValueError(f"directional_scan: {name} has shape {tuple(value.shape)}, expected {shape}")
     backend = _choose(backend, x.device)
     if backend in ("numba", "triton") and x.numel():
         y, _ = _call(
-            x[:, None], delta, A, B, C, D, delta_bias, None, None, None, reads, mixes,
+            x[:, None], delta, A, B, C, D, delta_bias, None, None, None, delta_projection, reads, mixes,
             delta_softplus, through_mix, backend,
         )  # fmt: skip
         return y[:, 0]
     y = torch.zeros_like(x)
+    if delta_projection is not None:
+        delta = delta @ delta_projection.mT
     for k in range(K):
         read, mix = reads[k].long(), mixes[k].long()
         mixed = x if through_mix else x.detach()

@@ -43,7 +43,9 @@ def _name(dtype: torch.dtype) -> str:
 class _Call:
     """One call's arguments as kernels.py wants them. States come in pairs there, so N is made even."""
 
-    def __init__(self, x, delta, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes, softplus):
+    def __init__(
+        self, x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, reads, mixes, softplus
+    ):
         from posemamba.scan.kernels import LANES, TILE
 
         self.batch, self.sources, self.L, self.inner = x.shape
@@ -55,11 +57,15 @@ class _Call:
         self.padded = self.blocks * LANES
         plain = reads is None and mixes is None
         self.x, self.x_turned = self.rows(x, plain and self.sources == self.K)
-        self.delta, self.delta_turned = self.rows(delta, reads is None)
+        self.low = projection is not None
+        self.delta, self.delta_turned = (
+            (delta.to(self.dtype), False) if self.low else self.rows(delta, reads is None)
+        )
+        W = self._pad(projection.mT) if self.low else self.empty(self.K, 0, self.padded)
         self.scaled = B_scale is not None
         nothing = torch.empty(0, 0, dtype=torch.int32)
         self.arrays = [
-            self.x, self.x_turned, self.delta, self.delta_turned, self._pad(A, True),
+            self.x, self.x_turned, self.delta, self.delta_turned, W, self._pad(A, True),
             self._even(B.to(self.dtype)), self._even(C.to(self.dtype)), self._pad(D), self._pad(bias),
             self.empty(0, 0, 0, 0) if initial is None else self._pad(initial, True),
             *(self._pad(scale, True) if self.scaled else None for scale in (B_scale, C_scale)),
@@ -114,12 +120,26 @@ def kept(batch: int, sources: int, L: int, inner: int, K: int, N: int) -> tuple[
 
 
 def forward(
-    x, delta, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes, softplus: bool, keep: bool
+    x,
+    delta,
+    A,
+    B,
+    C,
+    D,
+    bias,
+    initial,
+    B_scale,
+    C_scale,
+    projection,
+    reads,
+    mixes,
+    softplus: bool,
+    keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The scan, shapes as in ops.py: the outputs, the last states, and what the backward pass will want."""
     from posemamba.scan import kernels
 
-    call = _Call(x, delta, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes, softplus)
+    call = _Call(x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, reads, mixes, softplus)
     starts = call.empty(*kept(*x.shape, *A.shape[::2])) if keep else call.empty(call.batch, call.K, 0, 0, 0)
     y = torch.empty_like(call.x, memory_format=torch.contiguous_format)
     last = call.empty(call.batch, call.K, call.N, call.padded)
@@ -130,42 +150,62 @@ def forward(
 
 
 def backward(
-    dy, x, delta, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes, starts, softplus, through_mix
+    dy,
+    x,
+    delta,
+    A,
+    B,
+    C,
+    D,
+    bias,
+    initial,
+    B_scale,
+    C_scale,
+    projection,
+    reads,
+    mixes,
+    starts,
+    softplus,
+    through_mix,
 ) -> tuple[Tensor | None, ...]:
-    """The gradients of x, delta, A, B, C, D, bias, initial and the two scales, None where those are None."""
+    """The gradients of x, delta, A, B, C, D, bias, initial, the scales and projection; None for None."""
     from posemamba.scan import kernels
 
-    call = _Call(x, delta, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes, softplus)
+    call = _Call(x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, reads, mixes, softplus)
     dy = dy.to(call.dtype)
     dy = dy.mT if call.x_turned else dy
     dy = dy if dy.stride(-1) == 1 else dy.contiguous()
     states = call.batch, call.K, call.N, call.padded
     scales = states if call.scaled else (0, 0, 0, 0)
     dx = call.zeros(*call.x.shape) if call.sources < call.K else call.empty(*call.x.shape)
-    ddelta, dA, dinitial = call.empty(*call.delta.shape), call.zeros(*states), call.empty(*states)
+    dA, dinitial = call.zeros(*states), call.empty(*states)
     # The gradients of B and C are added up over the channels: within a task, then over tasks. The shape alone
     # decides how many there are, so that sums are the same on every machine.
     per = max(1, min(call.blocks, call.batch * call.sources * call.blocks // 8))
     parts = -(-call.blocks // per)
     dB, dC = (call.empty(*states[:2], parts, call.tiles * call.N, kernels.TILE) for _ in range(2))
+    rank = delta.shape[-1] if call.low else 0
+    ddelta = call.empty(*states[:2], 0, 0) if call.low else call.empty(*call.delta.shape)
+    dlow = call.empty(*states[:2], parts, call.tiles * rank, kernels.TILE)
+    dW = call.zeros(*states[:2], rank, call.padded)
     dD, dbias = (call.zeros(call.batch, call.K, call.padded) for _ in range(2))
     dB_scale, dC_scale = call.zeros(*scales), call.zeros(*scales)
     call.run(
-        kernels.backward, per, dy, *call.arrays, starts, through_mix, dx, ddelta, dA, dB, dC, dD, dbias,
-        dinitial, dB_scale, dC_scale,
+        kernels.backward, per, dy, *call.arrays, starts, through_mix, dx, ddelta, dlow, dW, dA, dB, dC, dD,
+        dbias, dinitial, dB_scale, dC_scale,
     )  # fmt: skip
 
     def placed(shares: Tensor, like: Tensor) -> Tensor:
         turned = like.stride(-1) != 1 and like.stride(-2) == 1
         total = call.empty(*like.shape[:2], *(like.shape[:1:-1] if turned else like.shape[2:]))
         total = total.mT if turned else total
-        table = call.arrays[12]
+        table = call.arrays[13]
         _deal(kernels.collect(_name(call.dtype)), call.batch * call.K, *_views(shares, table, total))
         return total.to(like.dtype)
 
     return (
         (dx.mT if call.x_turned else dx).to(x.dtype),
-        (ddelta.mT if call.delta_turned else ddelta).to(delta.dtype),
+        placed(dlow, delta) if call.low else (ddelta.mT if call.delta_turned else ddelta).to(delta.dtype),
         call.unpad(dA.sum(0), A),
         placed(dB, B),
         placed(dC, C),
@@ -174,4 +214,5 @@ def backward(
         call.unpad(dinitial, initial),
         call.unpad(dB_scale.sum(0), B_scale),
         call.unpad(dC_scale.sum(0), C_scale),
+        dW.sum(0)[..., : call.inner].mT.to(projection.dtype) if call.low else None,
     )

@@ -11,7 +11,8 @@ added to it where that is not -1. So a reordered copy of the input is never made
 are summed where they are written. A task is some neighbouring blocks of one source: it owns all it writes.
 The caller deals tasks out to threads.
 
-Shapes: x (b, sources, L, inner), delta (b, K, L, inner); B, C (b, K, L, N). With one source all K directions
+Shapes: x (b, sources, L, inner); delta (b, K, L, inner), or low-rank (b, K, L, R) and W (K, R, padded) makes
+it whole; B, C (b, K, L, N). With one source all K directions
 read it; with K sources each reads its own. An array that is `turned` has its last two axes swapped. The rest
 has its channels padded to whole blocks, `padded` in all: A (K, N, padded), D and bias (K, padded), initial
 (b, K, N, padded) or empty, the scales of B and C (K, N, padded) or None.
@@ -36,10 +37,23 @@ FORWARD_ROWS, BACKWARD_ROWS = 6 * TILE, 14 * TILE
 
 
 @njit(nogil=True)
-def _read(x, x_turned, delta, delta_turned, bias, soften, k, size, c0, width, mixing, places, cache):
+def _project(delta, delta_turned, W, places, size, c0, width, cache, tile):
+    """Bring one tile of delta into the cache: as it is, or the product of its low-rank form with W."""
+    if len(W) == 0:
+        gather(delta, delta_turned, places, size, c0, width, cache, tile)
+        return
+    for i in range(size):
+        row = spread(cache.dtype.type(0))
+        for r in range(len(W)):
+            row = row + load(W, r, c0) * at(delta, places[4, i], r)
+        put(cache, tile + i, row)
+
+
+@njit(nogil=True)
+def _read(x, x_turned, delta, delta_turned, W, bias, soften, k, size, c0, width, mixing, places, cache):
     """Bring one tile of u and of the step, finished, into the cache; return the largest step's magnitude."""
     gather(x, x_turned, places, size, c0, width, cache, U)
-    gather(delta, delta_turned, places, size, c0, width, cache, STEP)
+    _project(delta, delta_turned, W, places, size, c0, width, cache, STEP)
     if mixing:
         mix(x, places, size, c0, width, cache, U, False)
     most, shift = spread(cache.dtype.type(0)), load(bias, k, c0)
@@ -64,10 +78,11 @@ def _rates(A, c0, cache, rate, peak):
 
 
 @njit(nogil=True)
-def _expect(x, x_turned, delta, delta_turned, B, C, reads, k, first, size, c0, width):
+def _expect(x, x_turned, delta, delta_turned, low, B, C, reads, k, first, size, c0, width):
     """Ask for the inputs of the tile after this one."""
     expect(x, x_turned, reads, k, first, size, c0, width)
-    expect(delta, delta_turned, reads, k, first, size, c0, width)
+    if not low:
+        expect(delta, delta_turned, reads, k, first, size, c0, width)
     for M in (B, C):
         turned = M.strides[0] == M.itemsize
         expect(M.T if turned else M, turned, reads, k, first, size, 0, M.shape[1])
@@ -90,7 +105,7 @@ def _decays(cache, rate, size, calm):
 
 
 def _forward(
-    x, x_turned, delta, delta_turned, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes, soften,
+    x, x_turned, delta, delta_turned, W, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes, soften,
     y, starts, last, per, first, end,
 ):  # fmt: skip
     """Tasks first..end of the forward pass.
@@ -106,7 +121,7 @@ def _forward(
     K, N, padded = A.shape
     each, blocks = K // sources, padded // LANES
     parts = (blocks + per - 1) // per
-    peak, places = np.zeros((blocks, N), x.dtype), np.zeros((4, TILE), np.intp)
+    peak, places = np.zeros((blocks, N), x.dtype), np.zeros((5, TILE), np.intp)
     cache = rows(FORWARD_ROWS + 2 * blocks * N, x)
     rates, states = FORWARD_ROWS, FORWARD_ROWS + blocks * N
     while first < end:
@@ -134,14 +149,16 @@ def _forward(
             for l0 in range(0, L, TILE):
                 size = min(TILE, L - l0)
                 ahead = min(TILE, L - l0 - TILE), begin * LANES, min(inner, stop * LANES) - begin * LANES
-                _expect(xs, x_turned, steps, delta_turned, Bk, Ck, reads, k, l0 + TILE, *ahead)
+                _expect(
+                    xs, x_turned, steps, delta_turned, W.shape[1] > 0, Bk, Ck, reads, k, l0 + TILE, *ahead
+                )
                 expect(ys, x_turned, reads, k, l0 + TILE, *ahead)
-                locate(reads, mixes, Bk, Ck, k, l0, size, places)
+                locate(reads, mixes, Bk, Ck, steps, k, l0, size, places)
                 for block in range(begin, stop):
                     c0, rate, own = block * LANES, rates + block * N, states + block * N
                     width = min(LANES, inner - c0)
                     most = _read(
-                        xs, x_turned, steps, delta_turned, bias, soften,
+                        xs, x_turned, steps, delta_turned, W[k], bias, soften,
                         k, size, c0, width, len(mixes) > 0, places, cache,
                     )  # fmt: skip
                     skip = load(D, k, c0)
@@ -174,8 +191,9 @@ def _forward(
 
 
 def _backward(
-    dy, x, x_turned, delta, delta_turned, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes, soften,
-    starts, through_mix, dx, ddelta, dA, dB, dC, dD, dbias, dinitial, dB_scale, dC_scale, per, first, end,
+    dy, x, x_turned, delta, delta_turned, W, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes,
+    soften, starts, through_mix, dx, ddelta, dlow, dW, dA, dB, dC, dD, dbias, dinitial, dB_scale, dC_scale,
+    per, first, end,
 ):  # fmt: skip
     """Tasks first..end of the backward pass.
 
@@ -186,7 +204,9 @@ def _backward(
     Args:
         starts: from the forward pass.
         through_mix: whether mixed-in tokens receive their gradient (the released code gives them none).
-        dy, dx: like x; dx is zeros, added to, where directions share a source. ddelta: like delta.
+        dy, dx: like x; dx is zeros, added to, where directions share a source.
+        ddelta: like delta, unless that is low-rank. dlow: (b, K, parts, tiles * R, TILE) if it is, each
+            task's share, by place in the sequence. dW: (b, K, R, padded), zeros.
         dA, dinitial, dB_scale, dC_scale: (b, K, N, padded), zeros; the scales' empty where they are None.
         dB, dC: (b, K, parts, tiles * N, TILE), each task's share, by place in the sequence.
         dD, dbias: (b, K, padded), zeros.
@@ -196,7 +216,7 @@ def _backward(
     K, N, padded = A.shape
     each, blocks = K // sources, padded // LANES
     parts = (blocks + per - 1) // per
-    zero, peak, places = x.dtype.type(0), np.zeros((blocks, N), x.dtype), np.zeros((4, TILE), np.intp)
+    zero, peak, places = x.dtype.type(0), np.zeros((blocks, N), x.dtype), np.zeros((5, TILE), np.intp)
     cache = rows(BACKWARD_ROWS + 2 * blocks * N, x)
     rates, into = BACKWARD_ROWS, BACKWARD_ROWS + blocks * N
     while first < end:
@@ -214,27 +234,33 @@ def _backward(
                 A[k],
                 starts[b, k],
             )
-            dxs, dsteps, dBk, dCk, dAk = dx[b, source], ddelta[b, k], dB[b, k], dC[b, k], dA[b, k]
+            dxs, dsteps, dWk, dBk, dCk, dAk = (
+                dx[b, source],
+                ddelta[b, k],
+                dW[b, k],
+                dB[b, k],
+                dC[b, k],
+                dA[b, k],
+            )
             for block in range(begin, stop):
                 _rates(Ak, block * LANES, cache, rates + block * N, peak[block])
             cache[into:] = 0
             for l0 in range((L - 1) // TILE * TILE, -1, -TILE):
                 size, tile = min(TILE, L - l0), l0 // TILE
                 ahead = min(TILE, l0), begin * LANES, min(inner, stop * LANES) - begin * LANES
-                _expect(xs, x_turned, steps, delta_turned, Bk, Ck, reads, k, l0 - TILE, *ahead)
+                _expect(
+                    xs, x_turned, steps, delta_turned, W.shape[1] > 0, Bk, Ck, reads, k, l0 - TILE, *ahead
+                )
                 expect(dys, x_turned, reads, k, l0 - TILE, *ahead)
                 expect(dxs, x_turned, reads, k, l0 - TILE, *ahead)
-                locate(reads, mixes, Bk, Ck, k, l0, size, places)
+                locate(reads, mixes, Bk, Ck, steps, k, l0, size, places)
                 for block in range(begin, stop):
                     c0, rate, own = block * LANES, rates + block * N, into + block * N
-                    width, own_B, own_C, start = (
-                        min(LANES, inner - c0),
-                        dBk[block // per],
-                        dCk[block // per],
-                        saved[tile],
-                    )
+                    width, start = min(LANES, inner - c0), saved[tile]
+                    own_B, own_C = dBk[block // per], dCk[block // per]
+                    own_low = dlow[b, k, block // per]
                     most = _read(
-                        xs, x_turned, steps, delta_turned, bias, soften,
+                        xs, x_turned, steps, delta_turned, W[k], bias, soften,
                         k, size, c0, width, len(mixes) > 0, places, cache,
                     )  # fmt: skip
                     gather(dys, x_turned, places, size, c0, width, cache, OUT)
@@ -307,11 +333,14 @@ def _backward(
                             row, column = tile * N + n + i // TILE, i % TILE
                             sum_B, sum_C = totals(cache, FOR_B + i), totals(cache, FOR_C + i)
                             if block % per > 0:
-                                sum_B, sum_C = sum_B + load(own_B, row, column), sum_C + load(own_C, row, column)
+                                sum_B, sum_C = (
+                                    sum_B + load(own_B, row, column),
+                                    sum_C + load(own_C, row, column),
+                                )
                             store(own_B, row, column, sum_B)
                             store(own_C, row, column, sum_C)
                     if soften:  # its slope is taken where the step had not been through it
-                        gather(steps, delta_turned, places, size, c0, width, cache, WRITE)
+                        _project(steps, delta_turned, W[k], places, size, c0, width, cache, WRITE)
                     skip, shift, gbias = load(D, k, c0), load(bias, k, c0), load(dbias[b], k, c0)
                     for i in range(size):
                         dwrite = get(cache, DU + i)
@@ -322,7 +351,19 @@ def _backward(
                         put(cache, DSTEP + i, dstep)
                         put(cache, DU + i, dwrite * get(cache, STEP + i) + skip * get(cache, OUT + i))
                     store(dbias[b], k, c0, gbias)
-                    scatter(cache, DSTEP, dsteps, delta_turned, places, size, c0, width, False)
+                    if len(W[k]) == 0:
+                        scatter(cache, DSTEP, dsteps, delta_turned, places, size, c0, width, False)
+                    for r in range(len(W[k])):
+                        weight, sum_W = load(W[k], r, c0), load(dWk, r, c0)
+                        for i in range(size):
+                            put(cache, FOR_B + i, get(cache, DSTEP + i) * weight)
+                            sum_W = sum_W + get(cache, DSTEP + i) * at(steps, places[4, i], r)
+                        store(dWk, r, c0, sum_W)
+                        for i in range(0, TILE, LANES):
+                            sum_low = totals(cache, FOR_B + i)
+                            if block % per > 0:
+                                sum_low = sum_low + load(own_low, tile * len(W[k]) + r, i)
+                            store(own_low, tile * len(W[k]) + r, i, sum_low)
                     scatter(cache, DU, dxs, x_turned, places, size, c0, width, sources < K)
                     if through_mix and len(mixes) > 0:
                         mix(dxs, places, size, c0, width, cache, DU, True)
@@ -362,7 +403,7 @@ def _types(dtype: str, scaled: bool) -> tuple:
     tables, scale = int32[:, ::1], A if scaled else types.none
     state = real[:, :, :, ::1]
     inputs = (
-        strided, boolean, strided, boolean, A, strided, strided, D, D, state, scale, scale,
+        strided, boolean, strided, boolean, A, A, strided, strided, D, D, state, scale, scale,
         tables, tables, boolean,
     )  # fmt: skip
     return inputs, strided, state, A, types.Array(real, 5, "C")
@@ -389,7 +430,7 @@ def forward(dtype: str, scaled: bool):
 def backward(dtype: str, scaled: bool):
     """The backward kernel for "float32" or "float64", compiled on first use and kept on disk."""
     inputs, strided, state, A, share = _types(dtype, scaled)
-    gradients = strided, strided, state, share, share, A, A, state, state, state
+    gradients = strided, strided, share, state, state, share, share, A, A, state, state, state
     return _compile(_backward, strided, *inputs, share, boolean, *gradients, int64)
 
 

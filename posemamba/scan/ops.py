@@ -6,7 +6,8 @@ on CUDA. `selective_scan` and `directional_scan` are two ways to call them.
 
 Shapes: b batch, K directions or groups, inner channels, N states, L tokens;
     x (b, sources, L, inner), where sources is 1 (all directions read the same tokens) or K;
-    delta (b, K, L, inner), the step before bias and softplus; A, B_scale, C_scale (K, inner, N);
+    delta (b, K, L, inner), the step before bias and softplus, or (b, K, L, R) of low rank, with projection
+    (K, inner, R) to make it whole; A, B_scale, C_scale (K, inner, N);
     B, C (b, K, L, N); D, bias (K, inner); initial (b, K, inner, N); reads, mixes (K, L) int32.
 Direction k reads at place i of its sequence token reads[k, i], plus token mixes[k, i] where that is not -1;
 delta, B, C and the output are in token order. The directions of one source are summed. Dtypes may differ; the
@@ -35,8 +36,8 @@ def _wide(*tensors: Tensor) -> torch.dtype:
 
 
 def _turned(values: Tensor) -> bool:
-    """Whether the last dimension but one is the one whose numbers lie side by side."""
-    return values.stride(-1) != 1 and values.stride(-2) == 1
+    """Whether the last dimension but one is the one whose numbers lie side by side, and results' too."""
+    return values.stride(-1) != 1 and values.stride(-2) == 1 and not values.is_cuda
 
 
 def _laid(values: Tensor, like: Tensor) -> Tensor:
@@ -53,18 +54,34 @@ def _empty(like: Tensor) -> Tensor:
 @torch.library.custom_op("posemamba::scan", mutates_args=())
 def scan(
     x: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, bias: Tensor | None,
-    initial: Tensor | None, B_scale: Tensor | None, C_scale: Tensor | None, reads: Tensor | None,
-    mixes: Tensor | None, softplus: bool, through_mix: bool, keep: bool, backend: str,
+    initial: Tensor | None, B_scale: Tensor | None, C_scale: Tensor | None, projection: Tensor | None,
+    reads: Tensor | None, mixes: Tensor | None, softplus: bool, through_mix: bool, keep: bool, backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """y like x, the last states (b, K, inner, N), and what the backward pass needs where `keep` is set."""
-    tensors = (x, delta, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes)
+    tensors = (x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, reads, mixes)
     y, last, starts = _kernels(x, backend).forward(*tensors, softplus, keep)
     return _laid(y, x), last, starts
 
 
 @scan.register_fake
 def _(
-    x, delta, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes, softplus, through_mix, keep, backend
+    x,
+    delta,
+    A,
+    B,
+    C,
+    D,
+    bias,
+    initial,
+    B_scale,
+    C_scale,
+    projection,
+    reads,
+    mixes,
+    softplus,
+    through_mix,
+    keep,
+    backend,
 ):
     K, inner, N = A.shape
     last = torch.empty(x.shape[0], K, inner, N, dtype=_wide(x, delta, A), device=x.device)
@@ -76,22 +93,22 @@ def _(
 def scan_backward(
     dy: Tensor, x: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
     bias: Tensor | None, initial: Tensor | None, B_scale: Tensor | None, C_scale: Tensor | None,
-    reads: Tensor | None, mixes: Tensor | None, starts: Tensor, softplus: bool, through_mix: bool,
-    backend: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """The gradients of x, delta, A, B, C, D, bias, initial and the scales; empty where those are None."""
-    tensors = (x, delta, A, B, C, D, bias, initial, B_scale, C_scale)
+    projection: Tensor | None, reads: Tensor | None, mixes: Tensor | None, starts: Tensor, softplus: bool,
+    through_mix: bool, backend: str,
+) -> list[Tensor]:  # fmt: skip
+    """The gradients of x, delta, A, B, C, D, bias, initial, the scales and projection; empty for None."""
+    tensors = (x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection)
     gradients = _kernels(x, backend).backward(dy, *tensors, reads, mixes, starts, softplus, through_mix)
-    return tuple(
+    return [
         x.new_empty(0) if like is None else _laid(gradient, like)
         for gradient, like in zip(gradients, tensors, strict=True)
-    )
+    ]
 
 
 @scan_backward.register_fake
-def _(dy, x, delta, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes, starts, *rest):
-    tensors = (x, delta, A, B, C, D, bias, initial, B_scale, C_scale)
-    return tuple(x.new_empty(0) if like is None else _empty(like) for like in tensors)
+def _(dy, x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, *rest):
+    tensors = (x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection)
+    return [x.new_empty(0) if like is None else _empty(like) for like in tensors]
 
 
 def _remember(ctx, inputs, output):
@@ -127,12 +144,19 @@ def scan_flops(batch: int, K: int, L: int, inner: int, N: int) -> int:
     return 9 * batch * K * L * inner * N
 
 
+def _projection_flops(x_shape, K: int, inner: int, projection_shape) -> int:
+    return 0 if projection_shape is None else 2 * x_shape[0] * x_shape[2] * K * inner * projection_shape[2]
+
+
 @register_flop_formula(torch.ops.posemamba.scan)
-def _(x_shape, delta_shape, A_shape, *_, **__) -> int:
-    return scan_flops(*delta_shape[:3], *A_shape[1:])
+def _(x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, *_, **__) -> int:
+    K, inner, N = A
+    return scan_flops(x[0], K, x[2], inner, N) + _projection_flops(x, K, inner, projection)
 
 
 @register_flop_formula(torch.ops.posemamba.scan_backward)
-def _(dy_shape, x_shape, delta_shape, A_shape, *_, **__) -> int:
+def _(dy, x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, *_, **__) -> int:
     # The states once more, with their decays (6 of the 9), and 14 for what g adds to all gradients.
-    return 20 * scan_flops(*delta_shape[:3], *A_shape[1:]) // 9
+    K, inner, N = A
+    flops = 20 * scan_flops(x[0], K, x[2], inner, N) // 9
+    return flops + 3 * _projection_flops(x, K, inner, projection)

@@ -27,15 +27,17 @@ def rows(count, like):
 
 
 @njit(nogil=True)
-def locate(reads, mixes, B, C, k, first, size, places):
+def locate(reads, mixes, B, C, delta, k, first, size, places):
     """Where the tokens of a tile lie. Row 0 of places: the token that is read, reads[k, first + i], or
-    first + i where reads has no rows. Row 1: the token mixed in, or -1. Rows 2 and 3: bytes to it in B and C.
+    first + i where reads has no rows. Row 1: the token mixed in, or -1. Rows 2 to 4: bytes to the token in
+    B, C and delta.
     """
     for i in range(size):
         token = reads[k, first + i] if len(reads) > 0 else first + i
         places[0, i] = token
         places[1, i] = mixes[k, first + i] if len(mixes) > 0 else -1
         places[2, i], places[3, i] = token * B.strides[0], token * C.strides[0]
+        places[4, i] = token * delta.strides[0]
 
 
 @njit(nogil=True)

@@ -1,0 +1,347 @@
+"""The Triton kernels against a plain float64 recurrence and autograd, and compiled for a GPU.
+
+Triton chooses between its interpreter and its compiler when it is imported. So this file is also a program,
+`python test_scan_triton.py interpret|cuda|compile`, which the tests run on its own; it prints JSON.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+import torch
+
+NAMES = ("x", "delta", "A", "B", "C", "D", "bias", "initial", "B_scale", "C_scale", "projection")
+ALL = NAMES[5:10]
+BASE = dict(
+    batch=1, sources=1, K=1, L=11, inner=3, N=2, has=(), reads=False, mixes=False, through_mix=True,
+    softplus=True, rank=0, chunk=64, fill=2112, turns=1056, strides="plain", dtype="float32", parameters=None,
+)  # fmt: skip
+# Numbers are small because the interpreter is slow. A tile has 8 tokens; chunk and fill cut the sequence.
+CASES = {
+    "the model": dict(K=4, L=9, N=1, has=("D",), reads=True, mixes=True),
+    "the model, several parts": dict(
+        K=2, L=19, inner=5, has=("D",), reads=True, mixes=True, chunk=8, turns=3
+    ),
+    "a step of low rank": dict(K=2, L=9, inner=3, N=1, has=("bias",), reads=True, rank=2),
+    "released gradient": dict(
+        K=2, L=7, has=("D",), reads=True, mixes=True, through_mix=False, softplus=False
+    ),
+    "parts of two chunks, the last one shorter": dict(
+        L=37, N=1, has=ALL, chunk=8, fill=3, strides="tokens", turns=2
+    ),
+    "chunks of two tiles": dict(L=40, N=1, has=("initial", "bias"), chunk=16, dtype="float64"),
+    "many parts": dict(L=75, inner=1, N=1, has=("initial",), chunk=8),
+    "everything, each direction its own source": dict(
+        batch=2, sources=2, K=2, L=7, has=ALL, reads=True, mixes=True, dtype="float64", softplus=False
+    ),
+    "groups, each its own source": dict(sources=3, K=3, L=6, N=1, has=("D", "bias"), strides="tokens"),
+    "mixed without an order": dict(K=2, L=5, mixes=True, has=("initial",)),
+    "bfloat16": dict(K=2, L=9, N=1, has=ALL, reads=True, mixes=True, dtype="bfloat16", parameters="float32"),
+    "float16, expanded and sliced": dict(
+        K=2, L=10, N=1, has=("D",), strides="odd", dtype="float16", parameters="float32", chunk=8
+    ),
+    "float32 with float64 rates": dict(L=5, has=("D",), parameters="float64"),
+    "two channels a thread, two blocks": dict(L=9, inner=70, N=1, has=("D",)),
+    "a state of 20": dict(L=3, inner=2, N=20, has=("B_scale", "C_scale")),
+    "a state of 256": dict(L=2, inner=2, N=256),
+    "one of each": dict(L=1, inner=1, N=1, has=ALL, reads=True, mixes=True),
+}
+# As large as the published network's blocks, for a GPU.
+LARGE = {
+    "a block of S": dict(batch=4, K=4, L=4131, inner=128, N=16, has=("D",), reads=True, mixes=True),
+    "a block of S in bfloat16": dict(
+        batch=2, K=4, L=4131, inner=128, N=16, has=("D", "bias"), reads=True, mixes=True,
+        dtype="bfloat16", parameters="float32",
+    ),
+    "mamba": dict(batch=2, L=2047, inner=200, N=16, has=("D", "bias", "initial"), strides="tokens"),
+}  # fmt: skip
+# Relative to the norm. In half precision only the result is rounded: the sums are in float32. (The
+# interpreter cuts bfloat16 off where a GPU rounds.)
+TOLERANCE = {"float64": 1e-13, "float32": 3e-6, "bfloat16": 8e-3, "float16": 6e-4}
+
+
+def _arguments(case: dict) -> tuple[list, list]:
+    """The ten float arguments (float64 leaves or None) with the strides asked for, and [reads, mixes]."""
+    g = torch.Generator().manual_seed(0)
+    b, S, K, L, I, N = (case[name] for name in ("batch", "sources", "K", "L", "inner", "N"))  # noqa: E741
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=g, dtype=torch.float64)
+
+    if case["strides"] == "tokens":  # as selective_scan's caller has them
+        x, delta = normal(b, S, I, L).mT, normal(b, K, I, L).mT
+        B, C = normal(b, K, N, L).mT, normal(b, K, N, L).mT
+    elif case["strides"] == "odd":
+        x, delta = normal(b, S, 2 * L, 2 * I)[:, :, 1::2, ::2], normal(b, 1, L, 1).expand(b, K, L, I)
+        B, C = normal(b, 1, L, N).expand(b, K, L, N), normal(b, 2, K, N, L)[:, 1].mT
+    else:
+        x, delta, B, C = normal(b, S, L, I), normal(b, L, K, I).transpose(1, 2), *normal(2, b, K, L, N)
+    delta = delta / 2 if case["softplus"] else delta.abs().sub(0.2) / 4
+    A = -2 * torch.rand(K, I, N, generator=g, dtype=torch.float64)
+    few = dict(
+        D=normal(K, I), bias=normal(K, I) / 4, initial=normal(b, K, I, N),
+        B_scale=normal(K, I, N), C_scale=normal(I, N, K).permute(2, 0, 1),
+    )  # fmt: skip
+    values = [x, delta, A, B, C, *(few[name] if name in case["has"] else None for name in ALL), None]
+    if case["rank"]:
+        values[1], values[-1] = normal(b, K, L, case["rank"]), normal(K, I, case["rank"]) / 2
+    reads = torch.stack([torch.randperm(L, generator=g) for _ in range(K)]).int() if case["reads"] else None
+    # A third of the tokens is mixed into several places, none into some.
+    mixes = torch.randint(-1, max(1, L // 3), (K, L), generator=g).int() if case["mixes"] else None
+    return values, [reads, mixes]
+
+
+def _recurrence(values, reads, mixes, softplus: bool, through_mix: bool):
+    """y and the last states, by the definition: a loop over the directions and tokens."""
+    x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection = values
+    delta = delta if projection is None else delta @ projection.mT
+    (b, S, L, _), K = x.shape, len(A)
+    outs = [[] for _ in range(S)]
+    lasts = []
+    for k in range(K):
+        source = k * S // K
+        read = torch.arange(L, device=x.device) if reads is None else reads[k].long()
+        u = x[:, source, read]
+        if mixes is not None:
+            mixed = (x if through_mix else x.detach())[:, source, mixes[k].long().clamp(min=0)]
+            u = u + mixed * (mixes[k] >= 0)[:, None]
+        step = delta[:, k, read] if bias is None else delta[:, k, read] + bias[k]
+        step = torch.nn.functional.softplus(step) if softplus else step
+        h = x.new_zeros(b, *A.shape[1:]) if initial is None else initial[:, k]
+        out = []
+        for i, token in enumerate(read.tolist()):
+            into, seen = B[:, k, token, None, :], C[:, k, token, None, :]
+            if B_scale is not None:
+                into, seen = into * B_scale[k], seen * C_scale[k]
+            h = torch.exp(step[:, i, :, None] * A[k]) * h + (step[:, i] * u[:, i])[:, :, None] * into
+            out.append((h * seen).sum(-1) + (0 if D is None else D[k] * u[:, i]))
+        back = torch.empty_like(read)
+        back[read] = torch.arange(L, device=read.device)
+        outs[source].append(torch.stack(out, 1)[:, back])
+        lasts.append(h)
+    return torch.stack([sum(out) for out in outs], 1), torch.stack(lasts, 1)
+
+
+def _errors(case: dict, device: str) -> dict:
+    """Relative errors of a case by name, or why something about the results is wrong."""
+    from posemamba.scan import gpu
+
+    case = BASE | case
+    gpu.CHUNK, gpu.FILL, gpu.TURNS = case["chunk"], case["fill"], case["turns"]
+    values, (reads, mixes) = _arguments(case)
+    many, few = (getattr(torch, case[name] or case["dtype"]) for name in ("dtype", "parameters"))
+    values = [
+        None if v is None else v.to(device, many if name in ("x", "delta", "B", "C") else few)
+        for name, v in zip(NAMES, values, strict=True)
+    ]
+    reads, mixes = (None if t is None else t.to(device) for t in (reads, mixes))
+    leaves = [None if v is None else v.double().clone().requires_grad_() for v in values]
+    y, last = _recurrence(leaves, reads, mixes, case["softplus"], case["through_mix"])
+    dy = torch.randn(*y.shape, generator=torch.Generator().manual_seed(1)).mT.contiguous().mT.to(device, many)
+    grads = torch.autograd.grad((y * dy.double()).sum(), [v for v in leaves if v is not None])
+    expected = dict(zip([n for n, v in zip(NAMES, values, strict=True) if v is not None], grads, strict=True))
+
+    got_y, got_last, starts = gpu.forward(*values, reads, mixes, case["softplus"], True)
+    found = gpu.backward(dy, *values, reads, mixes, starts, case["softplus"], case["through_mix"])
+    again = gpu.forward(*values, reads, mixes, case["softplus"], False) if case["L"] < 9 else None
+    b, S, L, I = values[0].shape  # noqa: E741
+    if starts.shape != gpu.kept(b, S, L, I, *values[2].shape[::2]):
+        raise AssertionError("what is kept has another shape than was promised")
+    result = {"parts": gpu.plan(values[0].shape, values[2].shape).parts}
+    if got_y.dtype != values[0].dtype or not got_y.is_contiguous():
+        result["y is not like x"] = float("inf")
+    if again and not (torch.equal(again[0], got_y) and again[2].numel() == 0):
+        result["keep changes y"] = float("inf")
+    pairs = {"y": (got_y, y), "last": (got_last, last)}
+    for name, value, grad in zip(NAMES, values, found, strict=True):
+        if value is None or grad is None or grad.dtype != value.dtype or grad.shape != value.shape:
+            if value is not None or grad is not None:
+                result["d" + name + " is not like it"] = float("inf")
+            continue
+        pairs["d" + name] = (grad, expected[name])
+    for name, (a, b) in pairs.items():
+        error = ((a.double() - b).norm() / b.norm().clamp(min=1e-3)).item()
+        result[name] = error if error == error else float("inf")
+    return result
+
+
+def _quicken_interpreter() -> None:
+    """Scans and reductions on whole rows instead of single numbers; the language patched once only."""
+    import numpy as np
+    from triton.runtime import interpreter
+
+    def rows(self, inputs):
+        total = None
+        for row in zip(*(np.moveaxis(t.handle.data, self.axis, 0) for t in inputs), strict=True):
+            total = row if total is None else self.combine_fn.fn(*total, *row)
+            total = total if isinstance(total, tuple) else (total,)
+            yield total
+
+    def scan(self, inputs):
+        columns = zip(*rows(self, inputs), strict=True)
+        pairs = zip(columns, inputs, strict=True)
+        return [self.to_tensor(np.stack(column, self.axis), t.dtype) for column, t in pairs]
+
+    def reduce(self, inputs):
+        *_, last = rows(self, inputs)
+        if self.keep_dims:
+            last = [np.expand_dims(v, self.axis) for v in last]
+        return [self.to_tensor(v, t.dtype) for v, t in zip(last, inputs, strict=True)]
+
+    patched = set()
+
+    def call(self, *args, **kwargs):
+        if self.fn not in patched:
+            patched.add(self.fn)
+            interpreter._patch_lang(self.fn)
+        return self.rewrite()(*args, **kwargs)
+
+    interpreter.InterpretedFunction.__call__ = call
+    interpreter.ScanOps.generic_scan, interpreter.ReduceOps.generic_reduce = scan, reduce
+
+
+def _compile() -> dict:
+    """Compile the kernels for a Hopper GPU, which needs none; for each its PTX's count of shuffles."""
+    from triton import compile
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from posemamba.scan import triton_kernels
+
+    constants = dict(
+        N=16, TILE=8, BLOCK=64, TILES=8, each=4, SOFTPLUS=True, REVERSE=False, x_c=1, d_c=1, B_n=1, C_n=1,
+        m_n=1, y_c=1, initial=None, bias=None, dbias=None,
+    )  # fmt: skip
+    integers = ("reads", "mixes", "edges", "entries")
+    inputs = ("x", "dy", "delta", "B", "C", "M", "ddelta")
+    result = {}
+    for name in ("part_ends", "carry", "outputs", "gradients", "merge"):
+        kernel = getattr(triton_kernels, name)
+        signature, fixed = {}, {}
+        for i, parameter in enumerate(kernel.arg_names):
+            if parameter in constants and (parameter != "each" or name == "merge"):
+                signature[parameter], fixed[(i,)] = "constexpr", constants[parameter]
+            elif parameter in integers:
+                signature[parameter] = "*i32"
+            elif parameter in inputs:
+                signature[parameter] = "*bf16"
+            elif parameter in (
+                *ALL,
+                "rate",
+                "scale",
+                "states",
+                "sums",
+                "reaching",
+                "scratch",
+                "y",
+                "dx",
+                "du",
+            ):
+                signature[parameter] = "*fp32"
+            else:
+                signature[parameter] = "*fp32" if parameter[0] == "d" and parameter[1] in "ABCD" else "i32"
+        target = GPUTarget("cuda", 90, 32)
+        code = compile(ASTSource(kernel, signature, fixed), target=target, options={"num_warps": 1})
+        result[name] = code.asm["ptx"].count("shfl")
+    return result
+
+
+def _front(device: str) -> dict:
+    """Through selective_scan, its operators and autograd: the relative difference from the reference."""
+    from posemamba.scan import selective_scan
+
+    g = torch.Generator().manual_seed(0)
+    shapes = dict(u=(2, 4, 9), delta=(2, 4, 9), A=(4, 2), B=(2, 2, 2, 9), C=(4, 2), D=(4,), z=(2, 4, 9))
+    values = {name: torch.randn(*shape, generator=g).to(device) for name, shape in shapes.items()}
+    values["A"] = -values["A"].abs()
+    leaves = [value.requires_grad_() for value in values.values()]
+    results = {}
+    for backend in ("triton", "reference"):
+        y = selective_scan(**values, delta_softplus=True, backend=backend)
+        results[backend] = [y, *torch.autograd.grad(y.square().sum(), leaves)]
+    pairs = zip(["y", *shapes], results["triton"], results["reference"], strict=True)
+    return {name: float((a - b).norm() / b.norm()) for name, a, b in pairs}
+
+
+def _child(what: str, tmp_path=None, timeout: int = 600) -> dict:
+    if not find_spec("triton"):
+        pytest.skip("triton is not installed")
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "TRITON_INTERPRET": "1" if what in ("interpret", "front") else "0",
+    }
+    if tmp_path is not None:
+        environment["TRITON_CACHE_DIR"] = str(tmp_path)
+    done = subprocess.run(
+        [sys.executable, __file__, what], capture_output=True, text=True, env=environment, timeout=timeout
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def interpreted():
+    return _child("interpret")
+
+
+def _check(result: dict, case: dict):
+    result = dict(result)
+    result.pop("parts")
+    case = BASE | case
+    few = case["parameters"] or case["dtype"]
+    for name, error in result.items():
+        dtype = case["dtype"] if name in ("y", "dx", "ddelta", "dB", "dC") else few
+        assert error < TOLERANCE["float32" if case["dtype"] != dtype == "float64" else dtype], (name, result)
+
+
+def test_selective_scan_takes_it_by_name():
+    assert max(_child("front").values()) < TOLERANCE["float32"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_agrees_with_the_recurrence(interpreted, name):
+    _check(interpreted[name], CASES[name])
+
+
+def test_cases_cut_the_sequence(interpreted):
+    parts = {name: result["parts"] for name, result in interpreted.items()}
+    assert parts["the model"] == 1 and parts["the model, several parts"] == 3
+    assert parts["parts of two chunks, the last one shorter"] == 3 and parts["many parts"] == 10
+
+
+def test_compiles_for_a_gpu_with_the_tokens_in_one_thread(tmp_path):
+    """Without a GPU. Only sums over channels may need shuffles: a scan with them would be far slower."""
+    result = _child("compile", tmp_path)
+    if "skip" in result:
+        pytest.skip(result["skip"])
+    assert result["gradients"] == 2 * 8 * 5
+    assert result["part_ends"] == result["carry"] == result["outputs"] == result["merge"] == 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_agrees_with_the_recurrence_on_a_gpu():
+    for name, result in _child("cuda").items():
+        _check(result, (CASES | LARGE)[name])
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "compile":
+        from triton.backends import backends
+
+        print(
+            json.dumps(_compile() if "nvidia" in backends else {"skip": "this triton has no CUDA compiler"})
+        )
+    elif sys.argv[1] == "front":
+        _quicken_interpreter()
+        print(json.dumps(_front("cpu")))
+    else:
+        if sys.argv[1] == "interpret":
+            _quicken_interpreter()
+            chosen, device = CASES, "cpu"
+        else:
+            chosen, device = CASES | LARGE, "cuda"
+        print(json.dumps({name: _errors(case, device) for name, case in chosen.items()}))
