@@ -113,19 +113,19 @@ class SpatioTemporalSSM(nn.Module):
     ) -> Float[Tensor, "batch frames joints inner"]:
         """Read x along four directions, scan each, put the results back in place and sum them."""
         config, (batch, frames, joints, D) = self.config, x.shape
-        tokens, dtype = frames * joints, x.dtype
-        wide = torch.promote_types(dtype, torch.float32)
-        with torch.autocast(x.device.type, enabled=False):  # a state cannot live in 8 bits of mantissa
-            x = x.reshape(batch, tokens, D).to(wide)
-            A_log, step, bias, skip = (p.to(wide) for p in (self.A_log, self.step, self.step_bias, self.skip))
-            reads, mixes = orders.tables(config.scan, frames, joints, x.device)
-            low_rank, B, C = self.choose(x, frames).split([config.rank, config.state, config.state], -1)
-            y = directional_scan(
-                x, low_rank.transpose(1, 2), -torch.exp(A_log), B.transpose(1, 2), C.transpose(1, 2), skip,
-                reads, mixes, delta_projection=step, delta_bias=bias, delta_softplus=True,
-                through_mix=config.gradient == "exact",
-            )  # fmt: skip
-        return y.reshape(batch, frames, joints, D).to(dtype)
+        x = x.reshape(batch, frames * joints, D)
+        reads, mixes = orders.tables(config.scan, frames, joints, x.device)
+        low_rank, B, C = self.choose(x, frames).split([config.rank, config.state, config.state], -1)
+        # In half precision too the decays and the states are in float32.
+        A_log, step_bias, skip = (
+            p.to(torch.promote_types(p.dtype, torch.float32)) for p in (self.A_log, self.step_bias, self.skip)
+        )
+        y = directional_scan(
+            x, low_rank.transpose(1, 2), -torch.exp(A_log), B.transpose(1, 2), C.transpose(1, 2), skip,
+            reads, mixes, delta_projection=self.step, delta_bias=step_bias, delta_softplus=True,
+            through_mix=config.gradient == "exact",
+        )  # fmt: skip
+        return y.reshape(batch, frames, joints, D)
 
     def choose(
         self, x: Float[Tensor, "batch tokens inner"], frames: int
@@ -138,19 +138,16 @@ class SpatioTemporalSSM(nn.Module):
         if not any(mixes):
             return chosen
         # The choice is linear: that of a sum of two joints is the sum of their choices.
-        mix = torch.tensor(next(mix for mix in mixes if mix), device=x.device)
-        mixing = [mix is not None for mix in mixes]
         others = chosen if self.config.gradient == "exact" else (x.detach() @ weight.T).reshape(shape)
-        others = torch.stack([part for part, mixed in zip(others.unbind(2), mixing, strict=True) if mixed])
-        others = others.unflatten(2, (frames, self.config.joints)).index_select(3, mix).flatten(2, 3)
-        added = iter(others)
-        return torch.stack(
-            [
-                part + next(added) if mixed else part
-                for part, mixed in zip(chosen.unbind(2), mixing, strict=True)
-            ],
-            2,
-        )
+        others = others.unflatten(1, (frames, self.config.joints))
+        mix = torch.tensor(next(mix for mix in mixes if mix), device=x.device)
+        summed = [
+            chosen[:, :, k] + others[..., k, :].index_select(2, mix).flatten(1, 2)
+            if mixes[k]
+            else chosen[:, :, k]
+            for k in range(len(mixes))
+        ]
+        return torch.stack(summed, 2)
 
 
 class DropPath(nn.Module):

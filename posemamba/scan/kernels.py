@@ -26,7 +26,19 @@ import numpy as np
 from numba import boolean, int32, int64, njit, types
 
 from posemamba.scan.exponentials import LOG2E, SAFE, decay, exp2, sigmoid, softplus
-from posemamba.scan.lanes import LANES, at, get, larger, largest, load, put, spread, store, totals
+from posemamba.scan.lanes import (
+    LANES,
+    at,
+    flush_denormals,
+    get,
+    larger,
+    largest,
+    load,
+    put,
+    spread,
+    store,
+    totals,
+)
 from posemamba.scan.tiles import TILE, expect, gather, locate, mix, rows, scatter
 
 # The tiles in a kernel's cache, by their first rows; after the last come rows for the states.
@@ -121,13 +133,14 @@ def _forward(
     K, N, padded = A.shape
     each, blocks = K // sources, padded // LANES
     parts = (blocks + per - 1) // per
-    peak, places = np.zeros((blocks, N), x.dtype), np.zeros((5, TILE), np.intp)
+    peak, places = np.zeros((blocks, N), x.dtype), np.full((5, TILE), -1, np.intp)
     cache = rows(FORWARD_ROWS + 2 * blocks * N, x)
     rates, states = FORWARD_ROWS, FORWARD_ROWS + blocks * N
+    mode = flush_denormals(-1)
     while first < end:
         # Neighbouring tasks of one source are done together: their channels lie side by side in memory.
         b, source, part = first // (sources * parts), first // parts % sources, first % parts
-        some = min(end - first, parts - part)
+        some = 1 if x_turned else min(end - first, parts - part)
         first += some
         begin, stop = part * per, min(blocks, (part + some) * per)
         for k in range(source * each, (source + 1) * each):
@@ -188,6 +201,7 @@ def _forward(
             for block in range(begin, stop):
                 for n in range(N):
                     store(last[b, k], n, block * LANES, get(cache, states + block * N + n))
+    flush_denormals(mode)
 
 
 def _backward(
@@ -216,12 +230,13 @@ def _backward(
     K, N, padded = A.shape
     each, blocks = K // sources, padded // LANES
     parts = (blocks + per - 1) // per
-    zero, peak, places = x.dtype.type(0), np.zeros((blocks, N), x.dtype), np.zeros((5, TILE), np.intp)
+    zero, peak, places = x.dtype.type(0), np.zeros((blocks, N), x.dtype), np.full((5, TILE), -1, np.intp)
     cache = rows(BACKWARD_ROWS + 2 * blocks * N, x)
     rates, into = BACKWARD_ROWS, BACKWARD_ROWS + blocks * N
+    mode = flush_denormals(-1)
     while first < end:
         b, source, part = first // (sources * parts), first // parts % sources, first % parts
-        some = min(end - first, parts - part)
+        some = 1 if x_turned else min(end - first, parts - part)
         first += some
         begin, stop = part * per, min(blocks, (part + some) * per)
         for k in range(source * each, (source + 1) * each):
@@ -370,6 +385,7 @@ def _backward(
             for block in range(begin, stop):
                 for n in range(N):
                     store(dinitial[b, k], n, block * LANES, get(cache, into + block * N + n))
+    flush_denormals(mode)
 
 
 def _collect(shares, reads, total, first, end):

@@ -7,6 +7,7 @@ processor has (SSE, AVX2, AVX-512, NEON).
 """
 
 import operator
+import platform
 
 from llvmlite import ir
 from numba import types
@@ -242,6 +243,45 @@ def largest(context, vector):
         return builder.bitcast(builder.call(function, [builder.bitcast(args[0], bits)]), args[0].type.element)
 
     return vector.dtype(vector), code
+
+
+@intrinsic
+def flush_denormals(context, state):
+    """Have this thread take numbers below 2^-126 as 0, and return its former mode, which a call with that mode
+    brings back; -1 asks for flushing. A state that fades would else cost a hundred times as much on x86.
+    """
+    x86, arm = (platform.machine().lower() in names for names in (("x86_64", "amd64"), ("arm64", "aarch64")))
+
+    def code(context, builder, signature, args):
+        whole = ir.IntType(64)
+        asked = builder.icmp_signed("==", args[0], whole(-1))
+        if x86:
+            word = ir.IntType(32)
+            place = cgutils.alloca_once(builder, word)
+            pointer = builder.bitcast(place, ir.IntType(8).as_pointer())
+            kind = ir.FunctionType(ir.VoidType(), [pointer.type])
+            read, write = (
+                cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.sse.{name}mxcsr")
+                for name in ("st", "ld")
+            )
+            builder.call(read, [pointer])
+            former = builder.load(place)
+            new = builder.select(asked, builder.or_(former, word(0x8040)), builder.trunc(args[0], word))
+            builder.store(new, place)
+            builder.call(write, [pointer])
+            return builder.zext(former, whole)
+        if arm:
+            get = ir.FunctionType(whole, [])
+            put = ir.FunctionType(ir.VoidType(), [whole])
+            former = builder.call(
+                cgutils.get_or_insert_function(builder.module, get, "llvm.aarch64.get.fpcr"), []
+            )
+            new = builder.select(asked, builder.or_(former, whole(1 << 24)), args[0])
+            builder.call(cgutils.get_or_insert_function(builder.module, put, "llvm.aarch64.set.fpcr"), [new])
+            return former
+        return args[0]
+
+    return types.int64(types.int64), code
 
 
 def _operator(symbol, instruction: str):

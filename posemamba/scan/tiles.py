@@ -33,11 +33,16 @@ def locate(reads, mixes, B, C, delta, k, first, size, places):
     B, C and delta.
     """
     for i in range(size):
-        token = reads[k, first + i] if len(reads) > 0 else first + i
-        places[0, i] = token
-        places[1, i] = mixes[k, first + i] if len(mixes) > 0 else -1
-        places[2, i], places[3, i] = token * B.strides[0], token * C.strides[0]
-        places[4, i] = token * delta.strides[0]
+        places[0, i] = first + i
+    if len(reads) > 0:
+        for i in range(size):
+            places[0, i] = reads[k, first + i]
+    if len(mixes) > 0:
+        for i in range(size):
+            places[1, i] = mixes[k, first + i]
+    for i in range(size):
+        places[2, i], places[3, i] = places[0, i] * B.strides[0], places[0, i] * C.strides[0]
+        places[4, i] = places[0, i] * delta.strides[0]
 
 
 @njit(nogil=True)
