@@ -115,6 +115,7 @@ class SpatioTemporalSSM(nn.Module):
         config, (batch, frames, joints, D) = self.config, x.shape
         x = x.reshape(batch, frames * joints, D)
         reads, mixes = orders.tables(config.scan, frames, joints, x.device)
+        mixes = mixes if any(orders.mixing(config.scan)[0]) else None
         low_rank, B, C = self.choose(x, frames).split([config.rank, config.state, config.state], -1)
         # In half precision too the decays and the states are in float32.
         A_log, step_bias, skip = (
@@ -134,18 +135,17 @@ class SpatioTemporalSSM(nn.Module):
         weight = self.select.flatten(0, 1).to(x.dtype)  # (K (R + 2 N), D)
         shape = (*x.shape[:2], *self.select.shape[:2])
         chosen = (x @ weight.T).reshape(shape)
-        mixes = [direction.mix for direction in orders.directions(self.config.scan)]
-        if not any(mixes):
+        which, mix = orders.mixing(self.config.scan, x.device)
+        if mix is None:
             return chosen
         # The choice is linear: that of a sum of two joints is the sum of their choices.
         others = chosen if self.config.gradient == "exact" else (x.detach() @ weight.T).reshape(shape)
         others = others.unflatten(1, (frames, self.config.joints))
-        mix = torch.tensor(next(mix for mix in mixes if mix), device=x.device)
         summed = [
             chosen[:, :, k] + others[..., k, :].index_select(2, mix).flatten(1, 2)
-            if mixes[k]
+            if which[k]
             else chosen[:, :, k]
-            for k in range(len(mixes))
+            for k in range(len(which))
         ]
         return torch.stack(summed, 2)
 

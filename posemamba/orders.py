@@ -135,6 +135,17 @@ def tables(
     return tuple(torch.stack(rows).to(device=device, dtype=torch.int32) for rows in (reads, mixes))
 
 
+@lru_cache(maxsize=16)
+def mixing(
+    strategy: str, device: torch.device | None = None
+) -> tuple[tuple[bool, ...], Int[Tensor, "joints"] | None]:
+    """Which directions of a strategy mix, and the joint that is mixed into each joint; None if none does."""
+    mixes = [direction.mix for direction in directions(strategy)]
+    given = next((mix for mix in mixes if mix is not None), None)
+    which = tuple(mix is not None for mix in mixes)
+    return which, None if given is None else torch.tensor(given, device=device)
+
+
 def arrange(
     tokens: Float[Tensor, "batch tokens inner"], strategy: str, frames: int, gradient: str = "exact"
 ) -> Float[Tensor, "batch directions tokens inner"]:

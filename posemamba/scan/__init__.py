@@ -126,7 +126,7 @@ def directional_scan(
     C: Float[Tensor, "batch directions tokens state"],
     D: Float[Tensor, "directions inner"],
     reads: Int[Tensor, "directions tokens"],
-    mixes: Int[Tensor, "directions tokens"],
+    mixes: Int[Tensor, "directions tokens"] | None = None,
     delta_bias: Float[Tensor, "directions inner"] | None = None,
     delta_softplus: bool = False,
     delta_projection: Float[Tensor, "directions inner rank"] | None = None,
@@ -142,7 +142,7 @@ def directional_scan(
         x, delta, A, B, C, D: as for `selective_scan`, with the channels of a direction kept apart and
             innermost.
         reads: int32, each row a permutation of the tokens.
-        mixes: int32, -1 or a token.
+        mixes: int32, -1 or a token; None where nothing is mixed.
         delta_bias: added to delta before the softplus.
         delta_softplus: pass the step through softplus.
         delta_projection: where it is given, delta is (batch, directions, tokens, rank) and the step, before
@@ -159,9 +159,12 @@ def directional_scan(
     expected = dict(
         delta=(batch, K, tokens, inner if rank is None else rank), A=(K, inner, N), D=(K, inner),
         B=(batch, K, tokens, N), C=(batch, K, tokens, N),
-        reads=(K, tokens), mixes=(K, tokens),
+        reads=(K, tokens),
     )  # fmt: skip
-    given = [delta, A, D, B, C, reads, mixes]
+    given = [delta, A, D, B, C, reads]
+    if mixes is not None:
+        expected["mixes"] = (K, tokens)
+        given.append(mixes)
     if delta_bias is not None:
         expected["delta_bias"] = (K, inner)
         given.append(delta_bias)
@@ -182,9 +185,11 @@ def directional_scan(
     if delta_projection is not None:
         delta = delta @ delta_projection.mT
     for k in range(K):
-        read, mix = reads[k].long(), mixes[k].long()
-        mixed = x if through_mix else x.detach()
-        u = x[:, read] + mixed[:, mix.clamp(min=0)] * (mix >= 0)[:, None]
+        read = reads[k].long()
+        u = x[:, read]
+        if mixes is not None:
+            mix, mixed = mixes[k].long(), x if through_mix else x.detach()
+            u = u + mixed[:, mix.clamp(min=0)] * (mix >= 0)[:, None]
         columns = [value[:, k, read].transpose(1, 2) for value in (delta, B, C)]
         out = selective_scan(
             u.transpose(1, 2), columns[0], A[k], *columns[1:], D=D[k],

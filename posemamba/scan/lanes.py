@@ -247,8 +247,9 @@ def largest(context, vector):
 
 @intrinsic
 def flush_denormals(context, state):
-    """Have this thread take numbers below 2^-126 as 0, and return its former mode, which a call with that mode
-    brings back; -1 asks for flushing. A state that fades would else cost a hundred times as much on x86.
+    """Have this thread take numbers below 2^-126 as 0, where the state is -1; else bring back that state.
+
+    Returns the former state. Without it a fading memory would cost a hundred times as much on x86.
     """
     x86, arm = (platform.machine().lower() in names for names in (("x86_64", "amd64"), ("arm64", "aarch64")))
 
