@@ -2,6 +2,7 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -9,8 +10,8 @@ from torch import Tensor
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 
-def _deal(kernel, tasks: int, *arrays) -> None:
-    """Run kernel(*arrays, first, end) over all tasks, on as many threads as torch uses.
+def _deal(kernel, tasks: int, *arrays, own=tuple) -> None:
+    """Run kernel(*arrays, *own(), first, end) over all tasks, on as many threads as torch uses.
 
     Plain Python threads, since the kernels do not hold the interpreter's lock: unlike Numba's own thread
     layers they survive fork (a child makes its own pool) and calls from several threads at once. Tasks share
@@ -18,15 +19,15 @@ def _deal(kernel, tasks: int, *arrays) -> None:
     """
     threads = min(torch.get_num_threads(), tasks)
     if threads < 2:
-        kernel(*arrays, 0, tasks)
+        kernel(*arrays, *own(), 0, tasks)
         return
     pool = _pools.get((os.getpid(), threads))
     if pool is None:
         pool = _pools[os.getpid(), threads] = ThreadPoolExecutor(threads - 1, "posemamba-scan")
     edges = [tasks * i // threads for i in range(threads + 1)]
-    waiting = [pool.submit(kernel, *arrays, edges[i], edges[i + 1]) for i in range(1, threads)]
+    waiting = [pool.submit(kernel, *arrays, *own(), edges[i], edges[i + 1]) for i in range(1, threads)]
     try:
-        kernel(*arrays, edges[0], edges[1])
+        kernel(*arrays, *own(), edges[0], edges[1])
     finally:  # the arrays must outlive every thread that writes to them, also after Ctrl-C
         for task in waiting:
             task.result()
@@ -109,7 +110,10 @@ class _Call:
     def run(self, kernel, per: int, *arrays) -> None:
         """Run a kernel with tasks of so many blocks each."""
         tasks = self.batch * self.sources * -(-self.blocks // per)
-        _deal(kernel(_name(self.dtype), self.scaled), tasks, *_views(*arrays), per)
+        from posemamba.scan.kernels import own_memory
+
+        own = partial(own_memory, self.blocks, self.N, self.dtype)
+        _deal(kernel(_name(self.dtype), self.scaled), tasks, *_views(*arrays), per, own=own)
 
 
 def kept(batch: int, sources: int, L: int, inner: int, K: int, N: int) -> tuple[int, ...]:

@@ -23,12 +23,14 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import torch
 from numba import boolean, int32, int64, njit, types
 
 from posemamba.scan.exponentials import LOG2E, SAFE, decay, exp2, sigmoid, softplus
 from posemamba.scan.lanes import (
     LANES,
     at,
+    called,
     flush_denormals,
     get,
     larger,
@@ -39,7 +41,7 @@ from posemamba.scan.lanes import (
     store,
     totals,
 )
-from posemamba.scan.tiles import TILE, expect, gather, locate, mix, rows, scatter
+from posemamba.scan.tiles import TILE, expect, gather, helper, locate, mix, scatter
 
 # The tiles in a kernel's cache, by their first rows; after the last come rows for the states.
 U, STEP, WRITE, OUT, DECAY, DU, DSTEP, STATE, FOR_B, FOR_C = (
@@ -48,9 +50,10 @@ U, STEP, WRITE, OUT, DECAY, DU, DSTEP, STATE, FOR_B, FOR_C = (
 FORWARD_ROWS, BACKWARD_ROWS = 6 * TILE, 14 * TILE
 
 
-@njit(nogil=True)
+@helper
 def _project(delta, delta_turned, W, places, size, c0, width, cache, tile):
     """Bring one tile of delta into the cache: as it is, or the product of its low-rank form with W."""
+    called()
     if len(W) == 0:
         gather(delta, delta_turned, places, size, c0, width, cache, tile)
         return
@@ -61,9 +64,10 @@ def _project(delta, delta_turned, W, places, size, c0, width, cache, tile):
         put(cache, tile + i, row)
 
 
-@njit(nogil=True)
+@helper
 def _read(x, x_turned, delta, delta_turned, W, bias, soften, k, size, c0, width, mixing, places, cache):
     """Bring one tile of u and of the step, finished, into the cache; return the largest step's magnitude."""
+    called()
     gather(x, x_turned, places, size, c0, width, cache, U)
     _project(delta, delta_turned, W, places, size, c0, width, cache, STEP)
     if mixing:
@@ -79,9 +83,10 @@ def _read(x, x_turned, delta, delta_turned, W, bias, soften, k, size, c0, width,
     return largest(most)
 
 
-@njit(nogil=True)
+@helper
 def _rates(A, c0, cache, rate, peak):
     """The rates of 2^(step rate) for one block of channels, and each pair's largest magnitude."""
+    called()
     for n in range(0, len(A), 2):
         r1, r2 = load(A, n, c0) * cache.dtype.type(LOG2E), load(A, n + 1, c0) * cache.dtype.type(LOG2E)
         put(cache, rate + n, r1)
@@ -89,20 +94,10 @@ def _rates(A, c0, cache, rate, peak):
         peak[n // 2] = largest(larger(r1, r2))
 
 
-@njit(nogil=True)
-def _expect(x, x_turned, delta, delta_turned, low, B, C, reads, k, first, size, c0, width):
-    """Ask for the inputs of the tile after this one."""
-    expect(x, x_turned, reads, k, first, size, c0, width)
-    if not low:
-        expect(delta, delta_turned, reads, k, first, size, c0, width)
-    for M in (B, C):
-        turned = M.strides[0] == M.itemsize
-        expect(M.T if turned else M, turned, reads, k, first, size, 0, M.shape[1])
-
-
-@njit(nogil=True)
+@helper
 def _decays(cache, rate, size, calm):
     """The decays of a tile for two states, whose rates are given by the first's row."""
+    called()
     r1, r2 = get(cache, rate), get(cache, rate + 1)
     if calm:
         for i in range(size):
@@ -118,7 +113,7 @@ def _decays(cache, rate, size, calm):
 
 def _forward(
     x, x_turned, delta, delta_turned, W, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes, soften,
-    y, starts, last, per, first, end,
+    y, starts, last, per, cache, peak, places, first, end,
 ):  # fmt: skip
     """Tasks first..end of the forward pass.
 
@@ -127,14 +122,13 @@ def _forward(
         starts: (b, K, tiles, blocks * N, LANES), filled with the states before each tile, if there are any.
         last: (b, K, N, padded), filled with the last states.
         per: blocks of channels in a task.
+        cache, peak, places: a thread's own memory, see `own_memory`.
     """
     sources = x.shape[1]
     L, inner = (x.shape[3], x.shape[2]) if x_turned else (x.shape[2], x.shape[3])
     K, N, padded = A.shape
     each, blocks = K // sources, padded // LANES
-    parts = (blocks + per - 1) // per
-    peak, places = np.zeros((blocks, N), x.dtype), np.full((5, TILE), -1, np.intp)
-    cache = rows(FORWARD_ROWS + 2 * blocks * N, x)
+    parts, low = (blocks + per - 1) // per, W.shape[1] > 0
     rates, states = FORWARD_ROWS, FORWARD_ROWS + blocks * N
     mode = flush_denormals(-1)
     while first < end:
@@ -162,9 +156,9 @@ def _forward(
             for l0 in range(0, L, TILE):
                 size = min(TILE, L - l0)
                 ahead = min(TILE, L - l0 - TILE), begin * LANES, min(inner, stop * LANES) - begin * LANES
-                _expect(
-                    xs, x_turned, steps, delta_turned, W.shape[1] > 0, Bk, Ck, reads, k, l0 + TILE, *ahead
-                )
+                expect(xs, x_turned, reads, k, l0 + TILE, *ahead)
+                if not low:
+                    expect(steps, delta_turned, reads, k, l0 + TILE, *ahead)
                 expect(ys, x_turned, reads, k, l0 + TILE, *ahead)
                 locate(reads, mixes, Bk, Ck, steps, k, l0, size, places)
                 for block in range(begin, stop):
@@ -207,7 +201,7 @@ def _forward(
 def _backward(
     dy, x, x_turned, delta, delta_turned, W, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes,
     soften, starts, through_mix, dx, ddelta, dlow, dW, dA, dB, dC, dD, dbias, dinitial, dB_scale, dC_scale,
-    per, first, end,
+    per, cache, peak, places, first, end,
 ):  # fmt: skip
     """Tasks first..end of the backward pass.
 
@@ -224,14 +218,14 @@ def _backward(
         dA, dinitial, dB_scale, dC_scale: (b, K, N, padded), zeros; the scales' empty where they are None.
         dB, dC: (b, K, parts, tiles * N, TILE), each task's share, by place in the sequence.
         dD, dbias: (b, K, padded), zeros.
+        cache, peak, places: as for the forward pass.
     """
     sources = x.shape[1]
     L, inner = (x.shape[3], x.shape[2]) if x_turned else (x.shape[2], x.shape[3])
     K, N, padded = A.shape
     each, blocks = K // sources, padded // LANES
-    parts = (blocks + per - 1) // per
-    zero, peak, places = x.dtype.type(0), np.zeros((blocks, N), x.dtype), np.full((5, TILE), -1, np.intp)
-    cache = rows(BACKWARD_ROWS + 2 * blocks * N, x)
+    parts, low = (blocks + per - 1) // per, W.shape[1] > 0
+    zero = x.dtype.type(0)
     rates, into = BACKWARD_ROWS, BACKWARD_ROWS + blocks * N
     mode = flush_denormals(-1)
     while first < end:
@@ -263,9 +257,9 @@ def _backward(
             for l0 in range((L - 1) // TILE * TILE, -1, -TILE):
                 size, tile = min(TILE, L - l0), l0 // TILE
                 ahead = min(TILE, l0), begin * LANES, min(inner, stop * LANES) - begin * LANES
-                _expect(
-                    xs, x_turned, steps, delta_turned, W.shape[1] > 0, Bk, Ck, reads, k, l0 - TILE, *ahead
-                )
+                expect(xs, x_turned, reads, k, l0 - TILE, *ahead)
+                if not low:
+                    expect(steps, delta_turned, reads, k, l0 - TILE, *ahead)
                 expect(dys, x_turned, reads, k, l0 - TILE, *ahead)
                 expect(dxs, x_turned, reads, k, l0 - TILE, *ahead)
                 locate(reads, mixes, Bk, Ck, steps, k, l0, size, places)
@@ -388,6 +382,18 @@ def _backward(
     flush_denormals(mode)
 
 
+def own_memory(blocks: int, N: int, dtype: torch.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What one thread works in: `cache` (rows, LANES) for its tiles and states, the largest rates, and the
+    places of a tile's tokens, -1 where none is mixed in. The cache begins where a line of the processor's
+    does: vectors that lie across two lines cost twice.
+    """
+    size, line = (BACKWARD_ROWS + 2 * blocks * N) * LANES, 64 // dtype.itemsize
+    cache = torch.zeros(size + line, dtype=dtype)
+    begin = -cache.data_ptr() % 64 // dtype.itemsize
+    cache = cache[begin : begin + size].view(-1, LANES)
+    return cache.numpy(), torch.zeros(blocks, N, dtype=dtype).numpy(), np.full((5, TILE), -1, np.int64)
+
+
 def _collect(shares, reads, total, first, end):
     """Add up the tasks' shares of a gradient of B or C, and put them in token order.
 
@@ -422,7 +428,7 @@ def _types(dtype: str, scaled: bool) -> tuple:
         strided, boolean, strided, boolean, A, A, strided, strided, D, D, state, scale, scale,
         tables, tables, boolean,
     )  # fmt: skip
-    return inputs, strided, state, A, types.Array(real, 5, "C")
+    return inputs, strided, state, A, types.Array(real, 5, "C"), (int64, D, D, int64[:, ::1])
 
 
 def _compile(function, *arguments):
@@ -432,26 +438,28 @@ def _compile(function, *arguments):
     stamp = sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
     function.__qualname__ = f"{function.__name__}_{stamp}"
     signature = types.void(*arguments, int64, int64)
-    return njit(signature, nogil=True, cache=True, fastmath={"contract"})(function)
+    return njit(
+        signature, nogil=True, cache=True, fastmath={"contract"}, error_model="numpy", no_cfunc_wrapper=True
+    )(function)
 
 
 @lru_cache
 def forward(dtype: str, scaled: bool):
     """The forward kernel for "float32" or "float64", compiled on first use and kept on disk."""
-    inputs, strided, state, _, starts = _types(dtype, scaled)
-    return _compile(_forward, *inputs, strided, starts, state, int64)
+    inputs, strided, state, _, starts, own = _types(dtype, scaled)
+    return _compile(_forward, *inputs, strided, starts, state, *own)
 
 
 @lru_cache
 def backward(dtype: str, scaled: bool):
     """The backward kernel for "float32" or "float64", compiled on first use and kept on disk."""
-    inputs, strided, state, A, share = _types(dtype, scaled)
+    inputs, strided, state, A, share, own = _types(dtype, scaled)
     gradients = strided, strided, share, state, state, share, share, A, A, state, state, state
-    return _compile(_backward, strided, *inputs, share, boolean, *gradients, int64)
+    return _compile(_backward, strided, *inputs, share, boolean, *gradients, *own)
 
 
 @lru_cache
 def collect(dtype: str):
     """The kernel that adds up shares, likewise."""
-    _, strided, _, _, share = _types(dtype, False)
+    _, strided, _, _, share, _ = _types(dtype, False)
     return _compile(_collect, share, int32[:, ::1], strided)

@@ -246,6 +246,17 @@ def largest(context, vector):
 
 
 @intrinsic
+def called(context):
+    """Keep the function in which this stands a function: copies of it would only cost time to compile."""
+
+    def code(context, builder, signature, args):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), code
+
+
+@intrinsic
 def flush_denormals(context, state):
     """Have this thread take numbers below 2^-126 as 0, where the state is -1; else bring back that state.
 

@@ -5,33 +5,24 @@ the channels: then squares are transposed in registers on the way. A tile may st
 sequence or past the last channel; what sticks out reads as 0 and is not written.
 """
 
-import numpy as np
 from numba import njit
 
-from posemamba.scan.lanes import LANES, get, load, prefetch, put, store, transpose
+from posemamba.scan.lanes import LANES, called, get, load, prefetch, put, store, transpose
+
+# For functions that only kernels call: Python never does, so no way in from there is compiled.
+helper = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
 
 #: Tokens in a tile; a multiple of LANES.
 TILE = 32
 
 
-@njit(nogil=True)
-def rows(count, like):
-    """Zeros (count, LANES), of the dtype of `like`, that begin where a line of the cache does.
-
-    Vectors that lie across two lines cost twice.
-    """
-    line = 64 // like.itemsize
-    spare = np.zeros(count * LANES + line, like.dtype)
-    skip = (-spare.ctypes.data % 64) // like.itemsize
-    return spare[skip : skip + count * LANES].reshape(count, LANES)
-
-
-@njit(nogil=True)
+@helper
 def locate(reads, mixes, B, C, delta, k, first, size, places):
     """Where the tokens of a tile lie. Row 0 of places: the token that is read, reads[k, first + i], or
     first + i where reads has no rows. Row 1: the token mixed in, or -1. Rows 2 to 4: bytes to the token in
     B, C and delta.
     """
+    called()
     for i in range(size):
         places[0, i] = first + i
     if len(reads) > 0:
@@ -45,9 +36,10 @@ def locate(reads, mixes, B, C, delta, k, first, size, places):
         places[4, i] = places[0, i] * delta.strides[0]
 
 
-@njit(nogil=True)
+@helper
 def expect(array, turned, reads, k, first, size, channel, width):
     """Have the memory send a tile that will be wanted soon: its rows lie too far apart to be foreseen."""
+    called()
     if turned:
         for c in range(width):
             for i in range(0, size, LANES):
@@ -58,12 +50,13 @@ def expect(array, turned, reads, k, first, size, channel, width):
                 prefetch(array, reads[k, first + i] if len(reads) > 0 else first + i, channel + c)
 
 
-@njit(nogil=True)
+@helper
 def gather(source, turned, places, size, channel, width, cache, tile):
     """cache[tile + i, c] = source[token i, channel + c], or source[channel + c, token i] where it is turned.
 
     A turned source is read without permutation: its tokens must be neighbours.
     """
+    called()
     if width == LANES and not turned:
         for i in range(size):
             put(cache, tile + i, load(source, places[0, i], channel))
@@ -80,9 +73,10 @@ def gather(source, turned, places, size, channel, width, cache, tile):
                     cache[tile + i, c] = source[places[0, i], channel + c]
 
 
-@njit(nogil=True)
+@helper
 def scatter(cache, tile, target, turned, places, size, channel, width, add):
     """The way back: write a tile, or add it to what is there."""
+    called()
     if width == LANES and not turned:
         for i in range(size):
             row = get(cache, tile + i)
@@ -99,9 +93,10 @@ def scatter(cache, tile, target, turned, places, size, channel, width, add):
                 target[row, column] = cache[tile + i, c] + (target[row, column] if add else 0)
 
 
-@njit(nogil=True)
+@helper
 def mix(source, places, size, channel, width, cache, tile, back):
     """Add the mixed-in tokens to a tile or, going back, the tile to the mixed-in tokens."""
+    called()
     for i in range(size):
         other = places[1, i]
         if other >= 0 and width == LANES:
