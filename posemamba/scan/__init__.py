@@ -9,7 +9,7 @@ from torch import Tensor
 
 from posemamba.scan import associative, mamba, reference
 from posemamba.scan import ops as _operators  # noqa: F401 (it registers torch.ops.posemamba)
-from posemamba.scan.arguments import Arguments, prepare
+from posemamba.scan.arguments import Arguments, check_states, check_tables, check_tensors, prepare
 from posemamba.scan.associative import associative_scan
 
 __all__ = ["associative_scan", "available_backends", "directional_scan", "selective_scan"]
@@ -151,28 +151,33 @@ def directional_scan(
         backend: as for `selective_scan`.
 
     Raises:
-        ValueError: a shape does not fit; the message names the argument.
+        ValueError, TypeError: an argument's shape, dtype or device does not fit, or on the CPU, a table holds
+            what is not a token; the message names it.
     """
-    batch, tokens, inner = x.shape
-    K, _, N = A.shape
-    rank = None if delta_projection is None else delta_projection.shape[-1]
-    expected = dict(
-        delta=(batch, K, tokens, inner if rank is None else rank), A=(K, inner, N), D=(K, inner),
-        B=(batch, K, tokens, N), C=(batch, K, tokens, N),
-        reads=(K, tokens),
+    given = dict(
+        x=x, delta=delta, A=A, B=B, C=C, D=D, reads=reads, mixes=mixes, delta_bias=delta_bias,
+        delta_projection=delta_projection,
     )  # fmt: skip
-    given = [delta, A, D, B, C, reads]
-    if mixes is not None:
-        expected["mixes"] = (K, tokens)
-        given.append(mixes)
-    if delta_bias is not None:
-        expected["delta_bias"] = (K, inner)
-        given.append(delta_bias)
-    if delta_projection is not None:
-        expected["delta_projection"] = (K, inner, rank)
-        given.append(delta_projection)
-    for (name, shape), value in zip(expected.items(), given, strict=True):
-        if value.shape != shape:
+    optional = ("mixes", "delta_bias", "delta_projection")
+    check_tensors("directional_scan", "x", given, optional, tables=("reads", "mixes"))
+    for name, value, shape in (
+        ("x", x, "(batch, tokens, inner)"),
+        ("A", A, "(directions, inner, state)"),
+        ("delta_projection", delta_projection, "(directions, inner, rank)"),
+    ):
+        if value is not None and value.ndim != 3:
+            raise ValueError(f"directional_scan: {name} has shape {tuple(value.shape)}, expected {shape}")
+    (batch, tokens, inner), (K, _, N) = x.shape, A.shape
+    check_states("directional_scan", N)
+    width = inner if delta_projection is None else delta_projection.shape[-1]
+    expected = dict(
+        delta=(batch, K, tokens, width), A=(K, inner, N), D=(K, inner), B=(batch, K, tokens, N),
+        C=(batch, K, tokens, N), reads=(K, tokens), mixes=(K, tokens), delta_bias=(K, inner),
+        delta_projection=(K, inner, width),
+    )  # fmt: skip
+    for name, shape in expected.items():
+        value = given[name]
+        if value is not None and value.shape != shape:
             raise ValueError(f"directional_scan: {name} has shape {tuple(value.shape)}, expected {shape}")
     backend = _choose(backend, x.device)
     if backend in ("numba", "triton") and x.numel():
@@ -181,6 +186,7 @@ def directional_scan(
             delta_softplus, through_mix, backend,
         )  # fmt: skip
         return y[:, 0]
+    check_tables(reads, mixes)
     y = torch.zeros_like(x)
     if delta_projection is not None:
         delta = delta @ delta_projection.mT

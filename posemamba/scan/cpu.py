@@ -7,6 +7,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from posemamba.scan.arguments import check_tables
+
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 
@@ -143,6 +145,7 @@ def forward(
     """The scan, shapes as in ops.py: the outputs, the last states, and what the backward pass will want."""
     from posemamba.scan import kernels
 
+    check_tables(reads, mixes)
     call = _Call(x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, reads, mixes, softplus)
     starts = call.empty(*kept(*x.shape, *A.shape[::2])) if keep else call.empty(call.batch, call.K, 0, 0, 0)
     y = torch.empty_like(call.x, memory_format=torch.contiguous_format)
@@ -181,11 +184,14 @@ def backward(
     dy = dy if dy.stride(-1) == 1 else dy.contiguous()
     states = call.batch, call.K, call.N, call.padded
     scales = states if call.scaled else (0, 0, 0, 0)
-    dx = call.zeros(*call.x.shape) if call.sources < call.K else call.empty(*call.x.shape)
+    added = call.sources < call.K or (through_mix and mixes is not None)
+    dx = call.zeros(*call.x.shape) if added else call.empty(*call.x.shape)
     dA, dinitial = call.zeros(*states), call.empty(*states)
     # The gradients of B and C are added up over the channels: within a task, then over tasks. The shape alone
-    # decides how many there are, so that sums are the same on every machine.
-    per = max(1, min(call.blocks, call.batch * call.sources * call.blocks // 8))
+    # decides how many there are, so that sums are the same on every machine; not so many that their shares,
+    # N numbers a token each, outgrow the inputs.
+    most = max(2, call.inner // call.N)
+    per = max(1, -(-call.blocks // most), min(call.blocks, call.batch * call.sources * call.blocks // 8))
     parts = -(-call.blocks // per)
     dB, dC = (call.empty(*states[:2], parts, call.tiles * call.N, kernels.TILE) for _ in range(2))
     rank = delta.shape[-1] if call.low else 0

@@ -212,7 +212,7 @@ def _backward(
     Args:
         starts: from the forward pass.
         through_mix: whether mixed-in tokens receive their gradient (the released code gives them none).
-        dy, dx: like x; dx is zeros, added to, where directions share a source.
+        dy, dx: like x; dx is zeros, added to, where directions share a source or mix.
         ddelta: like delta, unless that is low-rank. dlow: (b, K, parts, tiles * R, TILE) if it is, each
             task's share, by place in the sequence. dW: (b, K, R, padded), zeros.
         dA, dinitial, dB_scale, dC_scale: (b, K, N, padded), zeros; the scales' empty where they are None.
@@ -225,7 +225,8 @@ def _backward(
     K, N, padded = A.shape
     each, blocks = K // sources, padded // LANES
     parts, low = (blocks + per - 1) // per, W.shape[1] > 0
-    zero = x.dtype.type(0)
+    zero, mixing_back = x.dtype.type(0), through_mix and len(mixes) > 0
+    adding = sources < K or mixing_back
     rates, into = BACKWARD_ROWS, BACKWARD_ROWS + blocks * N
     mode = flush_denormals(-1)
     while first < end:
@@ -273,12 +274,13 @@ def _backward(
                         k, size, c0, width, len(mixes) > 0, places, cache,
                     )  # fmt: skip
                     gather(dys, x_turned, places, size, c0, width, cache, OUT)
-                    gD = load(dD[b], k, c0)
+                    gD = spread(zero)
                     for i in range(size):
                         gD = gD + get(cache, OUT + i) * get(cache, U + i)
                         put(cache, DU + i, spread(zero))
                         put(cache, DSTEP + i, spread(zero))
-                    store(dD[b], k, c0, gD)
+                    # Sums over tokens are added up tile by tile: that loses fewer digits.
+                    store(dD[b], k, c0, load(dD[b], k, c0) + gD)
                     if size < TILE:
                         cache[FOR_B:BACKWARD_ROWS] = 0
                     for n in range(0, N, 2):
@@ -301,7 +303,7 @@ def _backward(
                             load(Ak, n, c0),
                             load(Ak, n + 1, c0),
                         )
-                        gA1, gA2 = load(dAk, n, c0), load(dAk, n + 1, c0)
+                        gA1, gA2 = spread(zero), spread(zero)
                         for j in range(1, size + 1):
                             i = size - j
                             step, write = get(cache, STEP + i), get(cache, WRITE + i)
@@ -336,8 +338,8 @@ def _backward(
                             gA1, gA2 = gA1 + kept1 * step, gA2 + kept2 * step
                         put(cache, own + n, g1)
                         put(cache, own + n + 1, g2)
-                        store(dAk, n, c0, gA1)
-                        store(dAk, n + 1, c0, gA2)
+                        store(dAk, n, c0, load(dAk, n, c0) + gA1)
+                        store(dAk, n + 1, c0, load(dAk, n + 1, c0) + gA2)
                         for i in range(0, 2 * TILE, LANES):
                             row, column = tile * N + n + i // TILE, i % TILE
                             sum_B, sum_C = totals(cache, FOR_B + i), totals(cache, FOR_C + i)
@@ -350,7 +352,7 @@ def _backward(
                             store(own_C, row, column, sum_C)
                     if soften:  # its slope is taken where the step had not been through it
                         _project(steps, delta_turned, W[k], places, size, c0, width, cache, WRITE)
-                    skip, shift, gbias = load(D, k, c0), load(bias, k, c0), load(dbias[b], k, c0)
+                    skip, shift, gbias = load(D, k, c0), load(bias, k, c0), spread(zero)
                     for i in range(size):
                         dwrite = get(cache, DU + i)
                         dstep = get(cache, DSTEP + i) + dwrite * get(cache, U + i)
@@ -359,7 +361,7 @@ def _backward(
                         gbias = gbias + dstep
                         put(cache, DSTEP + i, dstep)
                         put(cache, DU + i, dwrite * get(cache, STEP + i) + skip * get(cache, OUT + i))
-                    store(dbias[b], k, c0, gbias)
+                    store(dbias[b], k, c0, load(dbias[b], k, c0) + gbias)
                     if len(W[k]) == 0:
                         scatter(cache, DSTEP, dsteps, delta_turned, places, size, c0, width, False)
                     for r in range(len(W[k])):
@@ -373,8 +375,8 @@ def _backward(
                             if block % per > 0:
                                 sum_low = sum_low + load(own_low, tile * len(W[k]) + r, i)
                             store(own_low, tile * len(W[k]) + r, i, sum_low)
-                    scatter(cache, DU, dxs, x_turned, places, size, c0, width, sources < K)
-                    if through_mix and len(mixes) > 0:
+                    scatter(cache, DU, dxs, x_turned, places, size, c0, width, adding)
+                    if mixing_back:
                         mix(dxs, places, size, c0, width, cache, DU, True)
             for block in range(begin, stop):
                 for n in range(N):
