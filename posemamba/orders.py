@@ -6,7 +6,6 @@ reads the grid along K = 4 directions; the released weights hold them in the ord
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int
@@ -111,7 +110,26 @@ def directions(strategy: str) -> tuple[Direction, ...]:
     return STRATEGIES[strategy]
 
 
-@lru_cache(maxsize=64)
+_made: dict[tuple, tuple] = {}
+
+
+def _kept(make, *arguments) -> tuple:
+    """make(*arguments), made once. Of tensors, only such as any later call can use are kept: not those of
+    inference mode, nor the stand-ins that torch.export traces with.
+    """
+    key = make, *arguments
+    if key not in _made:
+        with torch.inference_mode(False):
+            made = make(*arguments)
+        if any(isinstance(value, Tensor) and type(value) is not Tensor for value in made):
+            return made
+        while len(_made) >= 64:
+            _made.pop(next(iter(_made)))
+        _made[key] = made
+    return _made[key]
+
+
+@torch.compiler.assume_constant_result  # so that torch.compile keeps the tables and not the way to them
 def tables(
     strategy: str, frames: int, joints: int, device: torch.device | None = None
 ) -> tuple[Int[Tensor, "directions tokens"], Int[Tensor, "directions tokens"]]:
@@ -120,6 +138,10 @@ def tables(
     Raises:
         ValueError: an unknown strategy, or one whose mix names other joints than there are.
     """
+    return _kept(_tables, strategy, frames, joints, device)
+
+
+def _tables(strategy: str, frames: int, joints: int, device: torch.device | None) -> tuple[Tensor, Tensor]:
     reads, mixes = [], []
     for direction in directions(strategy):
         read = direction.permutation(frames, joints)
@@ -135,11 +157,15 @@ def tables(
     return tuple(torch.stack(rows).to(device=device, dtype=torch.int32) for rows in (reads, mixes))
 
 
-@lru_cache(maxsize=16)
+@torch.compiler.assume_constant_result
 def mixing(
     strategy: str, device: torch.device | None = None
 ) -> tuple[tuple[bool, ...], Int[Tensor, "joints"] | None]:
     """Which directions of a strategy mix, and the joint that is mixed into each joint; None if none does."""
+    return _kept(_mixing, strategy, device)
+
+
+def _mixing(strategy: str, device: torch.device | None) -> tuple[tuple[bool, ...], Tensor | None]:
     mixes = [direction.mix for direction in directions(strategy)]
     given = next((mix for mix in mixes if mix is not None), None)
     which = tuple(mix is not None for mix in mixes)

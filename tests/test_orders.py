@@ -81,3 +81,20 @@ def test_unknown_names_and_sizes_are_named():
         orders.tables("global-local", 2, 16)
     with pytest.raises(ValueError, match="33 tokens do not make up 2 frames"):
         orders.arrange(torch.zeros(1, 33, 2), "bidirectional", 2)
+
+
+def test_tables_made_in_inference_mode_or_while_exporting_serve_later_training():
+    from posemamba import PoseMamba
+
+    def network(frames):
+        return PoseMamba.from_variant("S", frames=frames, depth=2, channels=16), torch.randn(1, frames, 17, 2)
+
+    for frames, first in ((6, "inference"), (7, "export")):
+        model, keypoints = network(frames)
+        if first == "inference":
+            with torch.inference_mode():
+                model(keypoints)
+        else:
+            torch.export.export(model.eval(), (keypoints,))
+        model.train()(keypoints).sum().backward()
+        assert model.embed.weight.grad.isfinite().all()
