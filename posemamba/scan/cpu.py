@@ -49,7 +49,7 @@ class _Call:
     def __init__(
         self, x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, reads, mixes, softplus
     ):
-        from posemamba.scan.kernels import LANES, TILE
+        from posemamba.scan.compiled import LANES, TILE
 
         self.batch, self.sources, self.L, self.inner = x.shape
         self.K, _, self.states = A.shape
@@ -112,7 +112,7 @@ class _Call:
     def run(self, kernel, per: int, *arrays) -> None:
         """Run a kernel with tasks of so many blocks each."""
         tasks = self.batch * self.sources * -(-self.blocks // per)
-        from posemamba.scan.kernels import own_memory
+        from posemamba.scan.compiled import own_memory
 
         own = partial(own_memory, self.blocks, self.N, self.dtype)
         _deal(kernel(_name(self.dtype), self.scaled), tasks, *_views(*arrays), per, own=own)
@@ -120,7 +120,7 @@ class _Call:
 
 def kept(batch: int, sources: int, L: int, inner: int, K: int, N: int) -> tuple[int, ...]:
     """The shape of what the forward pass keeps for the backward pass: the states before each tile."""
-    from posemamba.scan.kernels import LANES, TILE
+    from posemamba.scan.compiled import LANES, TILE
 
     return batch, K, -(-L // TILE), -(-inner // LANES) * (N + N % 2), LANES
 
@@ -143,14 +143,14 @@ def forward(
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The scan, shapes as in ops.py: the outputs, the last states, and what the backward pass will want."""
-    from posemamba.scan import kernels
+    from posemamba.scan import compiled
 
     check_tables(reads, mixes)
     call = _Call(x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, reads, mixes, softplus)
     starts = call.empty(*kept(*x.shape, *A.shape[::2])) if keep else call.empty(call.batch, call.K, 0, 0, 0)
     y = torch.empty_like(call.x, memory_format=torch.contiguous_format)
     last = call.empty(call.batch, call.K, call.N, call.padded)
-    call.run(kernels.forward, 1, *call.arrays, y, starts, last)
+    call.run(compiled.forward, 1, *call.arrays, y, starts, last)
     y = y.mT if call.x_turned else y
     last = last[..., : call.states, : call.inner].mT.contiguous()
     return y.to(x.dtype), last, starts if keep else starts.view(0)
@@ -176,7 +176,7 @@ def backward(
     through_mix,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of x, delta, A, B, C, D, bias, initial, the scales and projection; None for None."""
-    from posemamba.scan import kernels
+    from posemamba.scan import compiled
 
     call = _Call(x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, reads, mixes, softplus)
     dy = dy.to(call.dtype)
@@ -193,15 +193,15 @@ def backward(
     most = max(2, call.inner // call.N)
     per = max(1, -(-call.blocks // most), min(call.blocks, call.batch * call.sources * call.blocks // 8))
     parts = -(-call.blocks // per)
-    dB, dC = (call.empty(*states[:2], parts, call.tiles * call.N, kernels.TILE) for _ in range(2))
+    dB, dC = (call.empty(*states[:2], parts, call.tiles * call.N, compiled.TILE) for _ in range(2))
     rank = delta.shape[-1] if call.low else 0
     ddelta = call.empty(*states[:2], 0, 0) if call.low else call.empty(*call.delta.shape)
-    dlow = call.empty(*states[:2], parts, call.tiles * rank, kernels.TILE)
+    dlow = call.empty(*states[:2], parts, call.tiles * rank, compiled.TILE)
     dW = call.zeros(*states[:2], rank, call.padded)
     dD, dbias = (call.zeros(call.batch, call.K, call.padded) for _ in range(2))
     dB_scale, dC_scale = call.zeros(*scales), call.zeros(*scales)
     call.run(
-        kernels.backward, per, dy, *call.arrays, starts, through_mix, dx, ddelta, dlow, dW, dA, dB, dC, dD,
+        compiled.backward, per, dy, *call.arrays, starts, through_mix, dx, ddelta, dlow, dW, dA, dB, dC, dD,
         dbias, dinitial, dB_scale, dC_scale,
     )  # fmt: skip
 
@@ -210,7 +210,7 @@ def backward(
         total = call.empty(*like.shape[:2], *(like.shape[:1:-1] if turned else like.shape[2:]))
         total = total.mT if turned else total
         table = call.arrays[13]
-        _deal(kernels.collect(_name(call.dtype)), call.batch * call.K, *_views(shares, table, total))
+        _deal(compiled.collect(_name(call.dtype)), call.batch * call.K, *_views(shares, table, total))
         return total.to(like.dtype)
 
     return (
