@@ -47,9 +47,13 @@ def _compile(function, *arguments):
     stamp = sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
     function.__qualname__ = f"{function.__name__}_{stamp}"
     signature = types.void(*arguments, int64, int64)
-    return njit(
-        signature, nogil=True, cache=True, fastmath={"contract"}, error_model="numpy", no_cfunc_wrapper=True
-    )(function)
+    options = dict(nogil=True, fastmath={"contract"}, error_model="numpy", no_cfunc_wrapper=True)
+    try:
+        return njit(signature, cache=True, **options)(function)
+    except RuntimeError as error:
+        if "cannot cache" not in str(error):
+            raise
+        return njit(signature, **options)(function)  # nowhere to write: compiled anew by each process
 
 
 @lru_cache

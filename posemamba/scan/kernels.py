@@ -12,10 +12,10 @@ are summed where they are written. A task is some neighbouring blocks of one sou
 The caller deals tasks out to threads.
 
 Shapes: x (b, sources, L, inner); delta (b, K, L, inner), or low-rank (b, K, L, R) and W (K, R, padded) makes
-it whole; B, C (b, K, L, N). With one source all K directions
-read it; with K sources each reads its own. An array that is `turned` has its last two axes swapped. The rest
-has its channels padded to whole blocks, `padded` in all: A (K, N, padded), D and bias (K, padded), initial
-(b, K, N, padded) or empty, the scales of B and C (K, N, padded) or None.
+it whole; B, C (b, K, L, N). With one source all K directions read it; with K sources each reads its own. An
+array that is `turned` has its last two axes swapped. The rest has its channels padded to whole blocks,
+`padded` in all, and N is even: A (K, N, padded), D and bias (K, padded), initial (b, K, N, padded) or empty,
+the scales of B and C (K, N, padded) or None.
 """
 
 from posemamba.scan.exponentials import LOG2E, SAFE, decay, exp2, softplus
