@@ -277,7 +277,7 @@ def test_tables_show_what_was_found(measured):
     names = [row[0] for row in grid.rows]
     assert names[-1] == "lower bound" and "posemamba, reference" in names
     assert all(len(row) == len(grid.headings) for row in grid.rows)
-    assert grid.headings[1] in str(grid) and grid._repr_markdown_().count("---") == len(grid.headings)
+    assert grid.headings[1] in str(grid) and grid._repr_html_().count("<th>") == len(grid.headings)
     assert grid.rich().row_count == len(grid.rows)
     with pytest.raises(ValueError, match="no table of scan Q"):
         benchmark.table(found, "scan", "Q")

@@ -1,13 +1,13 @@
 """This machine's table of scans and networks: what `posemamba benchmark` measures, stores and prints.
 
 `measure` runs the sections that its settings name and writes a JSON file after each step, so that an
-interrupted run keeps what it has. `load` and `table` read such a file:
+interrupted run keeps what it has. `load` and `table` read such a file::
 
     from posemamba import benchmark
     report = benchmark.load("posemamba-benchmark.json")
     benchmark.table(report, "scan", "S")
 
-In all sections the contestants take turns (`timing.interleave`); medians and quartiles are kept. The file:
+In all sections the contestants take turns (`timing.interleave`); medians and quartiles are kept. The file::
 
     what, command, date, commit, hardware, versions, peers, device, threads, rounds, seed
     sections.scan      cases: [shape, work, rows: [name, kind, seconds, memory, agreement, to_best,

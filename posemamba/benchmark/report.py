@@ -1,6 +1,7 @@
 """Reading a benchmark's record, and its tables."""
 
 from dataclasses import dataclass, field
+from html import escape
 from os import PathLike
 
 from posemamba import storage
@@ -24,11 +25,17 @@ class Grid:
         ]
         return "\n".join([self.title, *lines, *self.notes])
 
-    def _repr_markdown_(self) -> str:
-        mark = " | ".join(["---", *["---:"] * (len(self.headings) - 1)])
-        lines = [" | ".join(self.headings), mark, *(" | ".join(row) for row in self.rows)]
-        notes = ["", *(f"- {note}" for note in self.notes)] if self.notes else []
-        return "\n".join([f"**{self.title}**", "", *(f"| {line} |" for line in lines), *notes])
+    def _repr_html_(self) -> str:
+        def line(tag: str, cells: list[str]) -> str:
+            return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        body = "".join(line("td", row) for row in self.rows)
+        head = line("th", self.headings)
+        return (
+            f"<table><caption>{escape(self.title)}</caption><thead>{head}</thead>"
+            f"<tbody>{body}</tbody></table>{notes}"
+        )
 
     def rich(self):
         """The same for a terminal."""
