@@ -46,7 +46,7 @@ def _compile(function, *arguments):
     ]
     stamp = sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
     function.__qualname__ = f"{function.__name__}_{stamp}"
-    signature = types.void(*arguments, int64, int64)
+    signature = types.void(*arguments, int64[::1], int64, int64)
     options = dict(nogil=True, fastmath={"contract"}, error_model="numpy", no_cfunc_wrapper=True)
     try:
         return njit(signature, cache=True, **options)(function)

@@ -4,6 +4,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,26 +14,28 @@ _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 
 def _deal(kernel, tasks: int, *arrays, own=tuple) -> None:
-    """Run kernel(*arrays, *own(), first, end) over all tasks, on as many threads as torch uses.
+    """Run kernel(*arrays, *own(), counter, grain, tasks) on as many threads as torch uses.
 
     Plain Python threads, since the kernels do not hold the interpreter's lock: unlike Numba's own thread
-    layers they survive fork (a child makes its own pool) and calls from several threads at once. Tasks share
-    no output, so results do not depend on how many threads there are.
+    layers they survive fork (a child makes its own pool) and calls from several threads at once. Each takes
+    the next tasks when it is done with its last: a thread that has to wait for a processor, where those of
+    torch still spin, holds up nobody. Tasks share no output, so results do not depend on who did what.
     """
     threads = min(torch.get_num_threads(), tasks)
+    shared = np.zeros(1, np.int64), -(-tasks // (4 * threads)) if threads > 1 else tasks, tasks
     if threads < 2:
-        kernel(*arrays, *own(), 0, tasks)
+        kernel(*arrays, *own(), *shared)
         return
     pool = _pools.get((os.getpid(), threads))
     if pool is None:
         pool = _pools[os.getpid(), threads] = ThreadPoolExecutor(threads - 1, "posemamba-scan")
-    edges = [tasks * i // threads for i in range(threads + 1)]
-    waiting = [pool.submit(kernel, *arrays, *own(), edges[i], edges[i + 1]) for i in range(1, threads)]
+    waiting = [pool.submit(kernel, *arrays, *own(), *shared) for _ in range(1, threads)]
     try:
-        kernel(*arrays, *own(), edges[0], edges[1])
+        kernel(*arrays, *own(), *shared)
     finally:  # the arrays must outlive every thread that writes to them, also after Ctrl-C
         for task in waiting:
-            task.result()
+            if not task.cancel():  # a thread that has not begun has nothing left to do
+                task.result()
 
 
 def _views(*arrays) -> list:

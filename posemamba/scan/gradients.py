@@ -18,16 +18,16 @@ from posemamba.scan.kernels import (
     rates_of,
     read,
 )
-from posemamba.scan.lanes import LANES, at, flush_denormals, get, load, put, spread, store, totals
+from posemamba.scan.lanes import LANES, at, claim, flush_denormals, get, load, put, spread, store, totals
 from posemamba.scan.tiles import TILE, expect, gather, locate, mix, scatter
 
 
 def backward_pass(
     dy, x, x_turned, delta, delta_turned, W, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes,
     soften, starts, through_mix, dx, ddelta, dlow, dW, dA, dB, dC, dD, dbias, dinitial, dB_scale, dC_scale,
-    per, cache, peak, places, first, end,
+    per, cache, peak, places, counter, grain, tasks,
 ):  # fmt: skip
-    """Tasks first..end of the backward pass.
+    """The backward pass: threads that call this share its tasks.
 
     With g_i the gradient that reaches state i, g_i = C_i dy_i + a_{i+1} g_{i+1}, walked from the last token
     to the first: du_i = delta_i sum_n g B, ddelta_i = sum_n g (A a h_{i-1} + u B), dB_i = sum_c g delta u,
@@ -42,7 +42,7 @@ def backward_pass(
         dA, dinitial, dB_scale, dC_scale: (b, K, N, padded), zeros; the scales' empty where they are None.
         dB, dC: (b, K, parts, tiles * N, TILE), each task's share, by place in the sequence.
         dD, dbias: (b, K, padded), zeros.
-        cache, peak, places: as for the forward pass.
+        cache, peak, places, counter, grain: as for the forward pass.
     """
     sources = x.shape[1]
     L, inner = (x.shape[3], x.shape[2]) if x_turned else (x.shape[2], x.shape[3])
@@ -53,7 +53,9 @@ def backward_pass(
     adding = sources < K or mixing_back
     rates, into = BACKWARD_ROWS, BACKWARD_ROWS + blocks * N
     mode = flush_denormals(-1)
-    while first < end:
+    first = claim(counter, grain)
+    end = min(first + grain, tasks)
+    while first < tasks:
         b, source, part = first // (sources * parts), first // parts % sources, first % parts
         some = 1 if x_turned else min(end - first, parts - part)
         first += some
@@ -205,19 +207,23 @@ def backward_pass(
             for block in range(begin, stop):
                 for n in range(N):
                     store(dinitial[b, k], n, block * LANES, get(cache, into + block * N + n))
+        if first == end:
+            first = claim(counter, grain)
+            end = min(first + grain, tasks)
     flush_denormals(mode)
 
 
-def add_shares(shares, reads, total, first, end):
+def add_shares(shares, reads, total, counter, grain, tasks):
     """Add up the tasks' shares of a gradient of B or C, and put them in token order.
 
     Args:
         shares: (b, K, parts, tiles * N, TILE).
-        total: (b, K, L, N), to fill, of any strides. Tasks first..end are its (b, K).
+        total: (b, K, L, N), to fill, of any strides. A task is one of its (b, K).
     """
     K, L, N = total.shape[1:]
     parts, most = shares.shape[2], shares.shape[3] // ((L + TILE - 1) // TILE)
-    for task in range(first, end):
+    task = claim(counter, 1)
+    while task < tasks:
         b, k = task // K, task % K
         for l0 in range(0, L, TILE):
             for n in range(N):
@@ -231,3 +237,4 @@ def add_shares(shares, reads, total, first, end):
                 token = reads[k, l0 + i] if len(reads) > 0 else l0 + i
                 for n in range(N):
                     total[b, k, token, n] = shares[b, k, 0, l0 // TILE * most + n, i]
+        task = claim(counter, 1)

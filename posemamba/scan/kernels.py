@@ -9,7 +9,7 @@ tile, from which the backward pass recomputes the tile's states before it walks 
 Sequences are read through index tables: place i of direction k is token reads[k, i], with token mixes[k, i]
 added to it where that is not -1. So a reordered copy of the input is never made, and the directions' outputs
 are summed where they are written. A task is some neighbouring blocks of one source: it owns all it writes.
-The caller deals tasks out to threads.
+Threads take tasks as they come.
 
 Shapes: x (b, sources, L, inner); delta (b, K, L, inner), or low-rank (b, K, L, R) and W (K, R, padded) makes
 it whole; B, C (b, K, L, N). With one source all K directions read it; with K sources each reads its own. An
@@ -23,6 +23,7 @@ from posemamba.scan.lanes import (
     LANES,
     at,
     called,
+    claim,
     flush_denormals,
     get,
     larger,
@@ -104,9 +105,9 @@ def decays(cache, rate, size, calm):
 
 def forward_pass(
     x, x_turned, delta, delta_turned, W, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes, soften,
-    y, starts, last, per, cache, peak, places, first, end,
+    y, starts, last, per, cache, peak, places, counter, grain, tasks,
 ):  # fmt: skip
-    """Tasks first..end of the forward pass.
+    """The forward pass: threads that call this share its tasks.
 
     Args:
         y: like x; written by the first direction of a source, added to by the others.
@@ -114,6 +115,7 @@ def forward_pass(
         last: (b, K, N, padded), filled with the last states.
         per: blocks of channels in a task.
         cache, peak, places: a thread's own memory, see `compiled.own_memory`.
+        counter: the first task that no thread has taken yet. grain: tasks that one takes at a time.
     """
     sources = x.shape[1]
     L, inner = (x.shape[3], x.shape[2]) if x_turned else (x.shape[2], x.shape[3])
@@ -122,7 +124,9 @@ def forward_pass(
     parts, low = (blocks + per - 1) // per, W.shape[1] > 0
     rates, states = FORWARD_ROWS, FORWARD_ROWS + blocks * N
     mode = flush_denormals(-1)
-    while first < end:
+    first = claim(counter, grain)
+    end = min(first + grain, tasks)
+    while first < tasks:
         # Neighbouring tasks of one source are done together: their channels lie side by side in memory.
         b, source, part = first // (sources * parts), first // parts % sources, first % parts
         some = 1 if x_turned else min(end - first, parts - part)
@@ -186,4 +190,7 @@ def forward_pass(
             for block in range(begin, stop):
                 for n in range(N):
                     store(last[b, k], n, block * LANES, get(cache, states + block * N + n))
+        if first == end:
+            first = claim(counter, grain)
+            end = min(first + grain, tasks)
     flush_denormals(mode)

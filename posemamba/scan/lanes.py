@@ -246,6 +246,17 @@ def largest(context, vector):
 
 
 @intrinsic
+def claim(context, counter, amount):
+    """Add to the first number of an array and return what it was before, with no other thread in between."""
+
+    def code(context, builder, signature, args):
+        data = context.make_array(counter)(context, builder, args[0]).data
+        return builder.atomic_rmw("add", data, args[1], "monotonic")
+
+    return types.int64(counter, types.int64), code
+
+
+@intrinsic
 def called(context):
     """Keep the function in which this stands a function: copies of it would only cost time to compile."""
 
