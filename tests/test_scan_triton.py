@@ -209,7 +209,7 @@ def _compile() -> dict:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from posemamba.scan import triton_kernels
+    from posemamba.scan import triton_gradients, triton_kernels
 
     constants = dict(
         N=16, TILE=8, BLOCK=64, TILES=8, each=4, SOFTPLUS=True, REVERSE=False, x_c=1, d_c=1, B_n=1, C_n=1,
@@ -219,7 +219,7 @@ def _compile() -> dict:
     inputs = ("x", "dy", "delta", "B", "C", "M", "ddelta")
     result = {}
     for name in ("part_ends", "carry", "outputs", "gradients", "merge"):
-        kernel = getattr(triton_kernels, name)
+        kernel = getattr(triton_kernels, name, None) or getattr(triton_gradients, name)
         signature, fixed = {}, {}
         for i, parameter in enumerate(kernel.arg_names):
             if parameter in constants and (parameter != "each" or name == "merge"):

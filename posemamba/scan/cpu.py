@@ -129,22 +129,9 @@ def kept(batch: int, sources: int, L: int, inner: int, K: int, N: int) -> tuple[
 
 
 def forward(
-    x,
-    delta,
-    A,
-    B,
-    C,
-    D,
-    bias,
-    initial,
-    B_scale,
-    C_scale,
-    projection,
-    reads,
-    mixes,
-    softplus: bool,
+    x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, reads, mixes, softplus: bool,
     keep: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """The scan, shapes as in ops.py: the outputs, the last states, and what the backward pass will want."""
     from posemamba.scan import compiled
 
@@ -160,24 +147,9 @@ def forward(
 
 
 def backward(
-    dy,
-    x,
-    delta,
-    A,
-    B,
-    C,
-    D,
-    bias,
-    initial,
-    B_scale,
-    C_scale,
-    projection,
-    reads,
-    mixes,
-    starts,
-    softplus,
-    through_mix,
-) -> tuple[Tensor | None, ...]:
+    dy, x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, reads, mixes, starts,
+    softplus, through_mix,
+) -> tuple[Tensor | None, ...]:  # fmt: skip
     """The gradients of x, delta, A, B, C, D, bias, initial, the scales and projection; None for None."""
     from posemamba.scan import compiled
 

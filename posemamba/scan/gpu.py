@@ -115,22 +115,9 @@ def kept(batch: int, sources: int, L: int, inner: int, K: int, N: int) -> tuple[
 
 
 def forward(
-    x,
-    delta,
-    A,
-    B,
-    C,
-    D,
-    bias,
-    initial,
-    B_scale,
-    C_scale,
-    projection,
-    reads,
-    mixes,
-    softplus: bool,
+    x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, reads, mixes, softplus: bool,
     keep: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """The scan of x (b, sources, L, inner) along K directions; see `posemamba.scan.ops` for all arguments.
 
     Returns:
@@ -168,31 +155,16 @@ def forward(
 
 
 def backward(
-    dy,
-    x,
-    delta,
-    A,
-    B,
-    C,
-    D,
-    bias,
-    initial,
-    B_scale,
-    C_scale,
-    projection,
-    reads,
-    mixes,
-    starts,
-    softplus: bool,
-    through_mix: bool,
-) -> tuple[Tensor | None, ...]:
+    dy, x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, reads, mixes, starts,
+    softplus: bool, through_mix: bool,
+) -> tuple[Tensor | None, ...]:  # fmt: skip
     """The gradients of `forward`'s arguments from that of y; `starts` is what it kept.
 
     Returns:
         dx, ddelta, dA, dB, dC, dD, dbias, dinitial, dB_scale, dC_scale and dprojection, contiguous, each in
         the dtype of what it belongs to; None for what is None.
     """
-    from posemamba.scan import triton_kernels
+    from posemamba.scan import triton_gradients
 
     low, delta = delta, _whole(delta, projection)
     given = (x, delta, A, B, C, D, bias, initial, B_scale, C_scale)
@@ -221,7 +193,7 @@ def backward(
         dA = zeros(cut.parts, N, inner)
         dD, dbias = (None if t is None else zeros(cut.parts, inner) for t in (D, bias))
         dB_scale, dC_scale = (None if t is None else zeros(cut.parts, N, inner) for t in (B_scale, C_scale))
-        triton_kernels.gradients[(turns,)](
+        triton_gradients.gradients[(turns,)](
             dy, *dy.stride(), x, *x.stride(), delta, *delta.stride(), B, *B.stride(), C, *C.stride(),
             rate, D, bias, initial, B_scale, C_scale, reads, mixes, starts, reaching, scratch,
             du, ddelta, dA, dB, dC, dD, dbias, dB_scale, dC_scale,
@@ -247,7 +219,7 @@ def backward(
 
 def _merge(du: Tensor, reads: Tensor | None, mixes: Tensor, sources: int) -> Tensor:
     """dx (b, sources, L, inner) from du (b, K, L, inner), where tokens were mixed into others."""
-    from posemamba.scan import triton_kernels
+    from posemamba.scan import triton_gradients
 
     batch, K, L, inner = du.shape
     each = K // sources
@@ -259,7 +231,7 @@ def _merge(du: Tensor, reads: Tensor | None, mixes: Tensor, sources: int) -> Ten
     edges = torch.searchsorted(mixed, tokens, out_int32=True)
     dx = du.new_empty(batch, sources, L, inner)
     block = min(1024, max(32, 2 ** math.ceil(math.log2(inner))))
-    triton_kernels.merge[(batch * sources * L * -(-inner // block),)](
+    triton_gradients.merge[(batch * sources * L * -(-inner // block),)](
         du, reads, edges, entries.int(), dx, K, sources, L, inner, 1,
         each=each, BLOCK=block, num_warps=max(1, block // 256),
     )  # fmt: skip
