@@ -31,12 +31,15 @@ class PoseMambaConfig:
         depth: number of blocks as Table 2 counts them, spatial and temporal together; even.
         channels: the paper's d_m. Inside the SSM there are twice as many.
         state: N, the states of each inner channel.
-        scan: one of the six strategies of Table 4.
+        scan: one of the six strategies of Table 4, or of `posemamba.orders.CONTROLS`.
         gradient: "exact" or "released", see `posemamba.orders.arrange`.
         drop_path: rate at which the last pair of blocks is skipped in training, rising linearly from 0 at
             the first. The released training uses 0.2.
         millimetres_per_unit: what one unit of the output is worth, where it is known. The released weights
             predict in units of half the image's width, so it is None for them.
+        joint_order: the order in which the network sees the joints, None for the skeleton's own. What goes
+            in and what comes out stay in the skeleton's. A shuffled one takes the body's meaning from every
+            scan and from the convolution: a control.
     """
 
     frames: int = 243
@@ -48,6 +51,7 @@ class PoseMambaConfig:
     gradient: str = "exact"
     drop_path: float = 0.0
     millimetres_per_unit: float | None = None
+    joint_order: tuple[int, ...] | None = None
 
     def __post_init__(self):
         for name in ("frames", "joints", "depth", "channels", "state"):
@@ -65,6 +69,13 @@ class PoseMambaConfig:
             raise ValueError(f"millimetres_per_unit must be None or a positive number, found {unit!r}")
         orders.directions(self.scan)
         orders.check_gradient(self.gradient)
+        if self.joint_order is not None:
+            order = self.joint_order
+            if not isinstance(order, list | tuple) or sorted(order) != list(range(self.joints)):
+                raise ValueError(
+                    f"joint_order must hold each of the {self.joints} joints once, found {order!r}"
+                )
+            object.__setattr__(self, "joint_order", tuple(order))
 
     @property
     def inner(self) -> int:
@@ -222,13 +233,16 @@ class PoseMamba(nn.Module):
             )
         if not keypoints.is_floating_point():
             raise ValueError(f"keypoints hold {keypoints.dtype}, expected floating-point numbers")
+        if order := config.joint_order:
+            keypoints = keypoints[:, :, list(order)]
         tokens = self.embed(keypoints.to(self.embed.weight.dtype)) + self.joint_position  # (b, T, J, C)
         for i, (spatial, temporal) in enumerate(zip(self.spatial_blocks, self.temporal_blocks, strict=True)):
             tokens = self.spatial_norm(spatial(tokens))
             if i == 0:
                 tokens = tokens + self.frame_position[: shape[1], None]
             tokens = self.temporal_norm(temporal(tokens))
-        return self.head(tokens)
+        joints = self.head(tokens)
+        return joints[:, :, [order.index(j) for j in range(config.joints)]] if order else joints
 
     @classmethod
     def from_variant(cls, variant: str = "S", **changes) -> "PoseMamba":

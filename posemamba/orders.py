@@ -7,11 +7,12 @@ reads the grid along K = 4 directions; the released weights hold them in the ord
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from posemamba.skeleton import LIMB_ORDER
+from posemamba.skeleton import JOINTS, LIMB_ORDER
 
 Places = Int[Tensor, "tokens"]
 
@@ -66,8 +67,8 @@ class Direction:
     mix: tuple[int, ...] | None = None
 
 
-def _four(*directions: Direction) -> tuple[Direction, ...]:
-    return directions if len(directions) == 4 else directions * 2
+def _twice(*directions: Direction) -> tuple[Direction, ...]:
+    return directions * 2
 
 
 _SPATIAL = {
@@ -79,32 +80,48 @@ _TEMPORAL = {
     "backward": Direction("temporal backward", temporal_backward),
 }
 
+
+def _both_ways(mix: tuple[int, ...] | None = None, what: str = "") -> tuple[Direction, ...]:
+    """Both readings and their reversals; `mix` enters the spatial ones."""
+    return (
+        Direction(f"spatial forward{what}", spatial_forward, mix),
+        Direction("temporal forward", temporal_forward),
+        Direction(f"spatial reversed{what}", spatial_reversed, mix),
+        Direction("temporal reversed", temporal_reversed),
+    )
+
+
 #: The six strategies of Table 4. In the four unidirectional ones two directions are each used twice.
 STRATEGIES: dict[str, tuple[Direction, ...]] = {
-    "global-local": _four(
-        Direction("spatial forward, limbs mixed in", spatial_forward, LIMB_ORDER),
-        Direction("temporal forward", temporal_forward),
-        Direction("spatial reversed, limbs mixed in", spatial_reversed, LIMB_ORDER),
-        Direction("temporal reversed", temporal_reversed),
-    ),
-    "bidirectional": _four(
-        _SPATIAL["forward"],
-        _TEMPORAL["forward"],
-        Direction("spatial reversed", spatial_reversed),
-        Direction("temporal reversed", temporal_reversed),
-    ),
-    **{f"{s}-{t}": _four(_SPATIAL[s], _TEMPORAL[t]) for s in _SPATIAL for t in _TEMPORAL},
+    "global-local": _both_ways(LIMB_ORDER, ", limbs mixed in"),
+    "bidirectional": _both_ways(),
+    **{f"{s}-{t}": _twice(_SPATIAL[s], _TEMPORAL[t]) for s in _SPATIAL for t in _TEMPORAL},
+}
+
+
+def random_mix(seed: int) -> tuple[int, ...]:
+    """Seventeen joints drawn with replacement: as long as the limb order, and without its meaning."""
+    return tuple(int(joint) for joint in np.random.default_rng(seed).integers(JOINTS, size=JOINTS))
+
+
+#: What "global-local" is to be compared with, and the paper does not: the same sum with the joint itself, and
+#: with joints drawn at random (eight draws).
+CONTROLS: dict[str, tuple[Direction, ...]] = {
+    "global-self": _both_ways(tuple(range(JOINTS)), ", added to themselves"),
+    **{f"global-random-{k}": _both_ways(random_mix(k), ", random joints mixed in") for k in range(8)},
 }
 
 GRADIENTS = ("exact", "released")
 
 
 def directions(strategy: str) -> tuple[Direction, ...]:
-    """The four directions of a strategy.
+    """The four directions of a strategy, one of `STRATEGIES` or of `CONTROLS`.
 
     Raises:
-        ValueError: the strategy is none of Table 4's.
+        ValueError: the strategy is neither.
     """
+    if strategy in CONTROLS:
+        return CONTROLS[strategy]
     if strategy not in STRATEGIES:
         raise ValueError(f"unknown scan strategy {strategy!r}, expected one of {', '.join(STRATEGIES)}")
     return STRATEGIES[strategy]

@@ -1,5 +1,7 @@
 """The network against the released one: weights, outputs and both gradients of all six strategies."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -272,3 +274,27 @@ def test_other_precisions_come_close():
 
 def test_an_empty_batch_is_answered():
     assert PoseMamba(TINY)(torch.zeros(0, 9, 17, 2)).shape == (0, 9, 17, 3)
+
+
+def test_a_joint_order_shuffles_the_network_and_not_its_interface():
+    order = tuple(np.random.default_rng(0).permutation(17).tolist())
+    plain = PoseMamba(TINY)
+    shuffled = PoseMamba(replace(TINY, joint_order=list(order)))
+    shuffled.load_state_dict(plain.state_dict())
+    keypoints = torch.randn(2, 5, 17, 2)
+    expected = torch.empty(2, 5, 17, 3)
+    expected[:, :, list(order)] = plain(keypoints[:, :, list(order)]).detach()
+    assert torch.equal(shuffled(keypoints), expected)
+    assert not torch.allclose(shuffled(keypoints), plain(keypoints), atol=1e-3)
+
+
+def test_a_joint_order_is_kept_with_the_weights(tmp_path):
+    model = PoseMamba(replace(TINY, joint_order=tuple(reversed(range(17)))))
+    model.save_pretrained(tmp_path)
+    assert PoseMamba.from_pretrained(tmp_path).config == model.config
+
+
+@pytest.mark.parametrize("order", [(0,) * 17, tuple(range(16)), "joints"])
+def test_a_joint_order_that_is_none_is_refused(order):
+    with pytest.raises(ValueError, match="joint_order must hold each of the 17 joints once"):
+        replace(TINY, joint_order=order)

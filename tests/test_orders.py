@@ -98,3 +98,20 @@ def test_tables_made_in_inference_mode_or_while_exporting_serve_later_training()
             torch.export.export(model.eval(), (keypoints,))
         model.train()(keypoints).sum().backward()
         assert model.embed.weight.grad.isfinite().all()
+
+
+def test_controls_mix_other_joints_into_the_same_sequences():
+    joints = torch.arange(17)
+    for name in orders.CONTROLS:
+        reads, mixes = orders.tables(name, 2, 17)
+        assert torch.equal(reads, orders.tables("global-local", 2, 17)[0])
+        assert (mixes[[1, 3]] == -1).all()
+        assert mixes[0].min() >= 0
+    tokens = torch.randn(1, 34, 3)
+    doubled = orders.arrange(tokens, "global-self", 2)
+    plain = orders.arrange(tokens, "bidirectional", 2)
+    assert torch.equal(doubled[:, [0, 2]], 2 * plain[:, [0, 2]])
+    assert torch.equal(doubled[:, [1, 3]], plain[:, [1, 3]])
+    draws = {orders.CONTROLS[f"global-random-{k}"][0].mix for k in range(8)}
+    assert len(draws) == 8
+    assert tuple(joints.tolist()) not in draws

@@ -25,7 +25,7 @@ class TrainingConfig:
     Attributes:
         frames, fps: length and rate of the windows.
         balance: "frames" draws all windows alike, "actions" draws an action first.
-        depth, channels, state, scan, gradient, drop_path: the network, see `PoseMambaConfig`.
+        depth, channels, state, scan, gradient, drop_path, joint_order: the network, see `PoseMambaConfig`.
         steps, batch_size: how long, and windows a step.
         learning_rate: at its peak; it rises over `warmup` steps and falls to 0 along a cosine.
         weight_decay: AdamW's, on matrices alone: decaying A_log, the skip or a bias would pull the steps and
@@ -49,6 +49,7 @@ class TrainingConfig:
     scan: str = "global-local"
     gradient: str = "exact"
     drop_path: float = 0.0
+    joint_order: tuple[int, ...] | None = None
     steps: int = 2000
     batch_size: int = 16
     learning_rate: float = 2e-3
@@ -76,7 +77,7 @@ class TrainingConfig:
             raise ValueError(f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
         if not any(astuple(self.loss_weights())):
             raise ValueError("loss gives every term the weight 0, expected at least one that counts")
-        self.model_config()
+        object.__setattr__(self, "joint_order", self.model_config().joint_order)  # a list becomes a tuple
 
     def model_config(self) -> PoseMambaConfig:
         """The network's settings."""

@@ -1,0 +1,249 @@
+"""Table 4, run again with controls: does the order in which a scan reads the body matter?
+
+    python figures/order_sweep.py --data ../shared/data/cmu_mocap_17.npz
+
+trains the same small network on the same batches once for each arm and seed: the six strategies of Table 4,
+and four controls. Ctrl-C stops and saves; the same command goes on, and skips what is done. When all runs are
+done it writes their figures to posemamba/assets/measured/order_sweep.json, and to
+posemamba/assets/small_orders the weights of the network that fits the training split best. Seeds come one
+after the other, so that a sweep that was stopped early has whole seeds.
+"""
+
+import argparse
+import datetime
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from posemamba import storage
+from posemamba.skeleton import JOINT_NAMES, JOINTS
+
+ROOT = Path(__file__).resolve().parents[1]
+ASSETS = ROOT / "posemamba" / "assets"
+VIEWS = 4
+FITTED_ON = 512  # training windows that tell how well a run fitted
+
+
+def shuffled_joints(seed: int) -> tuple[int, ...]:
+    return tuple(int(joint) for joint in np.random.default_rng([seed, 17]).permutation(JOINTS))
+
+
+#: Each arm: its name, and for a seed what it changes in the shared configuration.
+ARMS = {
+    "global-local": lambda seed: dict(scan="global-local"),
+    "bidirectional": lambda seed: dict(scan="bidirectional"),
+    "global-self": lambda seed: dict(scan="global-self"),
+    "global-random": lambda seed: dict(scan=f"global-random-{seed % 8}"),
+    "shuffled joints": lambda seed: dict(scan="bidirectional", joint_order=shuffled_joints(seed)),
+    "released gradient": lambda seed: dict(scan="global-local", gradient="released"),
+    "forward-forward": lambda seed: dict(scan="forward-forward"),
+    "forward-backward": lambda seed: dict(scan="forward-backward"),
+    "backward-forward": lambda seed: dict(scan="backward-forward"),
+    "backward-backward": lambda seed: dict(scan="backward-backward"),
+}
+
+
+def commit() -> str:
+    found = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT, capture_output=True, text=True
+    )
+    return found.stdout.strip() or "unknown"
+
+
+def settings(given: argparse.Namespace, arm: str, seed: int):
+    from posemamba.configs import TrainingConfig
+
+    steps = {} if given.steps is None else dict(steps=given.steps)
+    return TrainingConfig.load(given.config, seed=seed, **ARMS[arm](seed), **steps)
+
+
+def place(given: argparse.Namespace, arm: str, seed: int) -> Path:
+    return Path(given.folder) / arm.replace(" ", "_") / f"seed_{seed}"
+
+
+def run(given: argparse.Namespace, arm: str, seed: int) -> int:
+    """One run: train, score, write scores.json. It goes on from where it was stopped."""
+    import torch
+
+    from posemamba import metrics
+    from posemamba.inference import predict_windows
+    from posemamba.motion.clips import open_motion, select_split
+    from posemamba.motion.windows import WindowSampler, evaluation_windows
+    from posemamba.training import Interrupted, describe_machine, train
+
+    torch.set_num_threads(given.threads)
+    config, clips, folder = settings(given, arm, seed), open_motion(given.data), place(given, arm, seed)
+    seconds, begun_at = 0.0, commit()
+
+    def log(step: int, figures: dict[str, float]) -> None:
+        nonlocal seconds
+        seconds = figures["seconds"]
+
+    try:
+        model = train(config, clips, folder, log=log, device=given.device)
+    except Interrupted:
+        return 130
+    model = model.cpu()
+    sampler = WindowSampler(
+        select_split(clips, "train"), config.frames, config.fps, FITTED_ON, seed=10_000, flip=False
+    )
+    inputs, targets = sampler.batch(0)
+    fitted = metrics.mpjpe(predict_windows(model, inputs, flip=True), targets).mean()
+    windows = evaluation_windows(select_split(clips, "test"), config.frames, config.fps, VIEWS)
+    predicted = predict_windows(model, windows.inputs, flip=True)
+    predicted = predicted - predicted[:, :, :1]
+    every = metrics.per_action(
+        metrics.mpjpe(predicted, windows.targets), windows.action, windows.scored, windows.actions
+    )
+    aligned = metrics.per_action(
+        metrics.p_mpjpe(predicted, windows.targets), windows.action, windows.scored, windows.actions
+    )
+    distance = (predicted - windows.targets).double().norm(dim=-1)
+    by_joint = [
+        metrics.per_action(distance[..., joint], windows.action, windows.scored, windows.actions).over_actions
+        for joint in range(JOINTS)
+    ]
+    storage.write_json(
+        folder / "scores.json",
+        {
+            "arm": arm,
+            "seed": seed,
+            "config": asdict(config),
+            "commit": begun_at,
+            "training_mpjpe": float(fitted),
+            "seconds": seconds,
+            "mpjpe": {"over_actions": every.over_actions, "over_frames": every.over_frames, **every.actions},
+            "p_mpjpe": {"over_actions": aligned.over_actions, "over_frames": aligned.over_frames},
+            "by_joint": dict(zip(JOINT_NAMES, by_joint, strict=True)),
+            "hardware": describe_machine(),
+        },
+    )
+    return 0
+
+
+def sweep(given: argparse.Namespace) -> int:
+    """All runs, some at a time; nothing is lost when it is stopped."""
+    waiting = [
+        (arm, seed)
+        for seed in range(given.seeds)
+        for arm in given.arms
+        if not (place(given, arm, seed) / "scores.json").exists()
+    ]
+    total, stopped = len(given.arms) * given.seeds, False
+    running: dict[subprocess.Popen, tuple[str, int]] = {}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(given.threads)}
+
+    def stop(*_) -> None:
+        nonlocal stopped
+        stopped = True
+        for process in running:
+            process.terminate()
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, stop)
+    while running or (waiting and not stopped):
+        while waiting and len(running) < given.workers and not stopped:
+            arm, seed = waiting.pop(0)
+            command = [sys.executable, __file__, *given.forward, "--only", arm, str(seed)]
+            # In a session of its own: Ctrl-C reaches the sweep alone, which asks each run to save.
+            running[subprocess.Popen(command, env=environment, start_new_session=True)] = (arm, seed)
+        time.sleep(0.5)
+        for process in [process for process in running if process.poll() is not None]:
+            arm, seed = running.pop(process)
+            if process.returncode not in (0, 130):
+                print(f"{arm}, seed {seed}: failed with exit code {process.returncode}", file=sys.stderr)
+                stop()
+            elif process.returncode == 0:
+                scores = storage.read_json(place(given, arm, seed) / "scores.json")
+                left = total - sum(
+                    (place(given, a, s) / "scores.json").exists()
+                    for s in range(given.seeds)
+                    for a in given.arms
+                )
+                print(
+                    f"{arm}, seed {seed}: {scores['mpjpe']['over_actions']:.2f} mm, "
+                    f"{scores['seconds']:.0f} s; {left} of {total} runs left",
+                    flush=True,
+                )
+    if stopped:
+        print("Stopped; what was done is kept. The same command goes on.")
+        return 130
+    return 0
+
+
+def collect(given: argparse.Namespace) -> None:
+    """All runs' figures in one file, and the weights of the best fitted network."""
+    runs = []
+    for arm in given.arms:
+        for seed in range(given.seeds):
+            path = place(given, arm, seed) / "scores.json"
+            if path.exists():
+                runs.append(storage.read_json(path))
+    hardware = [entry.pop("hardware") for entry in runs]
+    shared = {}
+    for entry in runs:  # what all runs share is said once
+        config = entry.pop("config")
+        own = ("scan", "gradient", "joint_order", "seed")
+        entry |= {name: config[name] for name in own if name != "seed"}
+        shared = {name: value for name, value in config.items() if name not in own}
+    best = min(runs, key=lambda entry: entry["training_mpjpe"])
+    out = Path(given.out)
+    (out / "measured").mkdir(parents=True, exist_ok=True)
+    command = ["python", "figures/order_sweep.py", "--data", Path(given.data).name]
+    command += ["--config", given.config, "--seeds", str(given.seeds)]
+    storage.write_json(
+        out / "measured" / "order_sweep.json",
+        {
+            "command": command,
+            "date": datetime.date.today().isoformat(),
+            "commit": ", ".join(sorted({entry.pop("commit") for entry in runs})),
+            "hardware": hardware[0],
+            "config": shared,
+            "evaluation": {"views": VIEWS, "flip_averaging": True, "split": "test"},
+            "kept": {"arm": best["arm"], "seed": best["seed"], "by": "training_mpjpe"},
+            "runs": runs,
+        },
+    )
+    kept = place(given, best["arm"], best["seed"]) / "model"
+    shutil.copytree(kept, out / "small_orders", dirs_exist_ok=True)
+    print(f"{len(runs)} runs written to {out / 'measured' / 'order_sweep.json'}")
+    for arm in given.arms:
+        errors = [entry["mpjpe"]["over_actions"] for entry in runs if entry["arm"] == arm]
+        if errors:
+            spread = np.std(errors, ddof=1) if len(errors) > 1 else float("nan")
+            print(f"{arm:20s} {np.mean(errors):6.2f} mm, spread {spread:.2f} over {len(errors)} seeds")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="../shared/data/cmu_mocap_17.npz")
+    parser.add_argument("--config", default="orders", help="the budget, shared by all runs")
+    parser.add_argument("--steps", type=int, help="steps a run, instead of the configuration's")
+    parser.add_argument("--seeds", type=int, default=5, help="seeds an arm: 0, 1, ...")
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
+    parser.add_argument("--folder", default="runs/orders", help="where the runs are kept")
+    parser.add_argument("--workers", type=int, default=2, help="runs at a time")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads a run")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--out", default=str(ASSETS), help="the folder of assets to write to")
+    parser.add_argument("--collect", action="store_true", help="only gather the runs that are done")
+    parser.add_argument("--only", nargs=2, metavar=("ARM", "SEED"), help="one run, in this process")
+    given = parser.parse_args()
+    given.forward = [word for word in sys.argv[1:] if word != "--collect"]
+    if given.only:
+        return run(given, given.only[0], int(given.only[1]))
+    code = 0 if given.collect else sweep(given)
+    if code == 0:
+        collect(given)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
