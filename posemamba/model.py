@@ -1,6 +1,7 @@
 """PoseMamba: 2D joints over time in, 3D joints over time out. The network reads from top to bottom."""
 
 import math
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from posemamba import orders
+from posemamba.capture import BlockRecord, note, recording
 from posemamba.scan import directional_scan
 
 #: The sizes of Table 2. Depth counts blocks, spatial and temporal together; channels is the paper's d_m.
@@ -95,6 +97,8 @@ class SpatioTemporalSSM(nn.Module):
     From a token's channels, `select` computes the token's step (through a low rank), its B and its C.
     """
 
+    notes: dict[str, Tensor] | None = None
+
     def __init__(self, config: PoseMambaConfig):
         super().__init__()
         self.config = config
@@ -114,10 +118,11 @@ class SpatioTemporalSSM(nn.Module):
     def forward(
         self, tokens: Float[Tensor, "batch frames joints channels"]
     ) -> Float[Tensor, "batch frames joints channels"]:
-        x, gate = self.in_proj(tokens).chunk(2, -1)  # (b, T, J, D) each
+        x, z = self.in_proj(tokens).chunk(2, -1)  # (b, T, J, D) each
         x = self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # frames by joints as an image
-        y = self.norm(self.scan(F.silu(x)))
-        return self.out_proj(y * F.silu(gate))
+        y, gate = self.scan(F.silu(x)), F.silu(z)
+        note(self, before=x, y=y, gate=gate)
+        return self.out_proj(self.norm(y) * gate)
 
     def scan(
         self, x: Float[Tensor, "batch frames joints inner"]
@@ -132,6 +137,11 @@ class SpatioTemporalSSM(nn.Module):
         A_log, step_bias, skip = (
             p.to(torch.promote_types(p.dtype, torch.float32)) for p in (self.A_log, self.step_bias, self.skip)
         )
+        if self.notes is not None:  # the kernels below never store the steps
+            steps = F.softplus(torch.einsum("blkr,kdr->bkld", low_rank, self.step) + step_bias[:, None])
+            none = torch.full_like(reads, -1)
+            note(self, x=x, steps=steps, B=B.transpose(1, 2), C=C.transpose(1, 2), A=-torch.exp(A_log),
+                 skip=skip, reads=reads, mixes=none if mixes is None else mixes)  # fmt: skip
         y = directional_scan(
             x, low_rank.transpose(1, 2), -torch.exp(A_log), B.transpose(1, 2), C.transpose(1, 2), skip,
             reads, mixes, delta_projection=self.step, delta_bias=step_bias, delta_softplus=True,
@@ -178,6 +188,8 @@ class DropPath(nn.Module):
 class Block(nn.Module):
     """Equation 8: the SSM and an MLP, each behind a norm and beside a residual path."""
 
+    notes: dict[str, Tensor] | None = None
+
     def __init__(self, config: PoseMambaConfig, drop_path: float = 0.0):
         super().__init__()
         C = config.channels
@@ -190,8 +202,10 @@ class Block(nn.Module):
     def forward(
         self, tokens: Float[Tensor, "batch frames joints channels"]
     ) -> Float[Tensor, "batch frames joints channels"]:
-        tokens = tokens + self.drop_path(self.ssm(self.norm(tokens)))
-        return tokens + self.drop_path(self.mlp(self.mlp_norm(tokens)))
+        middle = tokens + self.drop_path(self.ssm(self.norm(tokens)))
+        hidden = self.mlp[0](self.mlp_norm(middle))
+        note(self, tokens=tokens, middle=middle, hidden=hidden)
+        return middle + self.drop_path(self.mlp[2](self.mlp[1](hidden)))
 
 
 class PoseMamba(nn.Module):
@@ -243,6 +257,25 @@ class PoseMamba(nn.Module):
             tokens = self.temporal_norm(temporal(tokens))
         joints = self.head(tokens)
         return joints[:, :, [order.index(j) for j in range(config.joints)]] if order else joints
+
+    def capture(self, *blocks: str) -> AbstractContextManager[dict[str, BlockRecord]]:
+        """Record what blocks compute: their steps, B, C, gate and the rest of `BlockRecord`.
+
+            with model.capture("temporal_blocks.3") as records:
+                model(keypoints)
+            records["temporal_blocks.3"].steps
+
+        Args:
+            blocks: names such as "spatial_blocks.0"; all blocks where none is given.
+
+        Raises:
+            ValueError: there is no such block, or it is being captured already.
+        """
+        known = {f"{kind}.{i}": block for kind in ("spatial_blocks", "temporal_blocks")
+                 for i, block in enumerate(getattr(self, kind))}  # fmt: skip
+        if unknown := [name for name in blocks if name not in known]:
+            raise ValueError(f"there is no block {unknown[0]!r}, expected some of {', '.join(known)}")
+        return recording({name: known[name] for name in blocks or known})
 
     @classmethod
     def from_variant(cls, variant: str = "S", **changes) -> "PoseMamba":

@@ -1,0 +1,77 @@
+"""What a network's blocks computed on the way: a named record of each, taken while it runs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class BlockRecord:
+    """One block's forward pass. Tokens stand in row-major order, whatever order a direction reads them in.
+
+    Attributes:
+        tokens: what entered the block.
+        before: the SSM's channels after the convolution, before their SiLU.
+        x: the scan's input, silu(before), before anything is mixed into it.
+        steps: the step that each direction chose for each inner channel at each token (after the softplus).
+        B, C: what each direction chose to write and to read.
+        A, skip: the decay rates and the direct path; weights, and not chosen.
+        reads, mixes: each direction's order and what it mixes in, see `posemamba.orders.tables`.
+        y: the scan's output, the directions summed.
+        gate: silu(z), by which the normalised y is multiplied.
+        middle: the tokens between the SSM and the MLP.
+        hidden: the MLP's inner channels before their GELU.
+        out: what left the block.
+    """
+
+    tokens: Float[Tensor, "batch frames joints channels"]
+    before: Float[Tensor, "batch frames joints inner"]
+    x: Float[Tensor, "batch tokens inner"]
+    steps: Float[Tensor, "batch directions tokens inner"]
+    B: Float[Tensor, "batch directions tokens state"]
+    C: Float[Tensor, "batch directions tokens state"]
+    A: Float[Tensor, "directions inner state"]
+    skip: Float[Tensor, "directions inner"]
+    reads: Int[Tensor, "directions tokens"]
+    mixes: Int[Tensor, "directions tokens"]
+    y: Float[Tensor, "batch frames joints inner"]
+    gate: Float[Tensor, "batch frames joints inner"]
+    middle: Float[Tensor, "batch frames joints channels"]
+    hidden: Float[Tensor, "batch frames joints hidden"]
+    out: Float[Tensor, "batch frames joints channels"]
+
+
+def note(module: nn.Module, **values: Tensor) -> None:
+    """Keep some values of a module that is being recorded."""
+    if module.notes is not None:
+        module.notes.update((name, value.detach()) for name, value in values.items())
+
+
+@contextmanager
+def recording(blocks: dict[str, nn.Module]) -> Iterator[dict[str, BlockRecord]]:
+    """Record some blocks; see `posemamba.model.PoseMamba.capture`."""
+    records: dict[str, BlockRecord] = {}
+
+    def finish(name: str):
+        def hook(block: nn.Module, _, out: Tensor) -> None:
+            records[name] = BlockRecord(**block.notes, out=out.detach())
+            block.notes.clear()
+
+        return hook
+
+    hooks = []
+    try:
+        for name, block in blocks.items():
+            if block.notes is not None:
+                raise ValueError(f"{name} is being captured already")
+            block.notes = block.ssm.notes = {}
+            hooks.append(block.register_forward_hook(finish(name)))
+        yield records
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for block in list(blocks.values())[: len(hooks)]:
+            block.notes = block.ssm.notes = None
