@@ -6,7 +6,8 @@ trains the same small network on the same batches once for each arm and seed: th
 and four controls. Ctrl-C stops and saves; the same command goes on, and skips what is done. When all runs are
 done it writes their figures to posemamba/assets/measured/order_sweep.json, and to
 posemamba/assets/small_orders the weights of the network that fits the training split best. Seeds come one
-after the other, so that a sweep that was stopped early has whole seeds.
+after the other, so that a sweep that was stopped early has whole seeds; the arms on which the claim about
+limbs hangs get more of them.
 """
 
 import argparse
@@ -48,6 +49,17 @@ ARMS = {
     "backward-forward": lambda seed: dict(scan="backward-forward"),
     "backward-backward": lambda seed: dict(scan="backward-backward"),
 }
+
+
+#: The arms that the claim about limbs hangs on; they get more seeds.
+LIMB_ARMS = ("global-local", "bidirectional", "global-self", "global-random", "released gradient")
+
+
+def planned(given: argparse.Namespace) -> list[tuple[str, int]]:
+    """All runs in the order in which they are made: whole seeds first, then more seeds of some arms."""
+    runs = [(arm, seed) for seed in range(given.seeds) for arm in given.arms]
+    more = range(given.seeds, given.seeds + given.more)
+    return runs + [(arm, seed) for seed in more for arm in given.arms if arm in LIMB_ARMS]
 
 
 def commit() -> str:
@@ -130,13 +142,11 @@ def run(given: argparse.Namespace, arm: str, seed: int) -> int:
 
 def sweep(given: argparse.Namespace) -> int:
     """All runs, some at a time; nothing is lost when it is stopped."""
-    waiting = [
-        (arm, seed)
-        for seed in range(given.seeds)
-        for arm in given.arms
-        if not (place(given, arm, seed) / "scores.json").exists()
-    ]
-    total, stopped = len(given.arms) * given.seeds, False
+
+    def undone() -> list[tuple[str, int]]:
+        return [run for run in planned(given) if not (place(given, *run) / "scores.json").exists()]
+
+    waiting, stopped = undone(), False
     running: dict[subprocess.Popen, tuple[str, int]] = {}
     environment = {**os.environ, "OMP_NUM_THREADS": str(given.threads)}
 
@@ -162,14 +172,9 @@ def sweep(given: argparse.Namespace) -> int:
                 stop()
             elif process.returncode == 0:
                 scores = storage.read_json(place(given, arm, seed) / "scores.json")
-                left = total - sum(
-                    (place(given, a, s) / "scores.json").exists()
-                    for s in range(given.seeds)
-                    for a in given.arms
-                )
                 print(
                     f"{arm}, seed {seed}: {scores['mpjpe']['over_actions']:.2f} mm, "
-                    f"{scores['seconds']:.0f} s; {left} of {total} runs left",
+                    f"{scores['seconds']:.0f} s; {len(undone())} of {len(planned(given))} runs left",
                     flush=True,
                 )
     if stopped:
@@ -180,12 +185,8 @@ def sweep(given: argparse.Namespace) -> int:
 
 def collect(given: argparse.Namespace) -> None:
     """All runs' figures in one file, and the weights of the best fitted network."""
-    runs = []
-    for arm in given.arms:
-        for seed in range(given.seeds):
-            path = place(given, arm, seed) / "scores.json"
-            if path.exists():
-                runs.append(storage.read_json(path))
+    paths = [place(given, *run) / "scores.json" for run in planned(given)]
+    runs = [storage.read_json(path) for path in paths if path.exists()]
     hardware = [entry.pop("hardware") for entry in runs]
     shared = {}
     for entry in runs:  # what all runs share is said once
@@ -197,7 +198,7 @@ def collect(given: argparse.Namespace) -> None:
     out = Path(given.out)
     (out / "measured").mkdir(parents=True, exist_ok=True)
     command = ["python", "figures/order_sweep.py", "--data", Path(given.data).name]
-    command += ["--config", given.config, "--seeds", str(given.seeds)]
+    command += ["--config", given.config, "--seeds", str(given.seeds), "--more", str(given.more)]
     storage.write_json(
         out / "measured" / "order_sweep.json",
         {
@@ -226,7 +227,8 @@ def main() -> int:
     parser.add_argument("--data", default="../shared/data/cmu_mocap_17.npz")
     parser.add_argument("--config", default="orders", help="the budget, shared by all runs")
     parser.add_argument("--steps", type=int, help="steps a run, instead of the configuration's")
-    parser.add_argument("--seeds", type=int, default=5, help="seeds an arm: 0, 1, ...")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds an arm: 0, 1, ...")
+    parser.add_argument("--more", type=int, default=4, help="further seeds of the arms about limbs")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--folder", default="runs/orders", help="where the runs are kept")
     parser.add_argument("--workers", type=int, default=2, help="runs at a time")

@@ -6,6 +6,7 @@ torch's FLOP counter.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from posemamba.model import PoseMamba, PoseMambaConfig
 from posemamba.scan.ops import scan_flops
@@ -139,6 +140,97 @@ def count(model: PoseMamba | PoseMambaConfig, frames: int | None = None) -> Coun
         frames=frames,
     )
 
+
+def block_macs(mixer: str, channels: int, frames: int, joints: int = 17, state: int = 16) -> int:
+    """Multiply-adds of one block that mixes the tokens of a sequence in one of three ways, its MLP included.
+
+    Args:
+        mixer: "scan", PoseMamba's own block; "full attention", every token to all tokens; or "factored
+            attention", every joint to the joints of its frame, then to itself in all frames, with projections
+            for each of the two.
+        channels: C; a scan's inner channels are 2 C. The number of heads changes nothing.
+
+    Raises:
+        ValueError: another mixer.
+    """
+    tokens, C = frames * joints, channels
+    mlp = 4 * tokens * C * C
+    if mixer == "scan":
+        pair = PoseMambaConfig(frames=frames, joints=joints, depth=2, channels=C, state=state)
+        around = ("embed", "head")
+        terms = [t for t in count(pair).terms if t.kind != "norm" and t.name not in around]
+        return sum(term.macs for term in terms) // 2
+    if mixer == "full attention":  # q, k, v and out; then q with k, and the weights with v
+        return mlp + 4 * tokens * C * C + 2 * tokens * tokens * C
+    if mixer == "factored attention":
+        return mlp + 8 * tokens * C * C + 2 * tokens * (joints + frames) * C
+    raise ValueError(f"mixer is {mixer!r}, expected 'scan', 'full attention' or 'factored attention'")
+
+
+class Published(NamedTuple):
+    """A row of the paper's Table 1, as printed there.
+
+    Attributes:
+        method: its name, and where it was published.
+        frames: T, frames in.
+        centre_only: CE, whether a window of T frames yields its centre frame alone.
+        parameters: in millions.
+        macs: G multiply-adds of a window.
+        macs_a_frame: M multiply-adds "for each output frame", as Figure 1's caption has it.
+        p1, p2: errors in mm; p2 is None where the paper has a dash.
+        p1_given_2d: P1 on ground-truth 2D in mm, or None.
+    """
+
+    method: str
+    frames: int
+    centre_only: bool
+    parameters: float
+    macs: float
+    macs_a_frame: int
+    p1: float
+    p2: float | None
+    p1_given_2d: float | None
+
+    @property
+    def name(self) -> str:
+        """The method alone."""
+        return self.method.split(",")[0]
+
+    @property
+    def frames_out(self) -> int:
+        """Frames that a window yields."""
+        return 1 if self.centre_only else self.frames
+
+
+#: Table 1 of the paper (Huang et al., 2025): its numbers, none of ours.
+TABLE_1 = (
+    Published("MHFormer, CVPR 2022", 351, True, 30.9, 7.0, 20, 43.0, 34.4, 30.5),
+    Published("MixSTE, CVPR 2022", 243, False, 33.6, 139.0, 572, 40.9, 32.6, 21.6),
+    Published("P-STMO, ECCV 2022", 243, True, 6.2, 0.7, 3, 42.8, 34.4, 29.3),
+    Published("Stridedformer, TMM 2022", 351, True, 4.0, 0.8, 2, 43.7, 35.2, 28.5),
+    Published("Einfalt et al., WACV 2023", 351, True, 10.4, 0.5, 1, 44.2, 35.7, None),
+    Published("STCFormer, CVPR 2023", 243, False, 4.7, 19.6, 80, 41.0, 32.0, 21.3),
+    Published("STCFormer-L, CVPR 2023", 243, False, 18.9, 78.2, 321, 40.5, 31.8, None),
+    Published("PoseFormerV2, CVPR 2023", 243, True, 14.4, 4.8, 20, 45.2, 35.6, None),
+    Published("GLA-GCN, ICCV 2023", 243, True, 1.3, 1.5, 6, 44.4, 34.8, 21.0),
+    Published("MotionBERT, ICCV 2023", 243, False, 42.3, 174.8, 719, 39.2, 32.9, 17.8),
+    Published("HDFormer, IJCAI 2023", 96, False, 3.7, 0.6, 6, 42.6, 33.1, 21.6),
+    Published("HSTFormer, arXiv 2023", 81, False, 22.7, 1.0, 12, 42.7, 33.7, 27.8),
+    Published("DC-GCT, arXiv 2023", 81, True, 3.1, 0.041, 41, 44.7, None, None),
+    Published("MotionAGFormer-L, WACV 2024", 243, False, 19.0, 78.3, 322, 38.4, 32.5, 17.3),
+    Published("PoseMamba-S", 243, False, 0.9, 3.6, 15, 41.8, 35.0, 20.0),
+    Published("PoseMamba-B", 243, False, 3.4, 13.9, 57, 40.8, 34.3, 16.8),
+    Published("PoseMamba-L", 243, False, 6.7, 27.9, 115, 38.1, 32.5, 15.6),
+    Published("PoseMamba-X", 243, False, 26.5, 109.9, 452, 37.1, 31.5, 14.8),
+)
+
+#: Table 2 as printed: variant, depth, d_m, T, M parameters, G MACs.
+TABLE_2 = (
+    ("S", 20, 64, 243, 0.860, 3.587),
+    ("B", 20, 128, 243, 3.358, 13.943),
+    ("L", 40, 128, 243, 6.714, 27.881),
+    ("X", 40, 256, 243, 26.535, 109.909),
+)
 
 #: All thirteen rows of Table 6 as printed, those of Table 2 among them. A row is depth, d_m, M parameters,
 #: G MACs, and P1 in mm.

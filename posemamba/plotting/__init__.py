@@ -7,6 +7,12 @@ and a dark page both work. Every function here returns a figure; as the last val
 
 from posemamba.plotting.bodies import skeleton_2d, skeleton_animation
 from posemamba.plotting.charts import curves, heatmap, slider_figure
+from posemamba.plotting.costs import error_against_macs, stacked_shares, where_the_work_goes
+from posemamba.plotting.experiments import mean_interval, seeds
+from posemamba.plotting.export import save
+from posemamba.plotting.paths import limb_meetings, scan_paths
+from posemamba.plotting.pipeline import pipeline, pipeline_stages
+from posemamba.plotting.reach import directions_reaching, order_playground, reach_counts
 from posemamba.plotting.style import COLOURS, BookRenderer, describe, static_figure, use_book_style
 
 __all__ = [
@@ -14,10 +20,23 @@ __all__ = [
     "BookRenderer",
     "curves",
     "describe",
+    "directions_reaching",
+    "error_against_macs",
     "heatmap",
+    "limb_meetings",
+    "mean_interval",
+    "order_playground",
+    "pipeline",
+    "pipeline_stages",
+    "reach_counts",
+    "save",
+    "scan_paths",
+    "seeds",
     "skeleton_2d",
     "skeleton_animation",
     "slider_figure",
+    "stacked_shares",
     "static_figure",
     "use_book_style",
+    "where_the_work_goes",
 ]

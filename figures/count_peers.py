@@ -1,0 +1,124 @@
+"""Count the networks that the paper compares with, by torch's FLOP counter.
+
+    python figures/count_peers.py --peer ../MotionAGFormer --peer ../MotionBERT
+
+builds each network of the checkouts from its own settings, runs it once on one sequence, and writes all
+parameters and all multiply-adds of matrix products and convolutions to
+posemamba/assets/measured/peer_counts.json. Products with a matrix that is diagonal are counted too, and told
+apart: written as a scaling of rows they would cost next to nothing.
+"""
+
+import argparse
+import datetime
+import sys
+from pathlib import Path
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from posemamba import storage
+from posemamba.accounting import count
+from posemamba.benchmark import peers, record
+from posemamba.model import VARIANTS, PoseMamba
+
+OUT = Path(__file__).resolve().parents[1] / "posemamba" / "assets" / "measured"
+
+
+class Diagonal(TorchDispatchMode):
+    """Multiply-adds of batched products in which one factor holds diagonal matrices.
+
+    Attributes:
+        macs: what such products cost as they are run.
+        products: how many there were.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.macs = self.products = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        if function is torch.ops.aten.bmm.default and any(map(diagonal, arguments[:2])):
+            left, right = arguments[:2]
+            self.macs += left.numel() * right.shape[-1]
+            self.products += 1
+        return function(*arguments, **(options or {}))
+
+
+def diagonal(matrices: torch.Tensor) -> bool:
+    """Whether all of (batch, n, n) are diagonal, n > 1."""
+    rows, columns = matrices.shape[-2:]
+    if rows != columns or rows == 1:
+        return False
+    kept = matrices.diagonal(dim1=-2, dim2=-1)
+    return int(matrices.count_nonzero()) == int(kept.count_nonzero()) > 0
+
+
+def counted(network: peers.Network, frames: int, seed: int) -> dict:
+    """Parameters and multiply-adds of one forward pass."""
+    torch.manual_seed(seed)
+    keypoints = torch.randn(1, frames, 17, network.channels)
+    apart = Diagonal()
+    with torch.no_grad(), network.present(), FlopCounterMode(display=False) as counter, apart:
+        network.module(keypoints)
+    operators = counter.get_flop_counts()["Global"]
+    by_operator = {str(name).removeprefix("aten."): flops // 2 for name, flops in operators.items()}
+    return {
+        "name": network.name,
+        "kind": network.kind,
+        "frames": frames,
+        "parameters": network.parameters,
+        "macs": counter.get_total_flops() // 2,
+        "macs_by_operator": by_operator,
+        "diagonal_macs": apart.macs,
+        "diagonal_products": apart.products,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peer", action="append", default=[], help="a checkout; may be given more than once")
+    parser.add_argument("--frames", type=int, default=243)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", default=str(OUT / "peer_counts.json"))
+    given = parser.parse_args()
+
+    begun_at = record.commit()
+    checkouts = [peers.find(path) for path in given.peer]
+    networks = []
+    for variant in VARIANTS:
+        module = PoseMamba.from_variant(variant, frames=given.frames).eval()
+        networks.append(peers.Network(f"PoseMamba-{variant}", "posemamba", module, 2))
+    rows = [counted(network, given.frames, given.seed) for network in networks]
+    for row, network in zip(rows, networks, strict=True):  # our rule and torch's counter are held together
+        if row["macs"] != count(network.module).macs:
+            raise SystemExit(f"{row['name']}: torch counts {row['macs']}, our rule another number")
+    for checkout in checkouts:
+        for name in checkout.networks:
+            network = peers.build(checkout, name, given.frames, given.seed)
+            rows.append(counted(network, given.frames, given.seed))
+    command = ["python", "figures/count_peers.py"]
+    command += [part for checkout in checkouts for part in ("--peer", checkout.name)]
+    storage.write_json(
+        given.out,
+        {
+            "what": "parameters and multiply-adds of one sequence, by torch's FLOP counter",
+            "command": [*command, "--frames", str(given.frames), "--seed", str(given.seed)],
+            "date": datetime.date.today().isoformat(),
+            "commit": begun_at,
+            "hardware": record.hardware("cpu"),
+            "versions": record.versions(),
+            "peers": [peers.describe(checkout) for checkout in checkouts],
+            "seed": given.seed,
+            "rows": rows,
+        },
+    )
+    for row in rows:
+        print(
+            f"{row['name']:<17} {row['parameters']:>11,} parameters, {row['macs'] / 1e9:7.2f} G MACs, "
+            f"of them {row['diagonal_macs'] / 1e9:.2f} G with diagonal matrices"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""A figure as files: interactive HTML, and SVG and PNG for paper."""
+
+import warnings
+from pathlib import Path
+
+import plotly.graph_objects as go
+
+from posemamba import storage
+
+WIDTH, SCALE = 900, 2  # pixels; the PNG has twice as many
+
+
+def save(figure: go.Figure, stem: str | Path, still: int | None = None) -> list[Path]:
+    """Write STEM.html, STEM.svg and STEM.png.
+
+    The HTML stands alone and works offline. The pictures are drawn by kaleido, which needs Chrome or
+    Chromium; where either is missing, a warning says so and only the HTML is written.
+
+    Arguments:
+        figure: any Plotly figure.
+        stem: path without an ending; its folder is made.
+        still: which frame of an animation the pictures show, the first state where it is not given.
+
+    Returns the paths written. Raises ValueError for a frame that the figure does not have.
+    """
+    stem = Path(stem)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    page = stem.with_name(stem.name + ".html")
+    with storage.atomic_path(page) as path:
+        path.write_text(figure.to_html(include_plotlyjs=True, config=dict(responsive=True)), encoding="utf-8")
+    picture = _still(figure, still)
+    written = [page]
+    for ending in ("svg", "png"):
+        target = stem.with_name(f"{stem.name}.{ending}")
+        try:
+            drawn = picture.to_image(format=ending, width=WIDTH, height=figure.layout.height, scale=SCALE)
+        except (RuntimeError, ValueError) as error:  # what Plotly makes of no kaleido, and of no browser
+            reason = " ".join(str(error).split())[:200]
+            warnings.warn(f"{stem}: no SVG and PNG, only HTML: {reason}", stacklevel=2)
+            break
+        with storage.atomic_path(target) as path:
+            path.write_bytes(drawn)
+        written.append(target)
+    return written
+
+
+def _still(figure: go.Figure, frame: int | None) -> go.Figure:
+    """The figure without its controls, on white, at one of its frames."""
+    picture = go.Figure(figure)
+    if frame is not None:
+        if not 0 <= frame < len(figure.frames):
+            raise ValueError(f"still is {frame}, the figure has {len(figure.frames)} frames")
+        moved = figure.frames[frame]
+        for trace, change in zip(moved.traces or range(len(moved.data)), moved.data, strict=True):
+            picture.data[trace].update(change)
+        picture.update_layout(moved.layout)
+    picture.frames = []
+    picture.layout.sliders = picture.layout.updatemenus = []
+    picture.update_layout(paper_bgcolor="white", plot_bgcolor="white")
+    return picture

@@ -1,0 +1,308 @@
+"""Scan paths: the order in which a direction reads the tokens, walked on small bodies, one a frame."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from jaxtyping import Int
+
+from posemamba import orders
+from posemamba.plotting.style import COLOURS, GRID, INK, add_slider, describe
+from posemamba.skeleton import BONES, JOINT_NAMES, JOINTS, LIMB_ORDER, PARENTS
+
+SPATIAL, TEMPORAL, MIXED = COLOURS[0], COLOURS[1], COLOURS[2]
+
+# A body seen from the front, drawn so that no two joints touch: x to the right, y up, no unit.
+_STANDING = np.array(
+    [
+        *([0, 0], [-11, -3], [-12, -28], [-12, -54], [11, -3], [12, -28], [12, -54]),  # pelvis, legs
+        *([0, 17], [0, 33], [0, 46], [0, 59]),  # the trunk, upwards
+        *([15, 30], [26, 12], [30, -10], [-15, 30], [-26, 12], [-30, -10]),  # left arm, right arm
+    ],
+    dtype=np.int16,
+)
+# What swings while it walks, and to which side.
+_SWING = {2: 2, 3: 5, 5: -2, 6: -5, 12: 2, 13: 5, 15: -2, 16: -5}
+_APART = 76  # from one body to the next
+_FLOOR, _TOP = -66, 70
+
+
+def body_row(frames: int) -> Int[np.ndarray, "frames joints 2"]:
+    """Where a row of small bodies is drawn, one body a frame, the frames from left to right."""
+    row = np.repeat(_STANDING[None], frames, axis=0)
+    for joint, swing in _SWING.items():
+        row[:, joint, 0] += np.round(swing * np.sin(np.arange(frames) * np.pi / 2)).astype(np.int16)
+    row[:, :, 0] += (_APART * np.arange(frames, dtype=np.int16))[:, None]
+    return row
+
+
+def check_frames(frames: int, most: int = 9) -> None:
+    """Raises ValueError unless frames is a whole number that a page has room for."""
+    if isinstance(frames, bool) or not isinstance(frames, int) or not 1 <= frames <= most:
+        raise ValueError(f"frames is {frames!r}, expected a whole number from 1 to {most}.")
+
+
+def token_name(token: int) -> str:
+    """A token in words, for hover text."""
+    return f"{JOINT_NAMES[token % JOINTS]} ({token % JOINTS}), frame {token // JOINTS}"
+
+
+def bones_trace(row: Int[np.ndarray, "frames joints 2"], axes: dict) -> go.Scatter:
+    """The bodies' bones as one faint line with gaps."""
+    line = [(*body[a], *body[b]) for body in row.tolist() for a, b in BONES]
+    return go.Scatter(
+        x=[value for a, _, b, _ in line for value in (a, b, None)],
+        y=[value for _, a, _, b in line for value in (a, b, None)],
+        mode="lines", line=dict(color=GRID, width=4), hoverinfo="skip", showlegend=False, **axes,
+    )  # fmt: skip
+
+
+def points_of(tokens, row: Int[np.ndarray, "frames joints 2"]) -> dict[str, np.ndarray]:
+    """x and y of some tokens, small enough to be sent once a step."""
+    x, y = row.reshape(-1, 2)[np.asarray(tokens, dtype=int)].T
+    return dict(x=np.ascontiguousarray(x), y=np.ascontiguousarray(y))
+
+
+def body_axes(frames: int, number: int, x: tuple[float, float], y: tuple[float, float]) -> dict:
+    """Layout of the number-th panel, which holds a row of bodies; x and y say where it stands on the page."""
+    end = "" if number == 1 else str(number)
+    still = dict(visible=False, fixedrange=True, constrain="domain")
+    span = [-_APART / 2, _APART * (frames - 0.5)]
+    return {
+        f"xaxis{end}": dict(still, domain=list(x), range=span, anchor=f"y{end}"),
+        f"yaxis{end}": dict(
+            still, domain=list(y), range=[_FLOOR, _TOP], anchor=f"x{end}", scaleanchor=f"x{end}"
+        ),
+    }
+
+
+def direction_table(
+    direction: orders.Direction, frames: int
+) -> tuple[Int[np.ndarray, "tokens"], Int[np.ndarray, "tokens"] | None]:
+    """The token read at each place of a direction, and the one mixed into it (None where nothing is)."""
+    read = direction.permutation(frames, JOINTS).numpy()
+    if direction.mix is None:
+        return read, None
+    return read, read - read % JOINTS + np.array(direction.mix)[read % JOINTS]
+
+
+class _Panel:
+    """One direction on a row of bodies; or, without a direction, attention: every token looks at all."""
+
+    def __init__(self, direction: orders.Direction | None, label: str, row: np.ndarray, number: int):
+        self.label, self.row, frames = label, row, len(row)
+        end = "" if number == 1 else str(number)
+        self.axes = dict(xaxis=f"x{end}", yaxis=f"y{end}")
+        self.read, self.mixed = np.arange(frames * JOINTS), None
+        self.colour, self.star = COLOURS[3], direction is None
+        if direction is not None:
+            self.read, self.mixed = direction_table(direction, frames)
+            self.colour = TEMPORAL if "temporal" in direction.name else SPATIAL
+
+    def still(self) -> list[go.Scatter]:
+        place = np.argsort(self.read)
+        told = [token_name(token) for token in range(len(place))]
+        told = told if self.star else [f"{name}<br>place {place[k]}" for k, name in enumerate(told)]
+        dots = go.Scatter(
+            **points_of(range(len(place)), self.row), text=told, mode="markers", showlegend=False,
+            marker=dict(size=5, color=INK), hovertemplate="%{text}<extra></extra>", **self.axes,
+        )  # fmt: skip
+        return [bones_trace(self.row, self.axes), dots]
+
+    def moving(self, step: int) -> list[dict]:
+        """What a step changes: the path so far, and the token read now with what is mixed into it."""
+        now = [self.read[step]]
+        if self.star:
+            others = np.arange(len(self.read))
+            path = np.stack([np.full_like(others, now[0]), others], 1).ravel()
+        else:
+            path = self.read[: step + 1]
+        line = points_of(path, self.row)
+        if self.colour == TEMPORAL:
+            # Only the last way from one joint to the next is drawn: all of them would hide the joints' own.
+            ends = np.arange(len(self.row), step + 1, len(self.row))[:-1]
+            line = dict(x=np.insert(line["x"], ends, 0), y=np.insert(line["y"].astype("f4"), ends, np.nan))
+        if self.mixed is not None:
+            now = [self.mixed[step], now[0]]
+        return [line, points_of(now, self.row)]
+
+    def traces(self, step: int) -> list[go.Scatter]:
+        path, now = self.moving(step)
+        faint = dict(color=self.colour, width=1 if self.star else 2)
+        mixes = self.mixed is not None
+        marks = dict(color=self.colour, size=11, symbol="circle", line=dict(width=0))
+        if mixes:
+            marks.update(
+                color=[MIXED, self.colour],
+                symbol=["diamond", "circle"],
+                line=dict(width=1.5, color="white"),
+            )
+        return [
+            go.Scatter(
+                **path, mode="lines", line=faint, opacity=0.55 if self.star else 0.9, **self.axes,
+                hoverinfo="skip", showlegend=False,
+            ),
+            go.Scatter(
+                **now, mode="lines+markers", marker=marks, line=dict(color=MIXED, width=3), **self.axes,
+                hoverinfo="skip", showlegend=False,
+            ),
+        ]  # fmt: skip
+
+
+def _directions(strategy: str) -> list[tuple[orders.Direction, str]]:
+    """A strategy's directions, each once, and their labels."""
+    found = list(dict.fromkeys(orders.directions(strategy)))
+    end = ", twice" if len(found) < 4 else ""
+    return [(direction, direction.name + end) for direction in found]
+
+
+def _lines(sections: list[tuple[str, list]]) -> list[tuple[str, list]]:
+    """Panels two a line; a section begins a new line, under its letter and name."""
+    lines = []
+    for letter, (name, found) in zip("abcdefgh", sections, strict=False):
+        heading = f"({letter}) {name}" if len(sections) > 1 else ""
+        for first in range(0, len(found), 2):
+            lines.append((heading if first == 0 else "", found[first : first + 2]))
+    return lines
+
+
+def _page(lines: list[tuple[str, list]], frames: int, tall: int) -> dict:
+    """Where the panels and their labels stand, for bodies of so many pixels."""
+    height = sum(tall + 34 + (30 if heading else 0) for heading, _ in lines)  # of the drawing area
+    top, notes, layout, number = height, [], {}, 0
+    for heading, pair in lines:
+        if heading:
+            notes.append(_note(f"<b>{heading}</b>", 0, (top - 12) / height, 14))
+            top -= 30
+        for column, (_, label) in enumerate(pair):
+            wide = (0.0, 1.0) if len(pair) == 1 else ((0.0, 0.485), (0.515, 1.0))[column]
+            number += 1
+            low, high = (top - 20 - tall) / height, (top - 20) / height
+            layout |= body_axes(frames, number, wide, (round(low, 4), round(high, 4)))
+            notes.append(_note(label, sum(wide) / 2, (top - 10) / height, 12, "center"))
+        top -= tall + 34
+    return dict(layout, annotations=notes, height=height + 128)
+
+
+def scan_paths(
+    strategies: str | Sequence[str] = "global-local",
+    frames: int = 3,
+    attention: bool = False,
+    title: str = "",
+    start: int | None = None,
+    alt: str | None = None,
+) -> go.Figure:
+    """The paths of one strategy or several, walked token by token (the paper's Figures 3 and 4).
+
+    A panel is a direction; in it stands one small body a frame, time going to the right. The line is the
+    path so far, the dot the token that is read now. Where a direction mixes, a diamond marks the token that
+    is added to it. A direction that a strategy uses twice is drawn once.
+
+    Arguments:
+        strategies: names of `posemamba.orders.STRATEGIES`.
+        frames: bodies in a row, 1 to 5.
+        attention: put a panel before the others in which every token looks at all.
+        title: the figure's title; made from the names where not given.
+        start: the place in the sequence that is shown first; in the middle frame where not given.
+        alt: alternative text; made from the names where not given.
+
+    Returns a Plotly figure with a slider and a play button. Raises ValueError for an unknown strategy, none
+    at all, or a number of frames or a start that is out of range.
+    """
+    check_frames(frames, most=5)
+    strategies = [strategies] if isinstance(strategies, str) else list(strategies)
+    if not strategies:
+        raise ValueError("strategies is empty, expected at least one name of a strategy.")
+    tokens = frames * JOINTS
+    start = JOINTS * (frames // 2) + 12 if start is None else start  # an arm: there mixes show
+    if not 0 <= start < tokens:
+        raise ValueError(f"start is {start}, expected a place from 0 to {tokens - 1}.")
+    row = body_row(frames)
+    sections = [("attention", [(None, "each token looks at all")])] if attention else []
+    sections += [(strategy, _directions(strategy)) for strategy in strategies]
+    lines = _lines(sections)
+    panels = [_Panel(*entry, row, k + 1) for k, entry in enumerate(e for _, pair in lines for e in pair)]
+
+    figure = go.Figure()
+    for panel in panels:
+        figure.add_traces(panel.still())
+    still = len(figure.data)
+    for panel in panels:
+        figure.add_traces(panel.traces(start))
+    moves = list(range(still, len(figure.data)))
+    figure.frames = [
+        go.Frame(
+            name=str(step),
+            traces=moves,
+            data=[go.Scatter(**change) for panel in panels for change in panel.moving(step)],
+        )
+        for step in range(tokens)
+    ]
+    title = title or f"Scan paths: {', '.join(strategies)}"
+    figure.update_layout(
+        title=dict(text=title), margin=dict(l=4, r=4, t=44), **_page(lines, frames, tall=150)
+    )
+    figure.layout.meta = dict(narrow=_page(lines, frames, tall=90))
+    add_slider(figure, [str(step) for step in range(tokens)], "place ", f" of {tokens}", interval=300)
+    figure.layout.sliders[0].active = start
+    drawn = "; ".join(f"{name}: {', '.join(label for _, label in found)}" for name, found in sections)
+    told = f"{title}. Rows of {frames} bodies, one a frame, with the path through their joints. {drawn}."
+    return describe(figure, alt or f"{told} A slider walks along the sequence.")
+
+
+def _note(text: str, x: float, y: float, size: int, anchor: str = "left") -> dict:
+    return dict(
+        text=text, x=x, y=round(y, 4), xref="paper", yref="paper", xanchor=anchor,
+        yanchor="middle", showarrow=False, font=dict(size=size),
+    )  # fmt: skip
+
+
+def limb_meetings(alt: str | None = None) -> go.Figure:
+    """Which joint the limb order adds to which, drawn on one body (global-local's spatial directions).
+
+    An arrow goes from the added joint to the one that is counted; a ring marks a joint that meets itself.
+    Returns a Plotly figure.
+    """
+    spots = (_STANDING.astype(float) * [1.5, 1.0]).tolist()
+    kinds = {"itself": [], "a neighbour on the skeleton": [], "another joint": []}
+    for joint, added in enumerate(LIMB_ORDER):
+        near = PARENTS[joint] == added or PARENTS[added] == joint
+        kind = "itself" if added == joint else "a neighbour on the skeleton" if near else "another joint"
+        kinds[kind].append((joint, added))
+    figure = go.Figure()
+    bones = [(spots[a], spots[b]) for a, b in BONES]
+    figure.add_scatter(
+        x=[v for a, b in bones for v in (a[0], b[0], None)],
+        y=[v for a, b in bones for v in (a[1], b[1], None)],
+        mode="lines", line=dict(color=GRID, width=6), hoverinfo="skip", showlegend=False,
+    )  # fmt: skip
+    colours = dict(zip(kinds, (INK, MIXED, TEMPORAL), strict=True))
+    arrows = []
+    for kind, pairs in kinds.items():
+        texts = [f"{JOINT_NAMES[i]} ({i}) meets {JOINT_NAMES[j]} ({j})" for i, j in pairs]
+        ring = dict(size=23, color=colours[kind], symbol="circle-open", line=dict(width=2.5))
+        figure.add_scatter(
+            x=[spots[i][0] for i, _ in pairs], y=[spots[i][1] for i, _ in pairs], text=texts, marker=ring,
+            mode="markers", name=f"meets {kind}", hovertemplate="%{text}<extra></extra>",
+        )  # fmt: skip
+        for joint, added in pairs:
+            if joint != added:
+                (x, y), (ax, ay) = spots[joint], spots[added]
+                arrows.append(
+                    dict(x=x, y=y, ax=ax, ay=ay, axref="x", ayref="y", xref="x", yref="y", text="",
+                         showarrow=True, arrowhead=2, arrowsize=1.1, arrowwidth=1.8, standoff=13,
+                         startstandoff=11, arrowcolor=colours[kind])
+                )  # fmt: skip
+    numbers = [
+        dict(text=str(joint), x=x, y=y, showarrow=False, font=dict(size=12))
+        for joint, (x, y) in enumerate(spots)
+    ]
+    still = dict(visible=False, fixedrange=True, constrain="domain")
+    figure.update_layout(
+        title=dict(text="Which joint meets which"), height=560, annotations=[*arrows, *numbers],
+        margin=dict(l=4, r=4, t=84, b=8), meta=dict(narrow=dict(margin=dict(t=116))),
+        xaxis=dict(still, range=[-56, 56]), yaxis=dict(still, range=[-64, 68], scaleanchor="x"),
+    )  # fmt: skip
+    counts = ", ".join(f"{len(pairs)} meet {kind}" for kind, pairs in kinds.items())
+    told = f"A body seen from the front with an arrow to each joint from the joint added to it: {counts}."
+    return describe(figure, alt or told)

@@ -1,0 +1,255 @@
+"""Which tokens a scan lets reach which: counted over a strategy's directions, or along one order."""
+
+import numpy as np
+import plotly.graph_objects as go
+from jaxtyping import Int
+
+from posemamba import orders
+from posemamba.plotting.paths import (
+    MIXED,
+    SPATIAL,
+    body_axes,
+    body_row,
+    bones_trace,
+    check_frames,
+    direction_table,
+    points_of,
+    token_name,
+)
+from posemamba.plotting.style import COLOURS, GRID, INK, add_slider, describe
+from posemamba.skeleton import JOINTS
+
+BLIND = COLOURS[1]
+_COUNTS = (BLIND, "#b3d4ee", "#79b4e0", "#3c93d0", "#0068a8")  # by 0, 1, ... 4 of the directions
+_STATES = ("#b8b8b8", SPATIAL, MIXED)  # not, along the path, through a mix alone
+
+
+def _steps(colours) -> list:
+    """A colour scale of as many flat steps as there are colours."""
+    n = len(colours)
+    return [(edge, colour) for k, colour in enumerate(colours) for edge in (k / n, (k + 1) / n)]
+
+
+def _reached(direction: orders.Direction, frames: int) -> Int[np.ndarray, "tokens tokens"]:
+    """Row: the token that is reached. 0 where the column's token cannot reach it, 1 where it stands no later
+    in the sequence, 2 where only a mix carried it to an earlier place.
+    """
+    read, mixed = direction_table(direction, frames)
+    place = np.argsort(read)
+    along = place[None, :] <= place[:, None]
+    earliest = place.copy()
+    if mixed is not None:
+        np.minimum.at(earliest, mixed, np.arange(len(read)))
+    anyhow = earliest[None, :] <= place[:, None]
+    return (along + 2 * (anyhow & ~along)).astype(np.int8)
+
+
+def directions_reaching(strategy: str, frames: int) -> Int[np.ndarray, "tokens tokens"]:
+    """Along how many of a strategy's four directions the column's token can reach the row's token.
+
+    In a causal scan a token changes its own output and those after it. A mix lets it in earlier still, at
+    the places of the tokens that it is added to. The merge sums the directions, so any one of them will do.
+    This is the scan alone: the 3 by 3 convolution before it carries each token one joint and frame further.
+
+    Arguments:
+        strategy: a name of `posemamba.orders.STRATEGIES`.
+        frames: frames of the window.
+
+    Returns 0 to 4 for each pair of the frames * 17 tokens. Raises ValueError for an unknown strategy
+    or a number of frames that is none.
+    """
+    if isinstance(frames, bool) or not isinstance(frames, int) or frames < 1:
+        raise ValueError(f"frames is {frames!r}, expected a whole number of at least 1.")
+    found = [_reached(direction, frames) > 0 for direction in orders.directions(strategy)]
+    return np.sum(found, axis=0, dtype=np.int8)
+
+
+def _choices(figure: go.Figure, labels: list[str], shown: list[list[int]], always: int) -> None:
+    """A menu of which traces are seen; the first `always` of them are seen in any case."""
+    count = len(figure.data)
+    buttons = []
+    for label, traces in zip(labels, shown, strict=True):
+        seen = [k < always or k in traces for k in range(count)]
+        buttons.append(dict(label=label, method="restyle", args=[{"visible": seen}]))
+    # Plotly lights up the row under the pointer, so dark words on light rows, on any page.
+    menu = dict(
+        buttons=buttons, x=0, y=1, xanchor="left", yanchor="bottom", pad=dict(b=8), showactive=False,
+        bgcolor="#f1f1f1", bordercolor=INK, font=dict(color="#222222", size=13),
+    )  # fmt: skip
+    figure.layout.updatemenus = (*figure.layout.updatemenus, menu)
+    for k, trace in enumerate(figure.data):
+        trace.visible = k < always or k in shown[0]
+
+
+def reach_counts(
+    frames: int = 5, start: int | None = None, title: str = "How many directions reach the marked token?"
+) -> go.Figure:
+    """For one token at a time: along how many of the four directions each token can reach it.
+
+    A menu chooses the strategy, a slider the token that is reached.
+
+    Arguments:
+        frames: bodies in a row, 1 to 9.
+        start: the token marked first; frame 0's pelvis where not given.
+        title: the figure's title.
+
+    Returns a Plotly figure. Raises ValueError for a number of frames or a start that is out of range.
+    """
+    check_frames(frames)
+    row, tokens = body_row(frames), frames * JOINTS
+    start = 0 if start is None else start
+    if not 0 <= start < tokens:
+        raise ValueError(f"start is {start}, expected a token from 0 to {tokens - 1}.")
+    # The released model's last: the others' gaps are what there is to see.
+    names = [name for name in orders.STRATEGIES if "ward" in name] + ["bidirectional", "global-local"]
+    tables = [directions_reaching(name, frames) for name in names]
+    everything = points_of(range(tokens), row)
+    told = [token_name(token) for token in range(tokens)]
+    figure = go.Figure(bones_trace(row, {}))
+    figure.add_scatter(
+        **points_of([start], row), mode="markers", hoverinfo="skip", showlegend=False,
+        marker=dict(size=21, symbol="circle-open", color=INK, line=dict(width=3)),
+    )  # fmt: skip
+    for count, colour in enumerate(_COUNTS):
+        name = "none" if count == 0 else str(count)
+        figure.add_scatter(x=[None], y=[None], mode="markers", marker=dict(size=10, color=colour), name=name)
+    always = len(figure.data)
+    for table in tables:
+        figure.add_scatter(
+            **everything, text=told, mode="markers", showlegend=False,
+            marker=dict(size=10, color=table[start], coloraxis="coloraxis"),
+            hovertemplate="from %{text}<br>along %{marker.color} of 4 directions<extra></extra>",
+        )  # fmt: skip
+    moving = [1, *range(always, len(figure.data))]
+    figure.frames = [
+        go.Frame(
+            name=str(token),
+            traces=moving,
+            data=[
+                go.Scatter(points_of([token], row)),
+                *(go.Scatter(marker=dict(color=table[token])) for table in tables),
+            ],
+        )
+        for token in range(tokens)
+    ]
+    scale = dict(cmin=-0.5, cmax=4.5, colorscale=_steps(_COUNTS), showscale=False)
+    figure.update_layout(
+        title=dict(text=title), height=430, margin=dict(l=4, r=4, t=92), coloraxis=scale,
+        legend=dict(y=0, yanchor="top"), **body_axes(frames, 1, (0, 1), (0, 1)),
+    )  # fmt: skip
+    figure.layout.meta = dict(narrow=dict(height=370))
+    add_slider(figure, [token_name(token) for token in range(tokens)], "")
+    figure.layout.sliders[0].update(active=start, pad=dict(t=74))
+    figure.layout.margin.b = 128
+    _choices(figure, names, [[always + k] for k in range(len(names))], always)
+    return describe(
+        figure,
+        f"{frames} bodies, one a frame. Each joint is coloured by the number of directions, none to four, "
+        f"along which it reaches one marked token, at first: {token_name(start)}. A menu chooses the "
+        "strategy, a slider the token. "
+        "Bidirectional scans leave no joint out; the unidirectional ones do.",
+    )
+
+
+def _single_directions() -> list[orders.Direction]:
+    """Every direction that some strategy uses, each once."""
+    names = ("bidirectional", "global-local", "forward-forward", "backward-backward")
+    return list(dict.fromkeys(found for name in names for found in orders.directions(name)))
+
+
+def order_playground(
+    frames: int = 3, start: int | None = None, title: str = "One order at a time"
+) -> go.Figure:
+    """Choose an order, walk along it, and see which tokens the one read now has heard of.
+
+    Above, one body a frame with the path so far; below, the same for all tokens: a row is the token that is
+    reached, a column the one it comes from.
+
+    Arguments:
+        frames: bodies in a row, 1 to 5.
+        start: the place in the sequence that is shown first; two fifths of the way where not given.
+        title: the figure's title.
+
+    Returns a Plotly figure with a menu, a slider and a play button. Raises ValueError for a number of frames
+    or a start that is out of range.
+    """
+    check_frames(frames, most=5)
+    row, tokens = body_row(frames), frames * JOINTS
+    start = 2 * tokens // 5 if start is None else start
+    if not 0 <= start < tokens:
+        raise ValueError(f"start is {start}, expected a place from 0 to {tokens - 1}.")
+    found = _single_directions()
+    reads = [direction_table(direction, frames)[0] for direction in found]
+    tables = [_reached(direction, frames) for direction in found]
+    below = dict(xaxis="x2", yaxis="y2")
+
+    def moved(k: int, step: int) -> list[dict]:
+        """The path, the tokens' states, the token read now, and its row below."""
+        now = int(reads[k][step])
+        line = dict(y=[now, now])
+        states = dict(marker=dict(color=tables[k][now]))
+        return [points_of(reads[k][: step + 1], row), states, points_of([now], row), line]
+
+    told = [token_name(token) for token in range(tokens)]
+    figure = go.Figure(bones_trace(row, {}))
+    words = ("cannot reach it", "earlier on the path, or the token itself", "through the mix alone")
+    for word, colour in zip(words, _STATES, strict=True):
+        figure.add_scatter(x=[None], y=[None], mode="markers", marker=dict(size=10, color=colour), name=word)
+    always = len(figure.data)
+    states = dict(cmin=-0.5, cmax=2.5, colorscale=_steps(_STATES), showscale=False)
+    for k, table in enumerate(tables):
+        path, marks, now, line = moved(k, start)
+        quiet = dict(showlegend=False, hoverinfo="skip")
+        figure.add_scatter(**path, mode="lines", line=dict(color=SPATIAL, width=1.5), opacity=0.6, **quiet)
+        figure.add_scatter(
+            **points_of(range(tokens), row), text=told, mode="markers", showlegend=False,
+            marker=dict(size=9, coloraxis="coloraxis", **marks["marker"]),
+            hovertemplate="%{text}<extra></extra>",
+        )  # fmt: skip
+        ring = dict(size=19, symbol="circle-open", color=BLIND, line=dict(width=3))
+        figure.add_scatter(**now, mode="markers", marker=ring, **quiet)
+        figure.add_scatter(
+            **line,
+            x=[-0.5, tokens - 0.5],
+            mode="lines",
+            line=dict(color=BLIND, width=3),
+            **quiet,
+            **below,
+        )
+        figure.add_heatmap(
+            z=table, coloraxis="coloraxis", xaxis="x2", yaxis="y2",
+            hovertemplate="from token %{x} to token %{y}<extra></extra>",
+        )  # fmt: skip
+    groups = [[always + 5 * k + part for part in range(5)] for k in range(len(found))]
+    moving = [trace for group in groups for trace in group[:4]]
+    figure.frames = [
+        go.Frame(
+            name=str(step),
+            traces=moving,
+            data=[go.Scatter(**change) for k in range(len(found)) for change in moved(k, step)],
+        )
+        for step in range(tokens)
+    ]
+    edges = dict(tickvals=[JOINTS * t for t in range(frames)], ticktext=[f"frame {t}" for t in range(frames)])
+    edges |= dict(showgrid=True, gridcolor=GRID, constrain="domain", zeroline=False)
+    figure.update_layout(
+        title=dict(text=title), height=860, margin=dict(l=66, r=8, t=150), coloraxis=states,
+        legend=dict(y=1.1),
+        **body_axes(frames, 1, (0, 1), (0.66, 1)),
+        xaxis2=dict(edges, domain=[0, 1], anchor="y2", title=dict(text="from token")),
+        yaxis2=dict(edges, domain=[0, 0.6], anchor="x2", autorange="reversed", scaleanchor="x2",
+                    title=dict(text="to token")),
+    )  # fmt: skip
+    add_slider(figure, [str(step) for step in range(tokens)], "place ", f" of {tokens}", interval=300)
+    figure.layout.sliders[0].update(active=start, pad=dict(t=46))
+    figure.layout.updatemenus[0].pad.t = 50
+    figure.layout.margin.b = 116
+    figure.layout.meta = dict(narrow=dict(height=740))
+    _choices(figure, [direction.name for direction in found], groups, always)
+    return describe(
+        figure,
+        f"{frames} bodies with the path of one order up to the token read now; joints that reach it are "
+        "blue, those that cannot grey, those that only a mix lets in green. Below, a square of all pairs of "
+        "tokens in the same colours, the token's row marked. A menu chooses among "
+        f"{len(found)} orders: {', '.join(direction.name for direction in found)}.",
+    )
