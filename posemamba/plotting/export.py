@@ -27,7 +27,10 @@ def save(figure: go.Figure, stem: str | Path, still: int | None = None) -> list[
     stem.parent.mkdir(parents=True, exist_ok=True)
     page = stem.with_name(stem.name + ".html")
     with storage.atomic_path(page) as path:
-        path.write_text(figure.to_html(include_plotlyjs=True, config=dict(responsive=True)), encoding="utf-8")
+        path.write_text(
+            figure.to_html(include_plotlyjs=True, auto_play=False, config=dict(responsive=True)),
+            encoding="utf-8",
+        )
     picture = _still(figure, still)
     written = [page]
     for ending in ("svg", "png"):
