@@ -259,7 +259,7 @@ class PoseMamba(nn.Module):
         return joints[:, :, [order.index(j) for j in range(config.joints)]] if order else joints
 
     def capture(self, *blocks: str) -> AbstractContextManager[dict[str, BlockRecord]]:
-        """Record what blocks compute: their steps, B, C, gate and the rest of `BlockRecord`.
+        """Record what blocks compute: their steps, B, C, gate and the rest of `BlockRecord`::
 
             with model.capture("temporal_blocks.3") as records:
                 model(keypoints)
