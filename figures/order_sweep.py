@@ -167,7 +167,8 @@ def sweep(given: argparse.Namespace) -> int:
         time.sleep(0.5)
         for process in [process for process in running if process.poll() is not None]:
             arm, seed = running.pop(process)
-            if process.returncode not in (0, 130):
+            asked = stopped and process.returncode in (130, -signal.SIGTERM)  # the latter before it trained
+            if process.returncode and not asked:
                 print(f"{arm}, seed {seed}: failed with exit code {process.returncode}", file=sys.stderr)
                 stop()
             elif process.returncode == 0:
