@@ -214,7 +214,9 @@ def _written(function: Callable, arguments: tuple) -> str:
         elif hasattr(value, "tolist"):
             words.append(f"{name} = {_brief(_numbers(value).tolist())}")
         else:
-            words.append(f"{name} = {value!r}")
+            text = repr(value)  # a network's has as many lines as it has parts
+            short = len(text) <= 80 and "\n" not in text
+            words.append(f"{name} = {text}" if short else f"{name}, a {type(value).__name__}")
     return ", ".join(words) or "no arguments"
 
 

@@ -177,3 +177,13 @@ def test_the_module_has_a_command_line():
     )  # fmt: skip
     assert result.returncode == 2 and "not_there.ipynb is not there" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_an_argument_that_is_a_network_is_told_in_a_word(capsys):
+    import torch
+
+    def network(rng):
+        return (torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU()),)
+
+    book.check("e", lambda model: 1.0, reference=lambda model: 2.0, inputs=network)
+    assert capsys.readouterr().out == ("e: not yet. For model, a Sequential it returns 1, expected 2.\n")
