@@ -216,7 +216,7 @@ def _written(function: Callable, arguments: tuple) -> str:
         else:
             text = repr(value)  # a network's has as many lines as it has parts
             short = len(text) <= 80 and "\n" not in text
-            words.append(f"{name} = {text}" if short else f"{name}, a {type(value).__name__}")
+            words.append(f"{name} = {text}" if short else f"{name} = {type(value).__name__}(...)")
     return ", ".join(words) or "no arguments"
 
 

@@ -180,10 +180,8 @@ def test_the_module_has_a_command_line():
 
 
 def test_an_argument_that_is_a_network_is_told_in_a_word(capsys):
-    import torch
-
     def network(rng):
         return (torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU()),)
 
     book.check("e", lambda model: 1.0, reference=lambda model: 2.0, inputs=network)
-    assert capsys.readouterr().out == ("e: not yet. For model, a Sequential it returns 1, expected 2.\n")
+    assert capsys.readouterr().out == ("e: not yet. For model = Sequential(...) it returns 1, expected 2.\n")
