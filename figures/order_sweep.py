@@ -200,8 +200,11 @@ def collect(given: argparse.Namespace) -> None:
     (out / "measured").mkdir(parents=True, exist_ok=True)
     command = ["python", "figures/order_sweep.py", "--data", Path(given.data).name]
     command += ["--config", given.config, "--seeds", str(given.seeds), "--more", str(given.more)]
+    command += [] if given.arms == list(ARMS) else ["--arms", *given.arms]
+    command += [] if given.name == "order_sweep" else ["--name", given.name, "--keep", given.keep]
+    target = out / "measured" / f"{given.name}.json"
     storage.write_json(
-        out / "measured" / "order_sweep.json",
+        target,
         {
             "command": command,
             "date": datetime.date.today().isoformat(),
@@ -209,13 +212,17 @@ def collect(given: argparse.Namespace) -> None:
             "hardware": hardware[0],
             "config": shared,
             "evaluation": {"views": VIEWS, "flip_averaging": True, "split": "test"},
-            "kept": {"arm": best["arm"], "seed": best["seed"], "by": "training_mpjpe"},
+            "kept": {"arm": best["arm"], "seed": best["seed"], "by": "training_mpjpe"}
+            if given.keep
+            else None,
             "runs": runs,
         },
     )
-    kept = place(given, best["arm"], best["seed"]) / "model"
-    shutil.copytree(kept, out / "small_orders", dirs_exist_ok=True)
-    print(f"{len(runs)} runs written to {out / 'measured' / 'order_sweep.json'}")
+    if given.keep:
+        shutil.copytree(
+            place(given, best["arm"], best["seed"]) / "model", out / given.keep, dirs_exist_ok=True
+        )
+    print(f"{len(runs)} runs written to {target}")
     for arm in given.arms:
         errors = [entry["mpjpe"]["over_actions"] for entry in runs if entry["arm"] == arm]
         if errors:
@@ -236,6 +243,8 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads a run")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--out", default=str(ASSETS), help="the folder of assets to write to")
+    parser.add_argument("--name", default="order_sweep", help="what the file of figures is called")
+    parser.add_argument("--keep", default="small_orders", help="where the best weights go; '' for nowhere")
     parser.add_argument("--collect", action="store_true", help="only gather the runs that are done")
     parser.add_argument("--only", nargs=2, metavar=("ARM", "SEED"), help="one run, in this process")
     given = parser.parse_args()
