@@ -10,6 +10,7 @@ from posemamba.plotting.charts import curves, heatmap, slider_figure
 from posemamba.plotting.costs import error_against_macs, stacked_shares, where_the_work_goes
 from posemamba.plotting.experiments import mean_interval, seeds
 from posemamba.plotting.export import save
+from posemamba.plotting.maps import frame_heatmap, joint_heatmap, map_panels, relevance_panels
 from posemamba.plotting.paths import limb_meetings, scan_paths
 from posemamba.plotting.pipeline import pipeline, pipeline_stages
 from posemamba.plotting.reach import directions_reaching, order_playground, reach_counts
@@ -22,13 +23,17 @@ __all__ = [
     "describe",
     "directions_reaching",
     "error_against_macs",
+    "frame_heatmap",
     "heatmap",
+    "joint_heatmap",
     "limb_meetings",
+    "map_panels",
     "mean_interval",
     "order_playground",
     "pipeline",
     "pipeline_stages",
     "reach_counts",
+    "relevance_panels",
     "save",
     "scan_paths",
     "seeds",

@@ -1,0 +1,221 @@
+"""Maps between joints and between frames (Figure 5), and what moved one prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import plotly.graph_objects as go
+from jaxtyping import Float
+
+from posemamba.plotting.charts import _numbers
+from posemamba.plotting.style import DIVERGING, INK, SEQUENTIAL, describe
+from posemamba.skeleton import JOINT_NAMES
+
+if TYPE_CHECKING:
+    from posemamba.attention import Relevance
+
+AXES = ("joints", "frames")
+#: The joints' names, short enough for an axis of a small panel.
+SHORT_NAMES = tuple(name.replace("right ", "R ").replace("left ", "L ") for name in JOINT_NAMES)
+_SIDE = 285  # pixels of a panel's side on a wide page
+_BETWEEN = 112  # between rows: a panel's labels, the next one's title
+_TOP, _BOTTOM = 96, 130  # above the panels the titles, below them labels and the colour bar
+
+
+def map_panels(
+    maps: Mapping[str, Float[np.ndarray, "rows columns"]],
+    axes: str | Sequence[str] = "joints",
+    value: str = "weight",
+    title: str = "",
+    signed: bool = True,
+    alt: str | None = None,
+) -> go.Figure:
+    """Maps side by side on one colour scale: a row is what is moved, a column what moves it.
+
+    On a wide page two panels stand in a row, on a narrow one each stands alone.
+
+    Arguments:
+        maps: panel title -> square matrix, (17, 17) for joints and (T, T) for frames.
+        axes: "joints" or "frames" for all panels, or one of the two for each.
+        value: what the colours show, with its unit.
+        title: the figure's title.
+        signed: a diverging scale, with zero in its middle; otherwise from 0 to the largest value.
+        alt: alternative text; made from the titles where not given.
+
+    Returns a Plotly figure. Raises ValueError for no maps, other axes, and matrices that do not fit theirs.
+    """
+    kinds = [axes] * len(maps) if isinstance(axes, str) else list(axes)
+    if not maps or len(kinds) != len(maps) or any(kind not in AXES for kind in kinds):
+        raise ValueError(f"axes is {axes!r} for {len(maps)} maps, expected 'joints' or 'frames' for each.")
+    matrices = [_numbers(matrix) for matrix in maps.values()]
+    for name, matrix, kind in zip(maps, matrices, kinds, strict=True):
+        square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] and matrix.size
+        if not square or (kind == "joints" and len(matrix) != len(JOINT_NAMES)):
+            wanted = f"({len(JOINT_NAMES)}, {len(JOINT_NAMES)})" if kind == "joints" else "(frames, frames)"
+            raise ValueError(f"maps[{name!r}] has shape {matrix.shape}, expected {wanted}.")
+    scale = _scale(matrices, signed)
+    figure = go.Figure()
+    for k, (matrix, kind) in enumerate(zip(matrices, kinds, strict=True)):
+        joints = kind == "joints"
+        told = "%{text}" if joints else "frame %{y} from frame %{x}"
+        names = [[f"{row} from {column}" for column in JOINT_NAMES] for row in JOINT_NAMES]
+        figure.add_heatmap(
+            z=_rounded(matrix), colorbar=_bar() if k == 0 else None, showscale=k == 0,
+            text=names if joints else None,
+            hovertemplate=f"{told}<br>{value}: %{{z:.3~g}}<extra></extra>",
+            xaxis=_axis("x", k), yaxis=_axis("y", k), **scale,
+        )  # fmt: skip
+    _lay_out(figure, list(maps))
+    for k, (matrix, kind) in enumerate(zip(matrices, kinds, strict=True)):
+        ticks = _joint_ticks() if kind == "joints" else dict(nticks=6)
+        figure.layout[_key("xaxis", k)].update(
+            title=dict(text=f"from {kind[:-1]}", standoff=4), tickangle=-90 if kind == "joints" else 0,
+            range=[-0.5, len(matrix) - 0.5], **ticks,
+        )  # fmt: skip
+        figure.layout[_key("yaxis", k)].update(
+            title=dict(text=f"into {kind[:-1]}", standoff=2), range=[len(matrix) - 0.5, -0.5],
+            scaleanchor=_axis("x", k), **ticks,
+        )  # fmt: skip
+    figure.update_layout(title=_titles(title, value))
+    told = f"{len(maps)} heat maps: {title or 'untitled'}. {value}; panels: {', '.join(maps)}."
+    return describe(figure, alt or told)
+
+
+def joint_heatmap(
+    matrix: Float[np.ndarray, "17 17"], value: str = "weight", title: str = "", signed: bool = True,
+    alt: str | None = None,
+) -> go.Figure:  # fmt: skip
+    """A map between joints, by their names; see `map_panels`."""
+    return map_panels({"": matrix}, "joints", value, title, signed, alt or f"Heat map of joints: {title}.")
+
+
+def frame_heatmap(
+    matrix: Float[np.ndarray, "frames frames"], value: str = "weight", title: str = "", signed: bool = True,
+    alt: str | None = None,
+) -> go.Figure:  # fmt: skip
+    """A map between frames; see `map_panels`."""
+    return map_panels({"": matrix}, "frames", value, title, signed, alt or f"Heat map of frames: {title}.")
+
+
+def relevance_panels(
+    relevance: Relevance, per_unit: float = 1.0, unit: str = "", title: str = "", alt: str | None = None
+) -> go.Figure:
+    """The two answers to "what moved this prediction" side by side: each input joint's share in each frame.
+
+    Arguments:
+        relevance: from `posemamba.attention.relevance`.
+        per_unit: what one unit of the network's output is worth in the unit shown.
+        unit: the unit shown.
+        title: the figure's title.
+        alt: alternative text; made from the prediction's name where not given.
+
+    Returns a Plotly figure; both panels have one scale with zero in its middle. A ring marks the joint and
+    frame that are predicted.
+    """
+    views = {"gradient times input": relevance.gradient, "the map": relevance.map}
+    matrices = [per_unit * _numbers(view).T for view in views.values()]
+    scale, shown = _scale(matrices, True), f"share, {unit}" if unit else "share"
+    figure = go.Figure()
+    for k, matrix in enumerate(matrices):
+        places = dict(xaxis=_axis("x", k), yaxis=_axis("y", k))
+        figure.add_heatmap(
+            z=_rounded(matrix), colorbar=_bar() if k == 0 else None, showscale=k == 0,
+            text=[[name] * matrix.shape[1] for name in JOINT_NAMES],
+            hovertemplate=f"%{{text}}, frame %{{x}}<br>{shown}: %{{z:.3~g}}<extra></extra>",
+            **places, **scale,
+        )  # fmt: skip
+        figure.add_scatter(
+            x=[relevance.frame], y=[relevance.joint], mode="markers", showlegend=False, hoverinfo="skip",
+            marker=dict(size=19, symbol="circle-open", color="#000000", line=dict(width=2)), **places,
+        )  # fmt: skip
+    _lay_out(figure, list(views))
+    for k, matrix in enumerate(matrices):
+        figure.layout[_key("xaxis", k)].update(
+            title=dict(text="input frame", standoff=4), range=[-0.5, matrix.shape[1] - 0.5], nticks=6
+        )
+        figure.layout[_key("yaxis", k)].update(range=[len(matrix) - 0.5, -0.5], **_joint_ticks())
+    figure.update_layout(title=_titles(title, shown))
+    name = (
+        f"{JOINT_NAMES[relevance.joint]}, coordinate {'xyz'[relevance.coordinate]}, frame {relevance.frame}"
+    )
+    told = f"Two heat maps of input joints over frames: shares in one prediction, {name}; left by gradient "
+    return describe(figure, alt or told + "times input, right by the map.")
+
+
+def _scale(matrices: list[np.ndarray], signed: bool) -> dict:
+    high = max(float(np.nanmax(np.abs(matrix))) for matrix in matrices) or 1.0
+    low = -high if signed else 0.0
+    return dict(zmin=low, zmax=high, colorscale=DIVERGING if signed else SEQUENTIAL)
+
+
+def _rounded(matrix: np.ndarray) -> np.ndarray:
+    """Four digits beside the largest value: what a colour can show, and small in a page."""
+    largest = float(np.nanmax(np.abs(matrix)))
+    digits = 4 - int(np.floor(np.log10(largest))) if largest > 0 else 0
+    return np.round(matrix.astype(np.float64), digits).astype(np.float32)
+
+
+def _bar() -> dict:
+    """Under all panels, where it meets no other text whatever the page's width."""
+    return dict(
+        orientation="h", thickness=12, len=0.7, nticks=5,
+        x=0.5, xanchor="center", y=0, yanchor="bottom", yref="container",
+    )  # fmt: skip
+
+
+def _titles(title: str, value: str) -> dict:
+    """What the colours show stands under the title: above a lying colour bar it would lie on it."""
+    return dict(text=title, subtitle=dict(text=value, font=dict(size=12, color=INK)))
+
+
+def _joint_ticks() -> dict:
+    return dict(tickmode="array", tickvals=list(range(len(SHORT_NAMES))), ticktext=SHORT_NAMES)
+
+
+def _axis(letter: str, k: int) -> str:
+    return letter if k == 0 else f"{letter}{k + 1}"
+
+
+def _key(name: str, k: int) -> str:
+    return name if k == 0 else f"{name}{k + 1}"
+
+
+def _lay_out(figure: go.Figure, names: list[str]) -> None:
+    """Places the panels: rows of two; on a narrow page one below the other."""
+    wide, narrow = _grid(len(names), 2), _grid(len(names), 1)
+    small = dict(size=10, color=INK)
+    for k in range(len(names)):
+        common = dict(showgrid=False, zeroline=False, tickfont=small, constrain="domain", ticks="")
+        for letter, other in (("x", "y"), ("y", "x")):
+            figure.update_layout({_key(f"{letter}axis", k): dict(common, anchor=_axis(other, k))})
+            figure.layout[_key(f"{letter}axis", k)].domain = wide["domains"][k][letter]
+    figure.update_layout(
+        height=wide["height"], margin=dict(t=_TOP, b=_BOTTOM, l=12, r=12),
+        annotations=[
+            dict(text=name, xref=f"{_axis('x', k)} domain", yref=f"{_axis('y', k)} domain", x=0, y=1,
+                 xanchor="left", yanchor="bottom", showarrow=False, font=dict(size=13, color=INK))
+            for k, name in enumerate(names) if name
+        ],
+    )  # fmt: skip
+    changed = {
+        _key(f"{letter}axis", k): dict(domain=narrow["domains"][k][letter])
+        for k in range(len(names))
+        for letter in "xy"
+    }
+    figure.layout.meta = dict(narrow=dict(height=narrow["height"], **changed))
+
+
+def _grid(count: int, columns: int) -> dict:
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    inside = rows * _SIDE + (rows - 1) * _BETWEEN
+    domains = []
+    for k in range(count):
+        row, column = divmod(k, columns)
+        top = 1 - row * (_SIDE + _BETWEEN) / inside
+        # Names of joints stand left of each panel: the first column's within it as well.
+        x = [0.13, 1] if columns == 1 else [0.12, 0.5] if column == 0 else [0.62, 1]
+        domains.append(dict(x=x, y=[max(0.0, top - _SIDE / inside), top]))
+    return dict(height=inside + _TOP + _BOTTOM, domains=domains)
