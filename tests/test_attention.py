@@ -77,6 +77,19 @@ def test_reduced_maps_are_sums_of_the_token_map(scan):
             assert relative(function(found, aggregate=aggregate), expected) < 1e-5
 
 
+def test_half_precision_gives_maps_in_single():
+    model = network()
+    keypoints = torch.randn(1, FRAMES, 17, 2)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), model.capture("spatial_blocks.0") as records:
+        model(keypoints)
+    found = records["spatial_blocks.0"]
+    assert found.x.dtype == torch.bfloat16
+    matrix = attention.channel_map(found, 4)
+    assert matrix.dtype == attention.joint_map(found, aggregate="absolute").dtype == torch.float32
+    expected = found.y.flatten(1, 2)[0, :, 4].float()
+    assert relative(matrix @ found.x[0, :, 4].float(), expected) < 0.02
+
+
 def test_directions_add_up():
     found = record()
     parts = [attention.token_map(found, direction=k) for k in range(4)]

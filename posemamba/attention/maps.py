@@ -125,7 +125,7 @@ def _aggregated(record, direction, aggregate: str, sample: int, groups: Tensor, 
     if aggregate == "signed":
         return _summed(record, chosen, sample, range(inner), True, groups, count)[0]
     # Absolute values can be taken only where nothing is summed any more: some channels at a time, in full.
-    total = record.x.new_zeros(tokens, tokens)
+    total = record.A.new_zeros(tokens, tokens)
     places = torch.arange(tokens)
     for first in range(0, inner, _CHANNELS):
         channels = range(first, min(first + _CHANNELS, inner))
@@ -148,7 +148,8 @@ def _summed(
     """The directions' maps in token order, summed over groups of tokens; and over channels, if `together`."""
     device = record.x.device
     groups, channels = groups.to(device), torch.as_tensor(list(channels), device=device)
-    out = record.x.new_zeros(1 if together else len(channels), count, count)
+    # In half precision too the map is in float32, as the scan's states are.
+    out = record.A.new_zeros(1 if together else len(channels), count, count)
     for k in directions:
         read, mix = record.reads[k].long(), record.mixes[k].long()
         sequence = _Sequence(
