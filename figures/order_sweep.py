@@ -4,10 +4,15 @@
 
 trains the same small network on the same batches once for each arm and seed: the six strategies of Table 4,
 and four controls. Ctrl-C stops and saves; the same command goes on, and skips what is done. When all runs are
-done it writes their figures to posemamba/assets/measured/order_sweep.json, and to
-posemamba/assets/small_orders the weights of the network that fits the training split best. Seeds come one
-after the other, so that a sweep that was stopped early has whole seeds; the arms on which the claim about
-limbs hangs get more of them.
+done it writes their figures to posemamba/assets/measured/order_sweep.json. Seeds come one after the other, so
+that a sweep that was stopped early has whole seeds; the arms on which the claim about limbs hangs get more of
+them.
+
+    python figures/order_sweep.py --data ../shared/data/cmu_mocap_17.npz --config small --seeds 2 --more 0 \\
+        --arms global-local bidirectional --name order_sweep_longer --keep small_orders --folder runs/longer
+
+trains two arms three times as long, and leaves the weights of the network that fits the training split best
+in posemamba/assets/small_orders.
 """
 
 import argparse
@@ -201,7 +206,8 @@ def collect(given: argparse.Namespace) -> None:
     command = ["python", "figures/order_sweep.py", "--data", Path(given.data).name]
     command += ["--config", given.config, "--seeds", str(given.seeds), "--more", str(given.more)]
     command += [] if given.arms == list(ARMS) else ["--arms", *given.arms]
-    command += [] if given.name == "order_sweep" else ["--name", given.name, "--keep", given.keep]
+    command += [] if given.name == "order_sweep" else ["--name", given.name]
+    command += ["--keep", given.keep] if given.keep else []
     target = out / "measured" / f"{given.name}.json"
     storage.write_json(
         target,
@@ -244,7 +250,7 @@ def main() -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--out", default=str(ASSETS), help="the folder of assets to write to")
     parser.add_argument("--name", default="order_sweep", help="what the file of figures is called")
-    parser.add_argument("--keep", default="small_orders", help="where the best weights go; '' for nowhere")
+    parser.add_argument("--keep", default="", help="where in the assets the best fitted weights go")
     parser.add_argument("--collect", action="store_true", help="only gather the runs that are done")
     parser.add_argument("--only", nargs=2, metavar=("ARM", "SEED"), help="one run, in this process")
     given = parser.parse_args()

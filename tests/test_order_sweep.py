@@ -53,6 +53,7 @@ def test_a_sweep_that_was_stopped_goes_on_to_the_same_result(tmp_path):
         sys.executable, str(SCRIPT), "--data", str(tmp_path / "walk.safetensors"), "--steps", "40",
         "--seeds", "1", "--more", "0", "--arms", "bidirectional", "global-self",
         "--folder", str(tmp_path / "runs"), "--out", str(tmp_path / "assets"),
+        "--keep", "best",
     ]  # fmt: skip
     started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     logs = tmp_path / "runs" / "bidirectional" / "seed_0" / "logs"
@@ -75,7 +76,7 @@ def test_a_sweep_that_was_stopped_goes_on_to_the_same_result(tmp_path):
     assert kept["config"]["steps"] == 40
     assert all(run["mpjpe"]["walking"] == run["mpjpe"]["over_actions"] for run in kept["runs"])
     assert all(len(run["by_joint"]) == 17 for run in kept["runs"])
-    assert PoseMamba.from_pretrained(tmp_path / "assets" / "small_orders").config.millimetres_per_unit == 1000
+    assert PoseMamba.from_pretrained(tmp_path / "assets" / "best").config.millimetres_per_unit == 1000
 
     config = TrainingConfig.load("orders", steps=40, scan="bidirectional")
     train(config, open_motion(str(tmp_path / "walk.safetensors")), tmp_path / "alone")
