@@ -72,7 +72,7 @@ def seeds(
             f"(95% interval {low:.2f} to {high:.2f})<extra></extra>",
         )  # fmt: skip
     figure.update_layout(
-        title=dict(text=title),
+        title=dict(text=title, xref="container", x=0.03),  # long names leave the plot little width
         height=150 + 34 * len(rows),
         xaxis=dict(title=dict(text=xlabel), zeroline=zero, zerolinewidth=2, zerolinecolor=INK),
         yaxis=dict(autorange="reversed", automargin=True),
