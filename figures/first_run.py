@@ -11,12 +11,12 @@ resumes.
 import argparse
 import datetime
 import shutil
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from posemamba import storage
+from posemamba.benchmark.record import commit
 from posemamba.evaluation import evaluate
 from posemamba.motion.clips import open_motion
 from posemamba.training import TrainingConfig, describe_machine, train
@@ -26,14 +26,6 @@ ASSETS = ROOT / "posemamba" / "assets"
 CURVE_POINTS = 200
 
 
-def commit() -> str:
-    """The checkout's commit, marked where files differ from it."""
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT, capture_output=True, text=True
-    )
-    return found.stdout.strip() or "unknown"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="../shared/data/cmu_mocap_17.npz")
@@ -41,7 +33,7 @@ def main() -> None:
     parser.add_argument("--out", default=str(ASSETS), help="the folder of assets to write to")
     given = parser.parse_args()
 
-    begun_at = commit()
+    begun_at = commit() or "unknown"
     config = TrainingConfig.load("small")
     clips = open_motion(given.data)
     curve: list[tuple[int, float, float]] = []

@@ -67,13 +67,6 @@ def planned(given: argparse.Namespace) -> list[tuple[str, int]]:
     return runs + [(arm, seed) for seed in more for arm in given.arms if arm in LIMB_ARMS]
 
 
-def commit() -> str:
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT, capture_output=True, text=True
-    )
-    return found.stdout.strip() or "unknown"
-
-
 def settings(given: argparse.Namespace, arm: str, seed: int):
     from posemamba.configs import TrainingConfig
 
@@ -90,6 +83,7 @@ def run(given: argparse.Namespace, arm: str, seed: int) -> int:
     import torch
 
     from posemamba import metrics
+    from posemamba.benchmark.record import commit
     from posemamba.inference import predict_windows
     from posemamba.motion.clips import open_motion, select_split
     from posemamba.motion.windows import WindowSampler, evaluation_windows
@@ -97,7 +91,7 @@ def run(given: argparse.Namespace, arm: str, seed: int) -> int:
 
     torch.set_num_threads(given.threads)
     config, clips, folder = settings(given, arm, seed), open_motion(given.data), place(given, arm, seed)
-    seconds, begun_at = 0.0, commit()
+    seconds, begun_at = 0.0, commit() or "unknown"
 
     def log(step: int, figures: dict[str, float]) -> None:
         nonlocal seconds

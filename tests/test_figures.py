@@ -1,0 +1,39 @@
+"""The commands that redraw the paper's figures and tables."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import plotly.graph_objects as go
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[1] / "figures"
+
+
+def run(name: str, *arguments: str, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    main = runpy.run_path(str(FOLDER / name))["main"]
+    assert main() in (None, 0)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
+def test_each_figure_is_drawn_to_a_page_and_pictures(number, tmp_path, monkeypatch):
+    # A browser takes seconds to start, and is not everywhere; tests/test_plotting_export.py starts one.
+    monkeypatch.setattr(go.Figure, "to_image", lambda self, format, **_: f"a {format}".encode())
+    run(f"figure_{number}.py", "--out", str(tmp_path / "new"), monkeypatch=monkeypatch)
+    names = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert names == [f"figure_{number}.{ending}" for ending in ("html", "png", "svg")]
+    assert "plotly" in (tmp_path / "new" / f"figure_{number}.html").read_text(encoding="utf-8")
+
+
+def test_the_tables_hold_the_papers_numbers(tmp_path, monkeypatch, capsys):
+    run("tables_2_and_6.py", "--out", str(tmp_path), monkeypatch=monkeypatch)
+    written = "".join(path.read_text(encoding="utf-8") for path in tmp_path.rglob("*") if path.is_file())
+    for number in ("0.860", "13.943", "27.881", "109.909", "0.450"):
+        assert number in written + capsys.readouterr().out
+
+
+def test_every_command_is_listed():
+    listed = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for path in FOLDER.glob("*.py"):
+        assert f"`{path.name}`" in listed, path.name
