@@ -25,7 +25,7 @@ from posemamba.capture import BlockRecord
 AGGREGATES = ("signed", "absolute")
 NORMALISATIONS = ("none", "largest", "rows")
 _LEAF = 8  # tokens; nearer pairs than these are joined directly
-_CHANNELS = 8  # channels whose full maps are held at a time
+_CHANNELS = 4  # channels whose full maps are held at a time
 
 
 def token_map(
