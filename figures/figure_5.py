@@ -25,12 +25,14 @@ def main() -> None:
 
     from posemamba import PoseMamba, attention, storage
     from posemamba.camera import Camera
-    from posemamba.motion import load_motion, see, synthetic_clips
-    from posemamba.plotting import map_panels, save
+    from posemamba.motion import see, synthetic_clips
+    from posemamba.motion.clips import open_motion
+    from posemamba.plotting import map_panels, save, use_book_style
 
+    use_book_style()
     model = PoseMamba.from_pretrained(given.weights or storage.asset("small_cmu")).eval()
     if given.data:
-        clips = load_motion(given.data)
+        clips = open_motion(str(given.data))
     else:
         clips = synthetic_clips(seed=0, train=0, test=1, seconds=4, actions=[given.action])
     clips = [clip for clip in clips if clip.action == given.action and clip.split == "test"]
