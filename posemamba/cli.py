@@ -21,8 +21,7 @@ app = typer.Typer(
 out = Console(markup=False)
 
 Data = Annotated[
-    str,
-    typer.Option(help="Motion to use: 'synthetic', a motion file of posemamba, or cmu_mocap_17.npz."),
+    str, typer.Option(help="Motion to use: 'synthetic', a motion file of posemamba, or cmu_mocap_17.npz.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 
@@ -169,7 +168,7 @@ def benchmark(
         list[str] | None,
         typer.Option(
             help="A checkout of MotionAGFormer or MotionBERT to time beside ours. Its code is imported and "
-            "run: name only what you trust. Repeatable.",
+            "run: name only what you trust. Repeatable."
         ),
     ] = None,
     seed: Seed = 0,

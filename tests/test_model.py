@@ -22,8 +22,8 @@ TINY = PoseMambaConfig(frames=9, depth=4, channels=16, state=4)
 
 
 @pytest.fixture(scope="module")
-def released(shared_fixture):
-    return dict(np.load(shared_fixture("released_model_tiny.npz")))
+def released(fixtures):
+    return dict(np.load(fixtures / "released_model_tiny.npz"))
 
 
 def weights_of(released: dict) -> dict:
@@ -133,8 +133,8 @@ def test_drop_path_skips_in_training_only():
     assert rates == pytest.approx([0, 0.3, 0.6, 0.9])
 
 
-def test_a_checkpoint_file_reads_like_its_weights(released, shared_fixture):
-    path = shared_fixture("released_checkpoint_tiny.bin")
+def test_a_checkpoint_file_reads_like_its_weights(released, fixtures):
+    path = fixtures / "released_checkpoint_tiny.bin"
     model = PoseMamba.from_released(path)
     assert (model.config.frames, model.config.channels, model.config.depth) == (9, 32, 4)
     assert sum(p.numel() for p in model.parameters()) == sum(v.size for v in weights_of(released).values())

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from posemamba.storage import read_arrays, read_checkpoint
 
-RELEASED = Path(__file__).parents[2] / "shared" / "fixtures" / "released_checkpoint_tiny.bin"
+RELEASED = Path(__file__).parent / "fixtures" / "released_checkpoint_tiny.bin"
 HTML = b"<!DOCTYPE html>\n<html><head><title>404</title></head><body>Not found</body></html>"
 
 
@@ -105,7 +105,6 @@ def test_both_spellings_of_numpy_are_read(tmp_path, spelling):
     assert read_checkpoint(path)["min_loss"] == 38.1
 
 
-@pytest.mark.skipif(not RELEASED.exists(), reason="the released checkpoint is not beside the checkout")
 def test_the_released_checkpoint_is_read():
     found = read_checkpoint(RELEASED)
     assert sorted(found) == ["epoch", "lr", "min_loss", "model_pos", "optimizer"]

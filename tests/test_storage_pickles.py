@@ -115,10 +115,7 @@ def _containers(inner):
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.recursive(_LEAVES, _containers, max_leaves=8),
-    st.integers(0, 5),
-)
+@given(st.recursive(_LEAVES, _containers, max_leaves=8), st.integers(0, 5))
 def test_any_plain_data_survives(data, protocol):
     written = pickle.dumps(data, protocol=protocol)
     assert same(data, read_plain(io.BytesIO(written), len(written)))

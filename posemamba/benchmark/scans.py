@@ -94,11 +94,7 @@ def stopwatch(call: Callable[..., Tensor], values: list[Tensor], cotangent: Tens
         gradients = torch.autograd.grad(y, leaves, cotangent)
         end = clock.mark()
         del gradients
-        return {
-            "forward": forward,
-            "backward": clock.between(middle, end),
-            "both": clock.between(begin, end),
-        }
+        return {"forward": forward, "backward": clock.between(middle, end), "both": clock.between(begin, end)}
 
     return measure
 

@@ -133,9 +133,7 @@ class _Panel:
         marks = dict(color=self.colour, size=11, symbol="circle", line=dict(width=0))
         if mixes:
             marks.update(
-                color=[MIXED, self.colour],
-                symbol=["diamond", "circle"],
-                line=dict(width=1.5, color="white"),
+                color=[MIXED, self.colour], symbol=["diamond", "circle"], line=dict(width=1.5, color="white")
             )
         return [
             go.Scatter(

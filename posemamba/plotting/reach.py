@@ -209,12 +209,7 @@ def order_playground(
         ring = dict(size=19, symbol="circle-open", color=BLIND, line=dict(width=3))
         figure.add_scatter(**now, mode="markers", marker=ring, **quiet)
         figure.add_scatter(
-            **line,
-            x=[-0.5, tokens - 0.5],
-            mode="lines",
-            line=dict(color=BLIND, width=3),
-            **quiet,
-            **below,
+            **line, x=[-0.5, tokens - 0.5], mode="lines", line=dict(color=BLIND, width=3), **quiet, **below
         )
         figure.add_heatmap(
             z=table, coloraxis="coloraxis", xaxis="x2", yaxis="y2",
