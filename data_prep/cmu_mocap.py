@@ -10,7 +10,7 @@ into memory.
 import argparse
 import sys
 
-from posemamba.motion.clips import read_cmu, save_motion
+from posemamba.motion import read_cmu, save_motion
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from posemamba.motion.bodies import SIDES, Body, Pose, highest_root, place_feet
-from posemamba.motion.timing import Times, drift, ease, keys
+from posemamba.motion.synthetic.bodies import SIDES, Body, Pose, highest_root, place_feet
+from posemamba.motion.synthetic.timing import Times, drift, ease, keys
 
 
 class Stand:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from posemamba.motion.actions import Stand
-from posemamba.motion.bodies import SIDES, Body, Pose
-from posemamba.motion.timing import ease, quintic
+from posemamba.motion.synthetic.actions import Stand
+from posemamba.motion.synthetic.bodies import SIDES, Body, Pose
+from posemamba.motion.synthetic.timing import ease, quintic
 
 GRAVITY = 9810.0  # mm/s^2
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from posemamba.motion.bodies import SIDES, Body, Pose, highest_root, place_feet
-from posemamba.motion.timing import Times, drift, ease
+from posemamba.motion.synthetic.bodies import SIDES, Body, Pose, highest_root, place_feet
+from posemamba.motion.synthetic.timing import Times, drift, ease
 
 
 @dataclass(frozen=True)

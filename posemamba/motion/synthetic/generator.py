@@ -1,10 +1,4 @@
-"""Motion made from joint angles: bodies of different proportions that walk, jog, turn, sit, wave, reach and
-jump.
-
-Footsteps are planned first, so that planted feet cannot slide; legs follow by inverse kinematics; joint
-angles stay within human limits (`bodies.LIMITS`); forward kinematics gives the joints. No recorded data is
-used.
-"""
+"""The generator: one random body in one random performance of an action, and clips of many."""
 
 from __future__ import annotations
 
@@ -12,10 +6,10 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from posemamba.motion import actions as standing
-from posemamba.motion import gaits, jumping
-from posemamba.motion.bodies import Body, Pose, forward_kinematics
 from posemamba.motion.clips import SPLITS, Clip
+from posemamba.motion.synthetic import actions as standing
+from posemamba.motion.synthetic import gaits, jumping
+from posemamba.motion.synthetic.bodies import Body, Pose, forward_kinematics
 
 Movement = Callable[[np.random.Generator, Body, float, float], Pose]
 
