@@ -7,7 +7,7 @@ gives the angles.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from jaxtyping import Float
@@ -40,11 +40,16 @@ LIMITS: dict[str, tuple[float, float]] = {
 }
 
 
+def _share(of_height: float) -> float:
+    """A part of the body whose mean share of the height is known."""
+    return field(metadata={"share": of_height})
+
+
 @dataclass(frozen=True)
 class Body:
     """The sizes of a body, mm; left and right are alike.
 
-    Arguments:
+    Attributes:
         height: stature.
         hip, shoulder: from the middle to one side.
         thigh, shank, upper_arm, forearm: limb bones.
@@ -53,18 +58,19 @@ class Body:
         ankle: the ankle's height over the floor when the foot is flat.
     """
 
+    # The shares follow Drillis and Contini (1966), with hips and shoulders as narrow as Human3.6M's.
     height: float
-    hip: float
-    thigh: float
-    shank: float
-    spine: float
-    chest: float
-    neck: float
-    head: float
-    shoulder: float
-    upper_arm: float
-    forearm: float
-    ankle: float
+    hip: float = _share(0.074)
+    thigh: float = _share(0.248)
+    shank: float = _share(0.246)
+    spine: float = _share(0.133)
+    chest: float = _share(0.146)
+    neck: float = _share(0.074)
+    head: float = _share(0.068)
+    shoulder: float = _share(0.088)
+    upper_arm: float = _share(0.166)
+    forearm: float = _share(0.146)
+    ankle: float = _share(0.046)
 
     @property
     def leg(self) -> float:
@@ -73,46 +79,27 @@ class Body:
 
     @classmethod
     def sample(cls, generator: np.random.Generator) -> Body:
-        """A random adult, 1.52 to 1.92 m tall; each part's share of it is a few per cent off the mean.
-
-        The mean shares follow Drillis and Contini (1966), with hips and shoulders as narrow as Human3.6M's.
-        """
-        height = generator.uniform(1520, 1920)
-        shares = {
-            "hip": 0.074,
-            "thigh": 0.248,
-            "shank": 0.246,
-            "spine": 0.133,
-            "chest": 0.146,
-            "neck": 0.074,
-            "head": 0.068,
-            "shoulder": 0.088,
-            "upper_arm": 0.166,
-            "forearm": 0.146,
-            "ankle": 0.046,
-        }
-        spread = {name: 1 + 0.03 * np.clip(generator.normal(), -2, 2) for name in shares}
-        return cls(height, **{name: share * height * spread[name] for name, share in shares.items()})
+        """A random adult, 1.52 to 1.92 m tall; each part's share of it is a few per cent off the mean."""
+        height, parts = generator.uniform(1520, 1920), fields(cls)[1:]
+        spread = [1 + 0.03 * np.clip(generator.normal(), -2, 2) for _ in parts]
+        shares = [part.metadata["share"] for part in parts]
+        return cls(height, *(share * height * by for share, by in zip(shares, spread, strict=True)))
 
     def __post_init__(self):
-        for field in fields(self):
-            if not getattr(self, field.name) > 0:
-                raise ValueError(
-                    f"a body's {field.name} is {getattr(self, field.name)}, expected positive mm"
-                )
+        for name, size in vars(self).items():
+            if not size > 0:
+                raise ValueError(f"a body's {name} is {size}, expected positive mm")
 
 
 class Pose:
     """A body's root and joint angles over time.
 
-    Arguments: frames, how many.
-
     The root, `(frames, 3)` in mm, the heading and all angles (`LIMITS` names them; degrees) start at zero.
     `pose["right knee flexion"] = ...` sets an angle to a number or to `(frames,)` numbers.
 
     Signs: flexion brings a part forward and up (the knee's brings the shank back), abduction away from the
-        middle,
-    rotation inward; the trunk's bend and the pelvis' list lower the right side, twist and heading turn left.
+    middle, rotation inward; the trunk's bend and the pelvis' list lower the right side, twist and heading
+    turn left.
     """
 
     def __init__(self, frames: int):
@@ -167,10 +154,7 @@ def _trunk(pose: Pose, joint: str, share: float = 1.0) -> Float[np.ndarray, "fra
 
 
 def forward_kinematics(body: Body, pose: Pose) -> Float[np.ndarray, "frames 17 3"]:
-    """The 17 joints of a body in a pose.
-
-    Arguments: body; pose of any number of frames. Returns mm in the world, in `skeleton.JOINT_NAMES`' order.
-    """
+    """The 17 joints of a body in a pose: mm in the world, in the order of `skeleton.JOINT_NAMES`."""
     joints = np.zeros((len(pose), 17, 3))
     pelvis = pose.pelvis()
     abdomen, chest = pelvis @ _trunk(pose, "lumbar", 0.5), pelvis @ _trunk(pose, "lumbar")
@@ -229,7 +213,7 @@ def place_feet(
 ) -> None:
     """Sets hip and knee angles for where the ankles should be: analytic two-bone inverse kinematics.
 
-    Arguments:
+    Args:
         body, pose: the root and the pelvis' angles are read, the legs' angles are written.
         ankles: by side, `(frames, 3)` mm in the world. One out of reach is reached towards.
         toes: by side, `(frames,)` where the knee points, degrees in the world, 0 along y and turning left.
@@ -241,9 +225,8 @@ def place_feet(
         distance = np.linalg.norm(down, axis=1, keepdims=True)
         down /= distance
         distance = np.clip(distance, abs(a - b) + 1, REACH * body.leg)
-        ahead = np.stack(
-            [-np.sin(np.radians(toes[side])), np.cos(np.radians(toes[side])), 0 * toes[side]], axis=1
-        )
+        toe = np.radians(toes[side])
+        ahead = np.stack([-np.sin(toe), np.cos(toe), 0 * toe], axis=1)
         hinge = np.cross(ahead, -down)
         hinge /= np.linalg.norm(hinge, axis=1, keepdims=True)
         cosine = (a * a + distance**2 - b * b) / (2 * a * distance)

@@ -32,13 +32,17 @@ def perform(
 ) -> tuple[Body, Pose]:
     """One random body in one random performance of an action.
 
-    Arguments:
+    Args:
         action: a name in `ACTIONS`.
         seed: a whole number, or several; the same give the same performance.
-        seconds: how long, at least 4; fps: frames a second.
+        seconds: how long, at least 4.
+        fps: frames a second, at least 10.
 
-    Returns the body and its pose; `forward_kinematics` makes joints of them. Raises ValueError for an
-    unknown action, a clip that is too short and a rate under 10.
+    Returns:
+        The body and its pose; `bodies.forward_kinematics` makes joints of them.
+
+    Raises:
+        ValueError: an unknown action, a time or a rate out of range.
     """
     if action not in ACTIONS:
         raise ValueError(f"there is no action {action!r}, expected one of {', '.join(ACTIONS)}")
@@ -63,15 +67,19 @@ def synthetic_clips(
     its own.
 
     A clip depends on the seed, its split, its action and its number alone: asking for more clips changes
-        none.
+    none.
 
-    Arguments:
+    Args:
         seed: a whole number, 0 or more.
         train, test: clips of each action in each split.
-        seconds: a clip's length, at least 4; fps: frames a second.
+        seconds, fps: as in `perform`.
         actions: names in `ACTIONS`, all where left out.
 
-    Returns the clips, training first. Raises ValueError for arguments out of these ranges.
+    Returns:
+        The clips, training first.
+
+    Raises:
+        ValueError: arguments out of these ranges.
     """
     actions = list(actions)
     if seed < 0 or min(train, test) < 0 or train + test == 0 or not actions:
