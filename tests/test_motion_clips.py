@@ -237,7 +237,7 @@ def test_read_cmu_cuts_clips_in_order(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"fps": None}, "lacks the arrays fps"),
+        ({"fps": None}, "lacks the array 'fps', expected joints"),
         ({"length": np.array([4, 4])}, "sum to 8 frames but it holds 9"),
         ({"joints": np.zeros((9, 16, 3), np.float32)}, r"shape \(9, 16, 3\)"),
         ({"joints": np.full((9, 17, 3), np.nan, np.float32)}, "clip 'one': frame 0"),

@@ -114,24 +114,22 @@ def read_cmu(path: str | Path) -> list[Clip]:
     """Reads capture of the CMU Motion Capture Database (mocap.cs.cmu.edu) that was reduced to the 17 joints.
 
     Such a file is an `.npz` with the arrays `joints` (all frames, 17, 3) mm, `length` (clips,), `split`,
-    `action`, `name` (clips,) and `fps` (); what else it holds is left alone. The measured runs read two of
-    them, cmu_mocap_17.npz and cmu_open_17.npz. Neither is distributed.
-
-    Args:
-        path: the file.
+    `action`, `name` (clips,) and `fps` (); what else it holds is left alone. The book's measured runs
+    read cmu_mocap_17.npz, which is not distributed.
 
     Raises:
         FileNotFoundError: there is no file.
         ValueError: it is not such a file or holds a clip that `Clip` refuses.
     """
-    path, names = Path(path), ("joints", "length", "split", "action", "name", "fps")
+    path = Path(path)
     arrays = read_arrays(path)
-    if missing := [name for name in names if name not in arrays]:
-        raise ValueError(f"{path} lacks the arrays {', '.join(missing)}, expected {', '.join(names)}")
     kinds = {"joints": "f", "length": "iu", "split": "U", "action": "U", "name": "U", "fps": "fiu"}
-    if wrong := [name for name in names if arrays[name].dtype.kind not in kinds[name]]:
-        found = arrays[wrong[0]].dtype
-        raise ValueError(f"{path}: array {wrong[0]!r} is of type {found}, expected plain numbers or text")
+    for name, kind in kinds.items():
+        if name not in arrays:
+            raise ValueError(f"{path} lacks the array {name!r}, expected {', '.join(kinds)}")
+        if arrays[name].dtype.kind not in kind:
+            found = arrays[name].dtype
+            raise ValueError(f"{path}: array {name!r} is of type {found}, expected plain numbers or text")
     joints, length = arrays["joints"], arrays["length"]
     if joints.ndim != 3 or joints.shape[1:] != (JOINTS, 3):
         raise ValueError(f"{path}: joints have shape {joints.shape}, expected (frames, {JOINTS}, 3)")
