@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import secrets
 import shutil
@@ -102,14 +103,16 @@ def write_json(path: str | os.PathLike, content) -> None:
 
 
 def read_json(path: str | os.PathLike):
-    """Reads JSON in UTF-8 without NaN. FileNotFoundError or ValueError says what is wrong with the file."""
+    """Reads JSON in UTF-8 without NaN or infinity. FileNotFoundError or ValueError says what is wrong."""
 
-    def refuse(constant: str):
-        raise ValueError(f"{constant} is not a JSON number")
+    def finite(number: str) -> float:
+        if not math.isfinite(float(number)):
+            raise ValueError(f"{number[:20]} is not a JSON number")
+        return float(number)
 
     path = existing_file(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=refuse)
+        return json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=finite, parse_float=finite)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON in UTF-8: {error}") from error
 

@@ -138,12 +138,7 @@ def walk(generator: np.random.Generator, body: Body, seconds: float, fps: float)
     feet = {"apart": draw(0.9, 1.35) * body.hip, "clearance": draw(0.12, 0.145) * body.leg}
     bob = {"bob": 0.015 * body.leg * speed**1.3, "bob phase": 0.015, "spare": 0.0}
     trunk = {"sway": draw(12, 22), "twist": 5 * lively, "list": 3.5, "lean": draw(1, 6)}
-    arms = {
-        "swing": 20 * lively * speed,
-        "arms": draw(-6, 2),
-        "elbow": draw(14, 28),
-        "elbow swing": draw(6, 14),
-    }
+    arms = {"swing": 20 * lively * speed, "arms": draw(-6, 2), "elbow": draw(14, 28), "fold": draw(6, 14)}
     return _locomotion(generator, body, WALK, t, *trip, feet | bob | trunk | arms).cut(start, stop)
 
 
@@ -158,7 +153,7 @@ def jog(generator: np.random.Generator, body: Body, seconds: float, fps: float) 
     # Runners do not stretch their knees: some of the leg is spared.
     bob = {"bob": 0.037 * body.leg, "bob phase": 0.16, "spare": 0.008 * body.leg}
     trunk = {"sway": draw(5, 10), "twist": 7 * lively, "list": 4, "lean": draw(5, 10)}
-    arms = {"swing": 30 * lively, "arms": draw(-12, -4), "elbow": draw(75, 95), "elbow swing": draw(8, 16)}
+    arms = {"swing": 30 * lively, "arms": draw(-12, -4), "elbow": draw(75, 95), "fold": draw(8, 16)}
     return _locomotion(generator, body, JOG, t, *trip, feet | bob | trunk | arms).cut(start, stop)
 
 
@@ -185,7 +180,7 @@ def _locomotion(generator, body, gait, t, phase, path, heading, style) -> Pose:
         pose[f"{side} shoulder flexion"] = style["arms"] + style["swing"] * wave + drift(generator, t, 2)
         pose[f"{side} shoulder abduction"] = generator.uniform(6, 12) + 1.5 * np.cos(twice)
         pose[f"{side} shoulder rotation"] = generator.uniform(10, 25) + 5 * wave
-        pose[f"{side} elbow flexion"] = style["elbow"] + style["elbow swing"] * wave
+        pose[f"{side} elbow flexion"] = style["elbow"] + style["fold"] * wave
     plant(body, pose, ankles, toes, -style["bob"] * np.cos(twice), style["spare"])
     return pose
 
