@@ -1,6 +1,8 @@
+import ast
 import json
 import os
 import struct
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +104,22 @@ def test_the_older_paths_of_the_readers_still_lead_to_them():
         assert getattr(clips, name) is getattr(posemamba.motion, name)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = clips.nothing
+
+
+def test_no_two_modules_of_motion_import_each_other():
+    import posemamba
+
+    root, graph = Path(posemamba.__file__).parent, {}
+    for file in (root / "motion").rglob("*.py"):
+        name = ".".join(("posemamba", *file.relative_to(root).with_suffix("").parts))
+        name = name.removesuffix(".__init__")
+        tree = ast.walk(ast.parse(file.read_text("utf-8")))
+        imports = [node for node in tree if isinstance(node, ast.ImportFrom)]
+        found = {f"{node.module}.{alias.name}" for node in imports for alias in node.names}
+        found |= {node.module for node in imports}
+        graph[name] = {module for module in found if module.startswith("posemamba.motion.")}
+    assert graph["posemamba.motion.sources"] >= {"posemamba.motion.clips", "posemamba.motion.synthetic"}
+    tuple(TopologicalSorter(graph).static_order())  # raises CycleError
 
 
 def test_select_split():

@@ -7,20 +7,21 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from posemamba.motion.clips import SPLITS, Clip
-from posemamba.motion.synthetic import actions as standing
-from posemamba.motion.synthetic import gaits, jumping
+from posemamba.motion.synthetic.actions import reach, sit, wave
 from posemamba.motion.synthetic.bodies import Body, Pose, forward_kinematics
+from posemamba.motion.synthetic.gaits import jog, turn, walk
+from posemamba.motion.synthetic.jumping import jump
 
 Movement = Callable[[np.random.Generator, Body, float, float], Pose]
 
 ACTIONS: dict[str, Movement] = {
-    "walking": gaits.walk,
-    "jogging": gaits.jog,
-    "turning": gaits.turn,
-    "sitting": standing.sit,
-    "waving": standing.wave,
-    "reaching": standing.reach,
-    "jumping": jumping.jump,
+    "walking": walk,
+    "jogging": jog,
+    "turning": turn,
+    "sitting": sit,
+    "waving": wave,
+    "reaching": reach,
+    "jumping": jump,
 }
 
 # The slowest single movement (a jump with its crouch and landing) still fits.
