@@ -83,6 +83,9 @@ def test_a_body_that_lies_or_stays_aside_is_never_refused(scenes, views):
         assert found.total() <= 0.03 * VIEWS and not certain
     found, certain = said(view + torch.tensor([0.5, 0.0]) for view in views)
     assert found.total() <= 0.02 * VIEWS and not certain
+    # Two frames of thirty in which somebody passes right beside the camera.
+    passing = torch.cat([view[:1].expand(28, 17, 2) for view in views[:1]] + [views[0][:1] * 200] * 2)
+    assert not said([passing])[1]
     # Wholly inside the lower right quarter, or head down: nobody can know.
     found, certain = said(0.3 * view + 0.5 for view in views)
     assert found["keypoints lie between 0"] > 0.9 * VIEWS and not certain
@@ -131,5 +134,8 @@ def test_what_is_no_body_at_all():
     _, joints = inspect(np.zeros((3, 17, 2)))
     assert joints.certain and joints.sentence.startswith("all joints lie in one point")
     assert said([torch.rand(9, 17, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1])[0].total() == 1
+    for points in (np.full((3, 17, 2), np.nan), np.zeros((0, 17, 2)), np.zeros((17, 2))):
+        with pytest.raises(ValueError, match=r"expected finite \(frames, 17, 2\)"):
+            inspect(points)
     with pytest.raises(ValueError, match=r"points has shape \(3, 16, 2\)"):
         inspect(np.zeros((3, 16, 2)))
