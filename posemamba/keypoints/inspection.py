@@ -56,10 +56,12 @@ def _units(points: np.ndarray) -> Finding | None:
     if ((points >= 0) & (points <= 1)).mean() < 0.98:
         return None
     doubt = "either they are fractions of the image, or the person stays in its lower right quarter"
-    return Finding(f"keypoints lie between 0 and 1: {doubt}; {_SPAN}", False)
+    how = "and fractions times the image's width and height are pixels"
+    return Finding(f"keypoints lie between 0 and 1: {doubt}; {_SPAN}, {how}", False)
 
 
 def _joints(points: np.ndarray) -> Finding | None:
+    # Lengths are in sizes of the body in the image. tests/test_keypoints.py measures what the limits catch.
     size = np.median(_spread(points))
     if not size > 0:
         return Finding("all joints lie in one point in most frames, expected a person", True)
