@@ -17,27 +17,19 @@ SIDES = ("right", "left")
 # How far human joints turn, degrees, rounded from the clinical tables (American Academy of Orthopaedic
 # Surgeons). Knees and elbows bend one way only. The lumbar angles are the chest's to the pelvis; the bone
 # from the pelvis to the spine takes half of them.
-_BOTH = {
-    "hip flexion": (-30, 125),
-    "hip abduction": (-30, 45),
-    "hip rotation": (-45, 45),
-    "knee flexion": (0, 150),
-    "shoulder flexion": (-60, 180),
-    "shoulder abduction": (-30, 150),
-    "shoulder rotation": (-95, 90),
-    "elbow flexion": (0, 150),
+_TRUNK = {
+    "pelvis": {"tilt": (-20, 60), "list": (-15, 15)},
+    "lumbar": {"flexion": (-30, 60), "bend": (-30, 30), "twist": (-45, 45)},
+    "neck": {"flexion": (-50, 50), "bend": (-40, 40), "twist": (-70, 70)},
 }
-LIMITS: dict[str, tuple[float, float]] = {
-    "pelvis tilt": (-20, 60),
-    "pelvis list": (-15, 15),
-    "lumbar flexion": (-30, 60),
-    "lumbar bend": (-30, 30),
-    "lumbar twist": (-45, 45),
-    "neck flexion": (-50, 50),
-    "neck bend": (-40, 40),
-    "neck twist": (-70, 70),
-    **{f"{side} {name}": limits for side in SIDES for name, limits in _BOTH.items()},
+_LIMBS = {
+    "hip": {"flexion": (-30, 125), "abduction": (-30, 45), "rotation": (-45, 45)},
+    "knee": {"flexion": (0, 150)},
+    "shoulder": {"flexion": (-60, 180), "abduction": (-30, 150), "rotation": (-95, 90)},
+    "elbow": {"flexion": (0, 150)},
 }
+_JOINTS = _TRUNK | {f"{side} {joint}": ways for side in SIDES for joint, ways in _LIMBS.items()}
+LIMITS = {f"{joint} {way}": limits for joint, ways in _JOINTS.items() for way, limits in ways.items()}
 
 
 def _share(of_height: float) -> float:
@@ -143,8 +135,9 @@ def _turn(axis: str, degrees: Float[np.ndarray, " frames"]) -> Float[np.ndarray,
     return matrix
 
 
-def _ball(flexion, abduction, rotation, sign: int) -> Float[np.ndarray, "frames 3 3"]:
+def _ball(pose: Pose, joint: str, sign: int) -> Float[np.ndarray, "frames 3 3"]:
     """A hip's or shoulder's rotation; sign is +1 on the right and -1 on the left."""
+    flexion, abduction, rotation = (pose[f"{joint} {name}"] for name in ("flexion", "abduction", "rotation"))
     return _turn("x", flexion) @ _turn("y", -sign * abduction) @ _turn("z", sign * rotation)
 
 
@@ -166,15 +159,13 @@ def forward_kinematics(body: Body, pose: Pose) -> Float[np.ndarray, "frames 17 3
     joints[:, 9] = joints[:, 8] + head @ (0, 0.45 * body.neck, np.sqrt(1 - 0.45**2) * body.neck)
     joints[:, 10] = joints[:, 9] + head @ (0, -0.3 * body.head, np.sqrt(1 - 0.3**2) * body.head)
     for side, sign, hip, shoulder in (("right", 1, 1, 14), ("left", -1, 4, 11)):
-        angle = {name: pose[f"{side} {name}"] for name in _BOTH}
-        thigh = pelvis @ _ball(angle["hip flexion"], angle["hip abduction"], angle["hip rotation"], sign)
-        shank = thigh @ _turn("x", -angle["knee flexion"])
+        thigh = pelvis @ _ball(pose, f"{side} hip", sign)
+        shank = thigh @ _turn("x", -pose[f"{side} knee flexion"])
         joints[:, hip] = joints[:, 0] + pelvis @ (sign * body.hip, 0, 0)
         joints[:, hip + 1] = joints[:, hip] - thigh @ (0, 0, body.thigh)
         joints[:, hip + 2] = joints[:, hip + 1] - shank @ (0, 0, body.shank)
-        arm = [angle[f"shoulder {name}"] for name in ("flexion", "abduction", "rotation")]
-        upper = chest @ _ball(*arm, sign)
-        lower = upper @ _turn("x", angle["elbow flexion"])
+        upper = chest @ _ball(pose, f"{side} shoulder", sign)
+        lower = upper @ _turn("x", pose[f"{side} elbow flexion"])
         # Human3.6M's shoulders lie a little under its thorax.
         joints[:, shoulder] = joints[:, 8] + chest @ (sign * 0.98 * body.shoulder, 0, -0.2 * body.shoulder)
         joints[:, shoulder + 1] = joints[:, shoulder] - upper @ (0, 0, body.upper_arm)
