@@ -48,8 +48,7 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
         FileNotFoundError: there is no file.
         ValueError: naming the file, the array and the fault.
     """
-    path, expected = existing_file(path), "an .npz file of arrays"
-    arrays = {}
+    path, expected, arrays = existing_file(path), "an .npz file of arrays", {}
     with open_archive(path, expected) as archive:
         for info in archive.infolist():
             name = info.filename.removesuffix(".npy")

@@ -37,18 +37,30 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     """
     path = Path(path)
     _refuse_unzipped(path)
-    existing_file(path)
-    with open(path, "rb") as file:
+    with open(existing_file(path), "rb") as file:
         head = file.read(512)
     size = path.stat().st_size
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size:
-        return _read_safetensors(path)
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except Exception as error:
+            raise ValueError(f"{path} is damaged, or not a .safetensors file: {error}") from error
     if head.startswith(ZIP):
-        size = _check_archive(path)
+        with open_archive(path, "a torch checkpoint") as archive:
+            names = sorted(archive.namelist())
+            size = sum(info.file_size for info in archive.infolist())
+        if not any(name.endswith("/data.pkl") for name in names):
+            raise ValueError(
+                f"{path} is a zip archive of {', '.join(names[:3])}, expected a torch checkpoint"
+            )
+        if any(name.endswith("/constants.pkl") for name in names):
+            raise ValueError(f"{path} is a TorchScript program, expected a checkpoint of weights")
     elif not head.startswith(_LEGACY_TORCH):
         raise ValueError(f"{path} is {kind_of(head)}, expected a torch checkpoint or .safetensors file")
     try:
-        found = _Plain(size).of(_torch_load(path))
+        found = _plain(_torch_load(path), size, {})
     except Refused as error:
         raise ValueError(f"{path} {error}") from error.__cause__
     if type(found) is not dict:
@@ -57,7 +69,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
 
 
 def _refuse_unzipped(path: Path) -> None:
-    # Some systems unpack a downloaded checkpoint unasked, since it is a zip archive.
+    # Some systems unpack a downloaded zip archive unasked.
     folders = [path, *path.iterdir()] if path.is_dir() else [path.parent] if path.name == "data.pkl" else []
     for folder in folders:
         if (folder / "data.pkl").is_file() and (folder / "data").is_dir():
@@ -67,20 +79,8 @@ def _refuse_unzipped(path: Path) -> None:
             )
 
 
-def _check_archive(path: Path) -> int:
-    """The unpacked size of a zip archive that can be a torch checkpoint."""
-    with open_archive(path, "a torch checkpoint") as archive:
-        names = sorted(archive.namelist())
-        size = sum(info.file_size for info in archive.infolist())
-    if not any(name.endswith("/data.pkl") for name in names):
-        raise ValueError(f"{path} is a zip archive of {', '.join(names[:3])}, expected a torch checkpoint")
-    if any(name.endswith("/constants.pkl") for name in names):
-        raise ValueError(f"{path} is a TorchScript program, expected a checkpoint of weights")
-    return size
-
-
 def _named(name: str, function):
-    """The function under another module's name, which is how torch finds what may be called."""
+    """The function under another module's name, by which torch finds what may be called."""
 
     def call(*args):
         return function(*args)
@@ -117,58 +117,38 @@ def _torch_load(path: Path):
         raise known or Refused("is damaged, cut short or not a checkpoint of weights") from error
 
 
-class _Plain:
-    """Turns what torch read into plain data, for a file of `size` bytes when unpacked."""
+def _plain(found, size: int, done: dict[int, object], depth: int = 0):
+    """What torch read as plain data, for a file of `size` bytes when unpacked; `done` holds it by its id."""
+    if id(found) not in done:
+        if depth > 100:
+            raise Refused("holds data nested more than 100 deep")
+        done[id(found)] = _convert(found, size, lambda part: _plain(part, size, done, depth + 1))
+    return done[id(found)]
 
-    def __init__(self, size: int):
-        self.size = size
-        self.done: dict[int, object] = {}
 
-    def of(self, found, depth: int = 0):
-        if id(found) not in self.done:
-            if depth > 100:
-                raise Refused("holds data nested more than 100 deep")
-            self.done[id(found)] = self.convert(found, depth + 1)
-        return self.done[id(found)]
+def _convert(found, size: int, inner):
+    import torch
 
-    def convert(self, found, depth: int):
-        import torch
-
-        if found is None or type(found) in (bool, int, float, complex, str, bytes):
-            return found
-        if isinstance(found, np.generic):
-            return found.item()
-        if isinstance(found, torch.Tensor):
-            return self.tensor(found)
-        if isinstance(found, torch.dtype | torch.device):
-            return str(found)
-        if isinstance(found, dict):
-            if any(type(key) not in (str, int, float, bool) for key in found):
-                raise Refused("holds a dict whose keys are neither names nor numbers")
-            return {key: self.of(value, depth) for key, value in found.items()}
-        for kind in (list, tuple, set):
-            if isinstance(found, kind):
-                return kind(self.of(item, depth) for item in found)
+    if found is None or type(found) in (bool, int, float, complex, str, bytes):
+        return found
+    if isinstance(found, np.generic):
+        return found.item()
+    if isinstance(found, torch.dtype | torch.device):
+        return str(found)
+    if isinstance(found, dict):
+        if any(type(key) not in (str, int, float, bool) for key in found):
+            raise Refused("holds a dict whose keys are neither names nor numbers")
+        return {key: inner(value) for key, value in found.items()}
+    for kind in (list, tuple, set):
+        if isinstance(found, kind):
+            return kind(map(inner, found))
+    if not isinstance(found, torch.Tensor):
         raise Refused(f"holds a {type(found).__name__}, expected tensors, numbers and text")
-
-    def tensor(self, found):
-        import torch
-
-        ordinary = type(found) in (torch.Tensor, torch.nn.Parameter) and found.layout == torch.strided
-        if not ordinary or found.is_quantized or found.device.type != "cpu":
-            raise Refused("holds a sparse, quantised or otherwise special tensor, expected dense ones")
-        stored = found.untyped_storage().nbytes()
-        # A tensor may be declared far larger than its numbers by repeating them.
-        if stored > self.size or found.numel() * found.element_size() > stored:
-            raise Refused(f"declares a tensor of shape {tuple(found.shape)} that is larger than its data")
-        return found.detach()
-
-
-def _read_safetensors(path: Path) -> dict:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{path} is damaged, or not a .safetensors file: {error}") from error
+    ordinary = type(found) in (torch.Tensor, torch.nn.Parameter) and found.layout == torch.strided
+    if not ordinary or found.is_quantized or found.device.type != "cpu":
+        raise Refused("holds a sparse, quantised or otherwise special tensor, expected dense ones")
+    stored = found.untyped_storage().nbytes()
+    # A tensor may be declared far larger than its numbers by repeating them.
+    if stored > size or found.numel() * found.element_size() > stored:
+        raise Refused(f"declares a tensor of shape {tuple(found.shape)} that is larger than its data")
+    return found.detach()

@@ -20,7 +20,7 @@ _STARTS = {
 
 
 def existing_file(path: str | os.PathLike) -> Path:
-    """The path of a file with something in it; FileNotFoundError or ValueError says what is there instead."""
+    """The path of a file that is not empty; FileNotFoundError or ValueError says what is there instead."""
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{path} is a folder, expected a file")
@@ -39,8 +39,7 @@ def open_archive(path: Path, expected: str) -> zipfile.ZipFile:
         expected: what the file should have been, for the message.
 
     Raises:
-        ValueError: a file of another kind, a cut one, and one that would unpack to over 1 GiB and 200 times
-            its size, as only a file made to fill the memory does.
+        ValueError: another kind of file, a cut one, one that unpacks to over 1 GiB and 200 times its size.
     """
     with open(path, "rb") as file:
         head = file.read(512)
