@@ -13,13 +13,10 @@ from posemamba.skeleton import JOINTS
 
 SPLITS = ("train", "test")
 
-# Names that lived here once, and the modules that they moved to.
-_MOVED = {"load_motion": "files", "open_motion": "sources", "read_cmu": "files", "save_motion": "files"}
 
-
-def __getattr__(name: str):
-    if name in _MOVED:
-        return getattr(import_module(f"posemamba.motion.{_MOVED[name]}"), name)
+def __getattr__(name: str):  # what lived here once
+    if name in ("load_motion", "open_motion", "read_cmu", "save_motion"):
+        return getattr(import_module("posemamba.motion"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -35,8 +32,8 @@ class Clip:
         split: "train" or "test".
 
     Raises:
-        ValueError: another shape or type, no frames at all, a number that is not finite (the message names
-            the clip and the frame), a rate that is not positive, an unknown split.
+        ValueError: another shape or type, no frames, a number that is not finite, a rate that is not
+            positive, an unknown split.
     """
 
     joints: Float32[np.ndarray, "frames 17 3"]
@@ -47,8 +44,8 @@ class Clip:
 
     def __post_init__(self):
         joints, clip = self.joints, f"clip {self.name!r}"
-        if not isinstance(joints, np.ndarray) or joints.dtype != np.float32:
-            found = getattr(joints, "dtype", type(joints).__name__)
+        found = joints.dtype if isinstance(joints, np.ndarray) else type(joints).__name__
+        if found != np.float32:
             raise ValueError(f"{clip}: joints are {found}, expected a float32 array")
         if joints.ndim != 3 or joints.shape[1:] != (JOINTS, 3):
             raise ValueError(f"{clip}: joints have shape {joints.shape}, expected (frames, {JOINTS}, 3)")
@@ -56,9 +53,8 @@ class Clip:
             raise ValueError(f"{clip} has no frames, expected at least one")
         finite = np.isfinite(joints).all(axis=(1, 2))
         if not finite.all():
-            frame = int(finite.argmin())
-            raise ValueError(f"{clip}: frame {frame} holds NaN or infinity, expected finite millimetres")
-        if not np.isfinite(self.fps) or self.fps <= 0:
+            raise ValueError(f"{clip}: frame {finite.argmin()} holds NaN or infinity, expected finite mm")
+        if not 0 < self.fps < np.inf:
             raise ValueError(f"{clip}: fps is {self.fps}, expected a positive number")
         if self.split not in SPLITS:
             raise ValueError(f"{clip}: split is {self.split!r}, expected 'train' or 'test'")
