@@ -5,8 +5,6 @@ overlap, and where two windows speak about one frame their answers are blended b
 there is no jump where a window begins or ends.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """What 2D keypoints betray about their units, their axes and the order of their joints."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A clip of motion: one take of a body, with its rate, its action and its place in training or test."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module

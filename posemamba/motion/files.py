@@ -5,8 +5,6 @@ one after another, and text metadata `{"format": "posemamba-motion", "version": 
 the JSON lists each clip's name, action, split, fps and number of frames in order.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from operator import index

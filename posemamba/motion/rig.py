@@ -1,7 +1,5 @@
 """Virtual cameras placed around a body, and what they see of it."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Motion from wherever it comes: the generator, a motion file, an .npz of the CMU database."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from posemamba.motion.clips import Clip

@@ -4,8 +4,6 @@ The input is the window's image in normalised coordinates (the square image's wi
 target is the same window in the camera's frame, relative to the root, mm.
 """
 
-from __future__ import annotations
-
 import math
 import zlib
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Arrays and plain data as data sets are exchanged: .npz files and pickles."""
 
-from __future__ import annotations
-
 import io
 import math
 import mmap

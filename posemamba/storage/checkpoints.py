@@ -1,7 +1,5 @@
 """Weights from strangers: torch checkpoints and .safetensors files."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -1,7 +1,5 @@
 """What a file is, told from its content and never from its name."""
 
-from __future__ import annotations
-
 import os
 import zipfile
 from pathlib import Path

@@ -7,8 +7,6 @@ containers need are told apart by their names and built in `values`, from sizes 
 Everything else is refused with its name. What Python 2 wrote is read as latin-1.
 """
 
-from __future__ import annotations
-
 import pickletools
 from collections.abc import Iterable
 

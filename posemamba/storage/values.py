@@ -1,7 +1,5 @@
 """What may come out of a stranger's file: arrays, numbers, text, builtin containers."""
 
-from __future__ import annotations
-
 import math
 import re
 

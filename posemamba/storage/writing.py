@@ -1,7 +1,5 @@
 """Writes that happen all or not at all; JSON; the files that ship with the package."""
 
-from __future__ import annotations
-
 import errno
 import json
 import math

@@ -4,8 +4,6 @@ The feet stay where they are planted; root, trunk and arms follow key values at 
 angles follow from root and feet.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from jaxtyping import Float
 

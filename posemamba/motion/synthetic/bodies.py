@@ -5,9 +5,8 @@ upright with hanging arms. Legs can also be set by where the ankles should be: t
 gives the angles.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, fields
+from typing import Self
 
 import numpy as np
 from jaxtyping import Float
@@ -70,7 +69,7 @@ class Body:
         return self.thigh + self.shank
 
     @classmethod
-    def sample(cls, generator: np.random.Generator) -> Body:
+    def sample(cls, generator: np.random.Generator) -> Self:
         """A random adult, 1.52 to 1.92 m tall; each part's share of it is a few per cent off the mean."""
         height, parts = generator.uniform(1520, 1920), fields(cls)[1:]
         spread = [1 + 0.03 * np.clip(generator.normal(), -2, 2) for _ in parts]
@@ -110,7 +109,7 @@ class Pose:
             raise KeyError(f"there is no angle {name!r}, expected one of {', '.join(LIMITS)}")
         self.angles[name] = np.broadcast_to(np.asarray(degrees, dtype=float), (len(self),)).copy()
 
-    def cut(self, start: int, stop: int) -> Pose:
+    def cut(self, start: int, stop: int) -> Self:
         """The frames from start up to stop."""
         part = Pose(stop - start)
         part.root, part.heading = self.root[start:stop], self.heading[start:stop]

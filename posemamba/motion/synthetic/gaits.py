@@ -4,8 +4,6 @@ A planted foot cannot slide: footsteps are laid along the root's path first, an 
 it is lifted, and the legs' angles follow from root and ankles. The root rides as high as the legs allow.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The generator: one random body in one random performance of an action, and clips of many."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Standing jumps: a crouch, a push, flight under gravity, a landing."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from posemamba.motion.synthetic.actions import Stand

@@ -1,7 +1,5 @@
 """The timing curves that synthetic movements are made of."""
 
-from __future__ import annotations
-
 import numpy as np
 from jaxtyping import Float
 
