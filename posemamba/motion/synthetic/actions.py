@@ -81,7 +81,7 @@ class Stand:
 
 
 def wave(generator: np.random.Generator, body: Body, seconds: float, fps: float) -> Pose:
-    """Standing and waving with one hand, now and then with both; arguments as `gaits.walk`."""
+    """Standing and waving with one hand, now and then with both."""
     stand = Stand(generator, body, seconds, fps)
     draw, t, pose = generator.uniform, stand.t, stand.pose
     main = generator.choice(SIDES)
@@ -126,7 +126,7 @@ _TARGETS = {
 
 
 def reach(generator: np.random.Generator, body: Body, seconds: float, fps: float) -> Pose:
-    """Standing and reaching with one hand for things high, low, near and far; arguments as `gaits.walk`."""
+    """Standing and reaching with one hand for things high, low, near and far."""
     stand = Stand(generator, body, seconds, fps)
     draw, t, pose = generator.uniform, stand.t, stand.pose
     at, names = draw(0.15, 0.4), []
@@ -165,7 +165,7 @@ def reach(generator: np.random.Generator, body: Body, seconds: float, fps: float
 
 
 def sit(generator: np.random.Generator, body: Body, seconds: float, fps: float) -> Pose:
-    """Sitting down on a chair (not drawn), staying, and standing up again; arguments as `gaits.walk`."""
+    """Sitting down on a chair (not drawn), staying, and standing up again."""
     stand = Stand(generator, body, seconds, fps)
     draw, t, pose = generator.uniform, stand.t, stand.pose
     height = stand.standing_height()

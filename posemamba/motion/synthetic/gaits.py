@@ -12,15 +12,15 @@ from jaxtyping import Float
 from posemamba.motion.synthetic.bodies import SIDES, Body, Pose, highest_root, place_feet
 from posemamba.motion.synthetic.timing import Times, drift, ease
 
+Path = Float[np.ndarray, "frames 2"]
+
 
 @dataclass(frozen=True)
 class Gait:
     """How one foot moves in a cycle. Phases count cycles from its heel's strike; the other foot is half off.
 
     Attributes:
-        land: the phase at which the foot lies flat.
-        lift: the phase at which its heel leaves the floor.
-        under: the phase at which the root passes over the foot.
+        land, lift, under: when the foot lies flat, its heel leaves the floor, the root passes over it.
         rise: the ankle's way up and down between lift and landing, where it is 0: (share of the time, share
             of the clearance).
         travel: the part of that time in which the foot goes forward.
@@ -33,21 +33,13 @@ class Gait:
     travel: tuple[float, float]
 
 
-_WALKING_RISE = ((0.18, 0.3), (0.36, 0.82), (0.46, 1), (0.68, 0.5), (0.9, 0.22))
-WALK = Gait(0.06, 0.37, 0.24, _WALKING_RISE, (0.05, 0.92))
+WALK = Gait(0.06, 0.37, 0.24, ((0.18, 0.3), (0.36, 0.82), (0.46, 1), (0.68, 0.5), (0.9, 0.22)), (0.05, 0.92))
 JOG = Gait(0.04, 0.25, 0.15, ((0.15, 0.25), (0.45, 1), (0.75, 0.4), (0.92, 0.07)), (0.03, 0.94))
 STEP = Gait(-0.05, 0.55, 0.25, ((0.25, 0.7), (0.5, 1), (0.75, 0.7)), (0.08, 0.92))
 
 
 def step_feet(
-    body: Body,
-    gait: Gait,
-    t: Times,
-    phase: Times,
-    path: Float[np.ndarray, "frames 2"],
-    heading: Times,
-    apart: float,
-    clearance: float,
+    body: Body, gait: Gait, t: Times, phase: Times, path: Path, heading: Times, apart: float, clearance: float
 ) -> tuple[dict[str, Float[np.ndarray, "frames 3"]], dict[str, Times]]:
     """Lays footsteps along a path and walks the ankles over them.
 
@@ -75,7 +67,7 @@ def step_feet(
         when = np.interp(np.arange(first, count.max() + 2) + gait.under, own[moving], t[moving])
         turned = np.interp(when, t, heading)
         across = np.stack([np.cos(np.radians(turned)), np.sin(np.radians(turned))], axis=1)
-        place = np.stack([np.interp(when, t, path[:, i]) for i in (0, 1)], axis=1) + sign * apart / 2 * across
+        place = np.stack([np.interp(when, t, way) for way in path.T], axis=1) + sign * apart / 2 * across
         swing = np.clip((own - gait.lift - count) / (1 + gait.land - gait.lift), 0, 1)
         s = np.clip((swing - gait.travel[0]) / (gait.travel[1] - gait.travel[0]), 0, 1)
         # A slow start while the heel rises, a quick end at the strike: velocity 12 s^2 (1 - s).
@@ -99,7 +91,7 @@ def plant(body: Body, pose: Pose, ankles: dict, toes: dict, bob: Times, spare: f
 
 
 def _run_up(seconds: float, fps: float) -> tuple[Times, int, int]:
-    """Times with two seconds before and after a clip, so that steps at its ends have neighbours."""
+    """Times with two seconds more at both ends, so that a clip's first and last steps have neighbours."""
     frames, extra = round(seconds * fps), round(2 * fps)
     return (np.arange(frames + 2 * extra) - extra) / fps, extra, extra + frames
 
@@ -121,13 +113,7 @@ def _trip(generator: np.random.Generator, t: Times, speed: float, stride: float,
 
 
 def walk(generator: np.random.Generator, body: Body, seconds: float, fps: float) -> Pose:
-    """Walking along a gently curving path.
-
-    Args:
-        generator: of all variation.
-        body: who walks.
-        seconds, fps: the clip's length, and frames a second.
-    """
+    """Walking along a gently curving path."""
     draw, (t, start, stop) = generator.uniform, _run_up(seconds, fps)
     speed = draw(0.95, 1.4) * (body.leg / 870) ** 0.5
     stride = 1.12 * speed**0.55 * (body.leg / 870) ** 0.7 * draw(0.95, 1.05)
@@ -141,7 +127,7 @@ def walk(generator: np.random.Generator, body: Body, seconds: float, fps: float)
 
 
 def jog(generator: np.random.Generator, body: Body, seconds: float, fps: float) -> Pose:
-    """Jogging along a gently curving path; arguments as `walk`."""
+    """Jogging along a gently curving path."""
     draw, (t, start, stop) = generator.uniform, _run_up(seconds, fps)
     speed = draw(2.2, 3.1) * (body.leg / 870) ** 0.5
     stride = speed * draw(0.68, 0.74) * (body.leg / 870) ** 0.5
@@ -184,7 +170,7 @@ def _locomotion(generator, body, gait, t, phase, path, heading, style) -> Pose:
 
 
 def turn(generator: np.random.Generator, body: Body, seconds: float, fps: float) -> Pose:
-    """Turning on the spot in small steps, one way and another, the head first; arguments as `walk`."""
+    """Turning on the spot in small steps, one way and another, the head first."""
     t, start, stop = _run_up(seconds, fps)
     heading, ahead, phase = np.full(len(t), generator.uniform(0, 360)), np.zeros(len(t)), np.zeros(len(t))
     at, way = generator.uniform(0.2, 0.6), generator.choice([-1, 1])

@@ -12,7 +12,7 @@ GRAVITY = 9810.0  # mm/s^2
 def jump(generator: np.random.Generator, body: Body, seconds: float, fps: float) -> Pose:
     """Standing jumps: a crouch with the arms back, a push, flight under gravity, a landing on bent knees.
 
-    In flight the root's height is a falling body's, with g = 9.81 m/s^2. Arguments as `gaits.walk`.
+    In flight the root's height is a falling body's, with g = 9.81 m/s^2.
     """
     stand = Stand(generator, body, seconds, fps)
     draw, t, pose = generator.uniform, stand.t, stand.pose
