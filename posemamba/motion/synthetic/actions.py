@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from posemamba.motion.synthetic.bodies import SIDES, Body, Pose, highest_root, place_feet
-from posemamba.motion.synthetic.timing import Times, drift, ease, keys
+from posemamba.motion.synthetic.timing import Track, drift, ease, keys
 
 
 class Stand:
@@ -19,7 +19,7 @@ class Stand:
 
     def __init__(self, generator: np.random.Generator, body: Body, seconds: float, fps: float):
         self.generator, self.body = generator, body
-        self.t: Times = np.arange(round(seconds * fps)) / fps
+        self.t: Track = np.arange(round(seconds * fps)) / fps
         self.pose = pose = Pose(len(self.t))
         draw, wander = generator.uniform, lambda size: drift(generator, self.t, size)
         self.facing, self.place = draw(0, 360), draw(-1000, 1000, 2)
@@ -39,14 +39,14 @@ class Stand:
             pose[f"{side} shoulder rotation"] = draw(10, 28) + wander(2)
             pose[f"{side} elbow flexion"] = draw(10, 22) + wander(3)
 
-    def floor(self, right: Times | float, ahead: Times | float) -> Float[np.ndarray, "frames 2"]:
+    def floor(self, right: Track | float, ahead: Track | float) -> Float[np.ndarray, "frames 2"]:
         """Points over the floor, given to the right of and ahead of where the body stands, mm."""
         angle = np.radians(self.facing)
         right, ahead = np.broadcast_arrays(right, ahead)
         x = self.place[0] + right * np.cos(angle) - ahead * np.sin(angle)
         return np.stack([x, self.place[1] + right * np.sin(angle) + ahead * np.cos(angle)], axis=-1)
 
-    def ankles(self, height: Times | float = 0.0, forward: Times | float = 0.0) -> dict[str, np.ndarray]:
+    def ankles(self, height: Track | float = 0.0, forward: Track | float = 0.0) -> dict[str, np.ndarray]:
         """The ankles, so much above and ahead of where they stand, mm."""
         still = np.zeros(len(self.t))
         return {

@@ -11,6 +11,9 @@ from typing import Self
 import numpy as np
 from jaxtyping import Float
 
+from posemamba.motion.synthetic.timing import Track
+
+Points = Float[np.ndarray, "frames 3"]
 SIDES = ("right", "left")
 
 # How far human joints turn, degrees, rounded from the clinical tables (American Academy of Orthopaedic
@@ -72,9 +75,8 @@ class Body:
     def sample(cls, generator: np.random.Generator) -> Self:
         """A random adult, 1.52 to 1.92 m tall; each part's share of it is a few per cent off the mean."""
         height, parts = generator.uniform(1520, 1920), fields(cls)[1:]
-        spread = [1 + 0.03 * np.clip(generator.normal(), -2, 2) for _ in parts]
-        shares = [part.metadata["share"] for part in parts]
-        return cls(height, *(share * height * by for share, by in zip(shares, spread, strict=True)))
+        spread = 1 + 0.03 * generator.normal(size=len(parts)).clip(-2, 2)
+        return cls(height, *(p.metadata["share"] * height * by for p, by in zip(parts, spread, strict=True)))
 
     def __post_init__(self):
         for name, size in vars(self).items():
@@ -94,17 +96,17 @@ class Pose:
     """
 
     def __init__(self, frames: int):
-        self.root: Float[np.ndarray, "frames 3"] = np.zeros((frames, 3))
-        self.heading: Float[np.ndarray, " frames"] = np.zeros(frames)
-        self.angles: dict[str, Float[np.ndarray, " frames"]] = {name: np.zeros(frames) for name in LIMITS}
+        self.root: Points = np.zeros((frames, 3))
+        self.heading: Track = np.zeros(frames)
+        self.angles: dict[str, Track] = {name: np.zeros(frames) for name in LIMITS}
 
     def __len__(self) -> int:
         return len(self.root)
 
-    def __getitem__(self, name: str) -> Float[np.ndarray, " frames"]:
+    def __getitem__(self, name: str) -> Track:
         return self.angles[name]
 
-    def __setitem__(self, name: str, degrees: float | Float[np.ndarray, " frames"]):
+    def __setitem__(self, name: str, degrees: float | Track):
         if name not in self.angles:
             raise KeyError(f"there is no angle {name!r}, expected one of {', '.join(LIMITS)}")
         self.angles[name] = np.broadcast_to(np.asarray(degrees, dtype=float), (len(self),)).copy()
@@ -121,7 +123,7 @@ class Pose:
         return _turn("z", self.heading) @ _turn("x", -self["pelvis tilt"]) @ _turn("y", self["pelvis list"])
 
 
-def _turn(axis: str, degrees: Float[np.ndarray, " frames"]) -> Float[np.ndarray, "frames 3 3"]:
+def _turn(axis: str, degrees: Track) -> Float[np.ndarray, "frames 3 3"]:
     """Rotations about one axis, right-handed."""
     angle = np.radians(degrees)
     cosine, sine = np.cos(angle), np.sin(angle)
@@ -172,20 +174,17 @@ def forward_kinematics(body: Body, pose: Pose) -> Float[np.ndarray, "frames 17 3
     return joints
 
 
-# A leg is never stretched further than this share of its length: near a straight knee, angles move without
-# bound.
+# No leg is stretched beyond this share of its length: near a straight knee, angles move without bound.
 REACH = 0.998
 
 
-def hips(body: Body, pose: Pose) -> dict[str, Float[np.ndarray, "frames 3"]]:
+def hips(body: Body, pose: Pose) -> dict[str, Points]:
     """Where the hips are, mm in the world, by side."""
     aside = pose.pelvis() @ (body.hip, 0, 0)
     return {"right": pose.root + aside, "left": pose.root - aside}
 
 
-def highest_root(
-    body: Body, pose: Pose, ankles: dict[str, Float[np.ndarray, "frames 3"]]
-) -> Float[np.ndarray, " frames"]:
+def highest_root(body: Body, pose: Pose, ankles: dict[str, Points]) -> Track:
     """How high the root may be for both legs to reach their ankles, mm, whatever its height is now."""
     heights = []
     for side, hip in hips(body, pose).items():
@@ -195,12 +194,7 @@ def highest_root(
     return np.minimum(*heights)
 
 
-def place_feet(
-    body: Body,
-    pose: Pose,
-    ankles: dict[str, Float[np.ndarray, "frames 3"]],
-    toes: dict[str, Float[np.ndarray, " frames"]],
-) -> None:
+def place_feet(body: Body, pose: Pose, ankles: dict[str, Points], toes: dict[str, Track]) -> None:
     """Sets hip and knee angles for where the ankles should be: analytic two-bone inverse kinematics.
 
     Args:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from posemamba.motion.synthetic.bodies import SIDES, Body, Pose, highest_root, place_feet
-from posemamba.motion.synthetic.timing import Times, drift, ease
+from posemamba.motion.synthetic.bodies import SIDES, Body, Points, Pose, highest_root, place_feet
+from posemamba.motion.synthetic.timing import Track, drift, ease
 
 Path = Float[np.ndarray, "frames 2"]
 
@@ -39,8 +39,8 @@ STEP = Gait(-0.05, 0.55, 0.25, ((0.25, 0.7), (0.5, 1), (0.75, 0.7)), (0.08, 0.92
 
 
 def step_feet(
-    body: Body, gait: Gait, t: Times, phase: Times, path: Path, heading: Times, apart: float, clearance: float
-) -> tuple[dict[str, Float[np.ndarray, "frames 3"]], dict[str, Times]]:
+    body: Body, gait: Gait, t: Track, phase: Track, path: Path, heading: Track, apart: float, clearance: float
+) -> tuple[dict[str, Points], dict[str, Track]]:
     """Lays footsteps along a path and walks the ankles over them.
 
     Args:
@@ -79,7 +79,7 @@ def step_feet(
     return ankles, toes
 
 
-def plant(body: Body, pose: Pose, ankles: dict, toes: dict, bob: Times, spare: float) -> None:
+def plant(body: Body, pose: Pose, ankles: dict, toes: dict, bob: Track, spare: float) -> None:
     """Sets the root's height and the legs.
 
     The root follows the bob, raised as far as both legs always reach their ankles, less spare. Knees point
@@ -90,13 +90,13 @@ def plant(body: Body, pose: Pose, ankles: dict, toes: dict, bob: Times, spare: f
     place_feet(body, pose, ankles, {side: (pose.heading + toes[side]) / 2 + outward[side] for side in SIDES})
 
 
-def _run_up(seconds: float, fps: float) -> tuple[Times, int, int]:
-    """Times with two seconds more at both ends, so that a clip's first and last steps have neighbours."""
+def _run_up(seconds: float, fps: float) -> tuple[Track, int, int]:
+    """Track with two seconds more at both ends, so that a clip's first and last steps have neighbours."""
     frames, extra = round(seconds * fps), round(2 * fps)
     return (np.arange(frames + 2 * extra) - extra) / fps, extra, extra + frames
 
 
-def _trip(generator: np.random.Generator, t: Times, speed: float, stride: float, curve: float):
+def _trip(generator: np.random.Generator, t: Track, speed: float, stride: float, curve: float):
     """Phase, path and heading at about a speed (m/s) and a stride (m a cycle).
 
     The heading wanders, and turns by at most `curve` degrees a second.
@@ -172,41 +172,40 @@ def _locomotion(generator, body, gait, t, phase, path, heading, style) -> Pose:
 def turn(generator: np.random.Generator, body: Body, seconds: float, fps: float) -> Pose:
     """Turning on the spot in small steps, one way and another, the head first."""
     t, start, stop = _run_up(seconds, fps)
-    heading, ahead, phase = np.full(len(t), generator.uniform(0, 360)), np.zeros(len(t)), np.zeros(len(t))
-    at, way = generator.uniform(0.2, 0.6), generator.choice([-1, 1])
+    draw, wander, pose = generator.uniform, lambda size: drift(generator, t, size), Pose(len(t))
+    heading, ahead, phase = np.full(len(t), draw(0, 360)), np.zeros(len(t)), np.zeros(len(t))
+    at, way = draw(0.2, 0.6), generator.choice([-1, 1])
     while at < seconds - 0.8:
-        angle = way * generator.uniform(70, 190)
-        cycles = max(1, round(abs(angle) / generator.uniform(55, 75)))
-        length = cycles * generator.uniform(0.95, 1.2)
+        angle = way * draw(70, 190)
+        cycles = max(1, round(abs(angle) / draw(55, 75)))
+        length = cycles * draw(0.95, 1.2)
         s = np.clip((t - at) / length, 0, 1)
         phase += cycles * (0.4 * s + 0.6 * s * s * (3 - 2 * s))
         heading += angle * ease(t, at, at + length)
         ahead += angle * (ease(t, at - 0.25, at + 0.85 * length) - ease(t, at, at + length))
-        at += length + generator.uniform(0.4, 1.0)
-        way = -way if generator.uniform() < 0.7 else way
-    pose = Pose(len(t))
-    path = np.stack([drift(generator, t, 15), drift(generator, t, 15)], axis=1)
-    path = path + generator.uniform(-1000, 1000, 2)
+        at += length + draw(0.4, 1.0)
+        way = -way if draw() < 0.7 else way
+    path = np.stack([wander(15), wander(15)], axis=1) + draw(-1000, 1000, 2)
     window = np.hanning(round(0.4 * fps))
     busy = np.clip(np.convolve(np.gradient(phase, t), window / window.sum(), "same"), 0, 1)
-    clearance = generator.uniform(0.07, 0.11) * body.leg
-    ankles, toes = step_feet(body, STEP, t, phase, path, heading, 2.1 * body.hip, clearance)
+    lift = draw(0.07, 0.11) * body.leg
+    ankles, toes = step_feet(body, STEP, t, phase, path, heading, 2.1 * body.hip, lift)
     aside = np.sin(2 * np.pi * phase) * busy
     across = np.stack([np.cos(np.radians(heading)), np.sin(np.radians(heading))], axis=1)
     pose.root[:, :2] = path + (25 * aside)[:, None] * across
     pose.heading = heading
-    pose["pelvis tilt"] = generator.uniform(0, 4)
+    pose["pelvis tilt"] = draw(0, 4)
     pose["pelvis list"] = -2 * aside
     pose["lumbar twist"] = np.clip(0.35 * ahead, -25, 25)
-    pose["lumbar flexion"] = generator.uniform(0, 5) + drift(generator, t, 1.5)
+    pose["lumbar flexion"] = draw(0, 5) + wander(1.5)
     pose["lumbar bend"] = 1.5 * aside
-    pose["neck twist"] = np.clip(0.9 * ahead, -50, 50) + drift(generator, t, 5)
-    pose["neck flexion"] = drift(generator, t, 4)
-    hang = generator.uniform(6, 12)
+    pose["neck twist"] = np.clip(0.9 * ahead, -50, 50) + wander(5)
+    pose["neck flexion"] = wander(4)
+    hang = draw(6, 12)
     for side, sign in (("right", -1), ("left", 1)):
-        pose[f"{side} shoulder flexion"] = drift(generator, t, 3) + 5 * sign * aside + 0.12 * sign * ahead
-        pose[f"{side} shoulder abduction"] = hang + 5 * busy + drift(generator, t, 1.5)
-        pose[f"{side} shoulder rotation"] = generator.uniform(10, 25)
-        pose[f"{side} elbow flexion"] = generator.uniform(12, 24) + 8 * busy
+        pose[f"{side} shoulder flexion"] = wander(3) + 5 * sign * aside + 0.12 * sign * ahead
+        pose[f"{side} shoulder abduction"] = hang + 5 * busy + wander(1.5)
+        pose[f"{side} shoulder rotation"] = draw(10, 25)
+        pose[f"{side} elbow flexion"] = draw(12, 24) + 8 * busy
     plant(body, pose, ankles, toes, 0 * t, 0.004 * body.leg)
     return pose.cut(start, stop)

@@ -1,5 +1,7 @@
 """Standing jumps: a crouch, a push, flight under gravity, a landing."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from posemamba.motion.synthetic.actions import Stand
@@ -30,49 +32,39 @@ def jump(generator: np.random.Generator, body: Body, seconds: float, fps: float)
         if marks[-1] > seconds:
             break
         low, off, land, soft, done = marks[1:]
-        root = quintic(t, at, low, (0, 0, 0), (-crouch, 0, 0))
-        flying = (t >= off) & (t <= land)
-        for begin, end, first, last in (
-            (low, off, (-crouch, 0, 0), (top, speed, -GRAVITY)),
-            (off, land, (top, speed, -GRAVITY), (top, -speed, -GRAVITY)),
-            (land, soft, (top, -speed, -GRAVITY), (-landing, 0, 0)),
-            (soft, done, (-landing, 0, 0), (0, 0, 0)),
-        ):
+        # The root's height, velocity and acceleration at the six marks.
+        still, leave, touch = (0, 0, 0), (top, speed, -GRAVITY), (top, -speed, -GRAVITY)
+        states, root = (still, (-crouch, 0, 0), leave, touch, (-landing, 0, 0), still), 0 * t
+        for (begin, first), (end, last) in pairwise(zip(marks, states, strict=True)):
             root = np.where(t > begin, quintic(t, begin, end, first, last), root)
-        inside = (t > at) & (t < done)
-        stand.up = np.where(inside, root, stand.up)
+        stand.up = np.where((t > at) & (t < done), root, stand.up)
         # Heels rise just before the toes leave, and come down just after they touch, at the root's own speed.
         roll = 2.2 * heel / speed
         s = np.clip((t - off) / flight, 0, 1)
         tuck = draw(0.03, 0.12) * body.leg * 64 * (s * (1 - s)) ** 3
-        up = quintic(t, off - roll, off, (0, 0, 0), (heel, speed, -GRAVITY))
-        down = quintic(t, land, land + roll, (heel, -speed, -GRAVITY), (0, 0, 0))
-        parts = [(t > off - roll) & (t < off), flying, (t > land) & (t < land + roll)]
+        up = quintic(t, off - roll, off, still, (heel, speed, -GRAVITY))
+        down = quintic(t, land, land + roll, (heel, -speed, -GRAVITY), still)
+        parts = [(t > off - roll) & (t < off), (t >= off) & (t <= land), (t > land) & (t < land + roll)]
         lifted += np.select(parts, [up, root - top + heel + tuck, down], 0.0)
         # Over the floor the root flies at one speed, and the feet swing ahead under it.
         begin, pace = off - 0.7 * push, 0.65 * leap / flight
-        go = quintic(t, begin, off, (0, 0, 0), (0.2 * leap, pace, 0))
+        go = quintic(t, begin, off, still, (0.2 * leap, pace, 0))
         stop = quintic(t, land, soft + 0.1, (0.85 * leap, pace, 0), (leap, 0, 0))
         parts = [t < begin, t < off, t <= land, t < soft + 0.1]
         stand.ahead = stand.ahead + np.select(parts, [0 * t, go, 0.2 * leap + pace * (t - off), stop], leap)
         moved += leap * ease(t, off - 0.3 * roll, land)
-        _swing_arms(stand, at, low, off, land, soft, done)
+        # The arms go back in the crouch, up with the push, and down again through the landing.
+        high, times = draw(60, 130), [at, low - 0.05, off + 0.03, land, soft + 0.05, done]
+        for side in SIDES:
+            swing = [0, draw(-38, -24), high + draw(-6, 6), 0.65 * high, draw(10, 30), 0]
+            pose[f"{side} shoulder flexion"] += keys(t, times, swing, soft=0.08)
+            pose[f"{side} shoulder abduction"] += keys(t, times, [0, 6, 8, 14, 10, 0])
+            pose[f"{side} elbow flexion"] += keys(t, times, [0, 12, draw(5, 20), 25, 20, 0])
         times = [at, low, off, off + 0.5 * flight, soft, done]
-        bow = keys(stand.t, times, [0, draw(32, 46), 0, 2, draw(24, 36), 0])
+        bow = keys(t, times, [0, draw(32, 46), 0, 2, draw(24, 36), 0])
         pose["pelvis tilt"] += 0.6 * bow
         pose["lumbar flexion"] += 0.4 * bow
         pose["neck flexion"] -= 0.45 * bow
         stand.ahead = stand.ahead - 2.6 * bow
         at = done + draw(0.1, 0.4)
     return stand.finish(stand.ankles(lifted, moved))
-
-
-def _swing_arms(stand: Stand, at, low, off, land, soft, done) -> None:
-    """Back in the crouch, up with the push, down again through the landing."""
-    draw, high = stand.generator.uniform, stand.generator.uniform(60, 130)
-    for side in SIDES:
-        times = [at, low - 0.05, off + 0.03, land, soft + 0.05, done]
-        swing = [0, draw(-38, -24), high + draw(-6, 6), 0.65 * high, draw(10, 30), 0]
-        stand.pose[f"{side} shoulder flexion"] += keys(stand.t, times, swing, soft=0.08)
-        stand.pose[f"{side} shoulder abduction"] += keys(stand.t, times, [0, 6, 8, 14, 10, 0])
-        stand.pose[f"{side} elbow flexion"] += keys(stand.t, times, [0, 12, draw(5, 20), 25, 20, 0])
