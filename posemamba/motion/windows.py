@@ -41,8 +41,7 @@ def resample(joints: Float[np.ndarray, "frames ..."], from_fps: float, to_fps: f
         return joints[phase::stride]
     count = math.floor((len(joints) - 1) * to_fps / from_fps + 1e-9) + 1
     at = np.arange(count) * (from_fps / to_fps)
-    before = np.minimum(at.astype(np.int64), len(joints) - 1)
-    after = np.minimum(before + 1, len(joints) - 1)
+    before, after = (np.minimum(at.astype(int) + step, len(joints) - 1) for step in (0, 1))
     weight = (at - before).astype(joints.dtype).reshape(-1, *(1,) * (joints.ndim - 1))
     return joints[before] * (1 - weight) + joints[after] * weight
 
@@ -156,15 +155,12 @@ class EvaluationWindows:
     """Windows to score a model on; n of them.
 
     Attributes:
-        inputs: `(n, frames, 17, 2)` normalised image coordinates.
-        targets: `(n, frames, 17, 3)` mm, camera frame, root-relative.
+        inputs, targets: `(n, frames, 17, 2)`, normalised; `(n, frames, 17, 3)`, mm, relative to the root.
         scored: `(n, frames)` true where the frame counts: each frame of each clip once a view.
-        action: `(n,)` index into `actions`.
-        actions: the actions' names, sorted.
-        clip: `(n,)` index of the window's clip in the list that was given.
-        start: `(n,)` the clip's frame, at the windows' rate, at which the window starts.
-        view: `(n,)` which of the views it is.
-        camera: the windows' cameras, batch shape `(n,)`.
+        action: `(n,)` index into `actions`, the sorted names.
+        clip, start: `(n,)` the window's clip in the list that was given, and at which of its frames, at the
+            windows' rate, it starts.
+        view, camera: `(n,)` which of the views it is, and through which camera.
     """
 
     inputs: Float[Tensor, "n frames 17 2"]
@@ -198,9 +194,7 @@ def evaluation_windows(
     Args:
         clips: the clips to score on.
         frames, fps: the windows' length, and rate in frames a second.
-        views: cameras a window.
-        seed: of the cameras.
-        rig: where the cameras stand.
+        views, seed, rig: how many cameras a window has, their seed, where they stand.
 
     Returns:
         The windows, ordered by clip, window, view.
@@ -211,7 +205,7 @@ def evaluation_windows(
     _check(clips, fps, frames=frames, views=views)
     rig = rig or CameraRig()
     actions = tuple(sorted({clip.action for clip in clips}))
-    worlds, scored, cameras, rows = [], [], [], []
+    rows = []
     for index, clip in enumerate(clips):
         joints = torch.from_numpy(np.array(resample(clip.joints, clip.fps, fps)))
         done, key = 0, zlib.crc32(clip.name.encode("utf-8"))
@@ -222,11 +216,9 @@ def evaluation_windows(
             counts = (at >= done) & (at < len(joints))
             done = start + frames
             for view in range(views):
-                worlds.append(world)
-                scored.append(counts)
-                cameras.append(rig.sample(_generator(seed, key, window, view), *middle_and_reach(world)))
-                rows.append((actions.index(clip.action), index, start, view))
-    camera = Camera.stack(cameras)
-    inputs, targets = see(torch.stack(worlds), camera)
-    action, *places = torch.tensor(rows).unbind(1)
-    return EvaluationWindows(inputs, targets, torch.stack(scored), action, actions, *places, camera)
+                camera = rig.sample(_generator(seed, key, window, view), *middle_and_reach(world))
+                rows.append((world, counts, camera, (actions.index(clip.action), index, start, view)))
+    worlds, scored, cameras, places = zip(*rows, strict=True)
+    camera, (action, *places) = Camera.stack(cameras), torch.tensor(places).unbind(1)
+    seen = see(torch.stack(worlds), camera)
+    return EvaluationWindows(*seen, torch.stack(scored), action, actions, *places, camera)
