@@ -43,7 +43,9 @@ def predict_windows(
     batch_size: int = 32,
     progress: Progress | None = None,
 ) -> Float[Tensor, "n frames 17 3"]:
-    """The model's answers for many windows, batch by batch.
+    """The model's answers for many windows, batch by batch: float32 on the CPU.
+
+    They are in mm where `model.config.millimetres_per_unit` is known, else in the model's units.
 
     Args:
         model: takes `(b, frames, 17, 2)` to `(b, frames, 17, 3)`; runs in evaluation mode, on the device and
@@ -52,9 +54,6 @@ def predict_windows(
         flip: whether to average with the mirrored answer for the mirrored input, as the paper does at test.
         batch_size: windows at once.
         progress: called after each batch with the windows done and their number.
-
-    Returns:
-        float32 on the CPU: mm where `model.config.millimetres_per_unit` is known, else the model's units.
 
     Raises:
         ValueError: shapes that do not fit, NaN.
@@ -91,7 +90,7 @@ def lift(
     progress: Progress | None = None,
     check: bool = True,
 ) -> Float[Tensor, "frames 17 3"]:
-    """Lifts a 2D sequence of any length to 3D.
+    """Lifts a 2D sequence of any length to 3D: float32 on the CPU, in the units of `predict_windows`.
 
     Args:
         model: as in `predict_windows`, with its window length in `model.config.frames`. A sequence shorter
@@ -103,9 +102,6 @@ def lift(
         flip, batch_size, progress: as in `predict_windows`.
         check: whether `keypoints.inspect` looks first. What is certainly wrong (pixels, COCO's order) is
             refused; what is only likely (fractions, y upwards, other orders) is a RuntimeWarning.
-
-    Returns:
-        float32 on the CPU, in the units of `predict_windows`.
 
     Raises:
         ValueError: another shape, an empty sequence, NaN (naming frame and joint), what `check` refuses.

@@ -26,16 +26,11 @@ class Finding(NamedTuple):
 
 
 def inspect(points: Float[np.ndarray, "frames 17 2"]) -> list[Finding]:
-    """Looks whether 2D keypoints are what a lifting network reads.
+    """Looks whether the 2D keypoints of one person are what a lifting network reads.
 
     That is: the image's width spans [-1, 1], y grows downwards, the joints are in Human3.6M's order. Left and
-    right exchanged in the whole body cannot be seen: so looks a body from behind.
-
-    Args:
-        points: the joints of one person, finite.
-
-    Returns:
-        At most one finding on the units and one on the joints.
+    right exchanged in the whole body cannot be seen: so looks a body from behind. There is at most one
+    finding on the units and one on the joints.
 
     Raises:
         ValueError: another shape, no frames, NaN or infinity.

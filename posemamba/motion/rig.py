@@ -42,16 +42,13 @@ class CameraRig:
     def sample(
         self, generator: Generator, targets: Float[Tensor, "*b 3"], reach: Float[Tensor, "*b"] | None = None
     ) -> Camera:
-        """One camera a target, at a random azimuth, looking near it.
+        """A camera for each target (batch shape `*b`), at a random azimuth, looking near it.
 
         Args:
             generator: every random number comes from it, so equal states give equal cameras.
             targets: `(*b, 3)` points of the bodies, commonly the window's mean root, mm in the world.
             reach: `(*b,)` how far from its target a body gets, mm. The camera stands at least 1.5 m farther
                 away, so that nothing of a runner's long window is behind it.
-
-        Returns:
-            A `Camera` with batch shape `*b`.
         """
         draws = torch.rand(*targets.shape[:-1], 6, generator=generator, dtype=torch.float64).to(targets)
         azimuth = 2 * math.pi * draws[..., 0]
@@ -68,15 +65,11 @@ class CameraRig:
 
 
 def see(world: Float[Tensor, "*b frames 17 3"], camera: Camera) -> tuple[Tensor, Tensor]:
-    """What a camera makes of a window: the network's input and its target.
-
-    Args:
-        world: `(*b, frames, 17, 3)`, mm.
-        camera: of batch shape `*b`.
+    """What a camera of batch shape `*b` makes of windows `(*b, frames, 17, 3)`, mm.
 
     Returns:
-        The input `(*b, frames, 17, 2)`, normalised, and the target `(*b, frames, 17, 3)` in the camera's
-        frame, relative to the root, mm.
+        The network's input `(*b, frames, 17, 2)`, normalised, and its target `(*b, frames, 17, 3)` in the
+        camera's frame, relative to the root, mm.
     """
     points = camera.world_to_camera(world)
     inputs = normalise_screen(camera.project(points), camera.width, camera.height)

@@ -21,15 +21,12 @@ from posemamba.skeleton import flip as flip_pose
 
 
 def resample(joints: Float[np.ndarray, "frames ..."], from_fps: float, to_fps: float, phase: int = 0):
-    """Motion at another rate: every n-th frame where one rate is n times the other, else between frames.
+    """Motion at another rate: every n-th frame, or where that ratio is not whole, linear between two.
 
     Args:
         joints: `(frames, ...)`.
         from_fps, to_fps: the rates, frames a second; to 0.5% a whole ratio counts as whole.
         phase: where to start, in frames of `joints`; only for whole ratios.
-
-    Returns:
-        `(fewer or more frames, ...)`, linear between the two nearest frames where the ratio is not whole.
 
     Raises:
         ValueError: rates that are not positive.
@@ -116,22 +113,19 @@ class WindowSampler:
         """The number of different windows, cameras and flips apart."""
         return len(self._starts)
 
-    def _draw(self, generator: torch.Generator) -> Int[Tensor, " batch"]:
-        if self.balance == "frames":
-            return torch.randint(len(self._starts), (self.batch_size,), generator=generator)
-        action = torch.randint(len(self.actions), (self.batch_size,), generator=generator)
-        within = torch.rand(self.batch_size, generator=generator, dtype=torch.float64)
-        first = self._counts.cumsum(0) - self._counts
-        return first[action] + (within * self._counts[action]).long()
-
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """The batch of one training step, 0 or more; it depends on the seed and the step alone.
+        """The inputs `(batch, frames, 17, 2)` and targets `(batch, frames, 17, 3)` of a step, 0 or more.
 
-        Returns:
-            The inputs `(batch, frames, 17, 2)` and the targets `(batch, frames, 17, 3)`.
+        They depend on the seed and the step alone, so training resumes anywhere.
         """
         generator = _generator(self.seed, step)
-        window = self._draw(generator)
+        if self.balance == "frames":
+            window = torch.randint(len(self), (self.batch_size,), generator=generator)
+        else:
+            action = torch.randint(len(self.actions), (self.batch_size,), generator=generator)
+            within = torch.rand(self.batch_size, generator=generator, dtype=torch.float64)
+            first = self._counts.cumsum(0) - self._counts
+            window = first[action] + (within * self._counts[action]).long()
         at = self._starts[window, None] + torch.arange(self.frames)
         world = self._joints[torch.minimum(at, self._lasts[window, None])]
         camera = self.rig.sample(generator, *middle_and_reach(world))
@@ -155,7 +149,7 @@ class EvaluationWindows:
     """Windows to score a model on; n of them.
 
     Attributes:
-        inputs, targets: `(n, frames, 17, 2)`, normalised; `(n, frames, 17, 3)`, mm, relative to the root.
+        inputs, targets: `(n, frames, 17, 2)`, normalised, and `(n, frames, 17, 3)`, mm, as `see` gives.
         scored: `(n, frames)` true where the frame counts: each frame of each clip once a view.
         action: `(n,)` index into `actions`, the sorted names.
         clip, start: `(n,)` the window's clip in the list that was given, and at which of its frames, at the
@@ -185,9 +179,9 @@ def evaluation_windows(
     seed: int = 0,
     rig: CameraRig | None = None,
 ) -> EvaluationWindows:
-    """Windows that cover each clip, in each view through a camera of its own.
+    """Windows that cover each clip, in each view through a camera of its own; by clip, window, view.
 
-    Windows follow each other without overlap; a clip's last window is shifted back to end with the clip, and
+    They follow each other without overlap; a clip's last window is shifted back to end with the clip, and
     only its frames that no earlier window scored count. A shorter clip is padded by repeating its last frame;
     the padding does not count. Cameras depend on the seed, the clip's name, the window's place and the view.
 
@@ -195,9 +189,6 @@ def evaluation_windows(
         clips: the clips to score on.
         frames, fps: the windows' length, and rate in frames a second.
         views, seed, rig: how many cameras a window has, their seed, where they stand.
-
-    Returns:
-        The windows, ordered by clip, window, view.
 
     Raises:
         ValueError: no clips, sizes that are not positive.

@@ -25,15 +25,14 @@ SHORTEST = 4.0  # s: the slowest single movement (a jump with its crouch and lan
 def perform(
     action: str, seed: int | tuple[int, ...], seconds: float = 5.0, fps: float = 60.0
 ) -> tuple[Body, Pose]:
-    """One random body in one random performance of an action.
+    """One random body, and its pose in one random performance of an action.
+
+    `bodies.forward_kinematics` makes joints of them.
 
     Args:
         action: a name in `ACTIONS`.
         seed: a whole number, or several; the same give the same performance.
         seconds, fps: how long, at least 4 s, and frames a second, at least 10.
-
-    Returns:
-        The body and its pose; `bodies.forward_kinematics` makes joints of them.
 
     Raises:
         ValueError: an unknown action, a time or a rate out of range.
@@ -57,7 +56,7 @@ def synthetic_clips(
     fps: float = 60.0,
     actions: Iterable[str] = tuple(ACTIONS),
 ) -> list[Clip]:
-    """Believable motion. Each clip has a body, a heading and a manner of its own.
+    """Believable motion, training clips first. Each has a body, a heading and a manner of its own.
 
     A clip depends on the seed, its split, its action and its number alone: asking for more changes none.
 
@@ -66,9 +65,6 @@ def synthetic_clips(
         train, test: clips of each action in each split.
         seconds, fps: as in `perform`.
         actions: names in `ACTIONS`.
-
-    Returns:
-        The clips, training first.
 
     Raises:
         ValueError: arguments out of these ranges.
