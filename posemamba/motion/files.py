@@ -21,11 +21,7 @@ FORMAT, VERSION = "posemamba-motion", "1"
 
 
 def save_motion(path: str | Path, clips: Sequence[Clip]) -> None:
-    """Writes clips to one motion file, atomically: an interrupted write leaves an older file whole.
-
-    Args:
-        path: the file, commonly ending in `.safetensors`.
-        clips: at least one.
+    """Writes one or more clips to a motion file (`.safetensors`), atomically.
 
     Raises:
         ValueError: no clips.
@@ -46,17 +42,13 @@ def save_motion(path: str | Path, clips: Sequence[Clip]) -> None:
 
 
 def load_motion(path: str | Path) -> list[Clip]:
-    """Reads a motion file. The clips' joints are views of one memory map: pages are read when touched.
+    """Reads what `save_motion` wrote. The clips' joints are views of one memory map, read when touched.
 
     The map is copy-on-write: writing into a clip changes memory and never the file.
 
-    Args:
-        path: a file that `save_motion` wrote.
-
     Raises:
         FileNotFoundError: there is no file.
-        ValueError: it is not a motion file, is cut short, was written by a newer version, or holds a clip
-            that `Clip` refuses.
+        ValueError: it is not a motion file, is cut short or newer, or has a clip that `Clip` refuses.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -106,9 +98,9 @@ def _cut(path: Path, joints: np.ndarray, clips: list[tuple]) -> list[Clip]:
 def read_cmu(path: str | Path) -> list[Clip]:
     """Reads capture of the CMU Motion Capture Database (mocap.cs.cmu.edu) that was reduced to the 17 joints.
 
-    Such a file is an `.npz` with the arrays `joints` (all frames, 17, 3) mm, `length` (clips,), `split`,
-    `action`, `name` (clips,) and `fps` (); what else it holds is left alone. The book's measured runs
-    read cmu_mocap_17.npz, which is not distributed.
+    It is an `.npz` with the arrays `joints` (all frames, 17, 3) mm, `length`, `split`, `action`, `name`
+    (clips,) and `fps` (), and others that are left alone. The book's measured runs read cmu_mocap_17.npz,
+    which is not distributed.
 
     Raises:
         FileNotFoundError: there is no file.

@@ -30,8 +30,8 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
 
     Raises:
         FileNotFoundError: there is no file.
-        ValueError: what the file is instead: empty, cut short, a web page, a foreign archive, a checkpoint
-            unzipped into a folder, or one that asks for more than data.
+        ValueError: what the file is instead: empty, cut short, a web page, a foreign archive, an unzipped
+            checkpoint, or one that asks for more than data.
     """
     path = Path(path)
     _refuse_unzipped(path)

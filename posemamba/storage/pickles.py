@@ -17,8 +17,7 @@ def read_plain(stream, size: int):
     """Reads one pickle.
 
     Args:
-        stream: binary, with read and readline; its reads must be short at the end of the data, however much
-            was asked for (a memory map or a BytesIO).
+        stream: binary; its reads must be short at the end, whatever was asked for (a memory map, a BytesIO).
         size: bytes of the whole, which bounds what may be built.
 
     Raises:
@@ -103,8 +102,7 @@ _LITERALS = (
 class _Machine:
     """The stack machine. It builds no more than `budget` bytes of arrays and sets.
 
-    An array's bytes stand in the file once. A program that builds far more than the file holds repeats itself
-    to fill the memory.
+    Data stands in the file once: a program that builds far more than that is made to fill the memory.
     """
 
     def __init__(self, budget: int):

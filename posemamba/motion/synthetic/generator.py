@@ -22,9 +22,7 @@ ACTIONS: dict[str, Movement] = dict(
 SHORTEST = 4.0  # s: the slowest single movement (a jump with its crouch and landing) still fits
 
 
-def perform(
-    action: str, seed: int | tuple[int, ...], seconds: float = 5.0, fps: float = 60.0
-) -> tuple[Body, Pose]:
+def perform(action: str, seed: int | tuple, seconds: float = 5.0, fps: float = 60.0) -> tuple[Body, Pose]:
     """One random body, and its pose in one random performance of an action.
 
     `bodies.forward_kinematics` makes joints of them.
