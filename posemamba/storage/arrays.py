@@ -3,7 +3,7 @@
 import io
 import math
 import mmap
-import os
+from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from posemamba.storage.values import Refused
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
-def read_pickle(path: str | os.PathLike):
+def read_pickle(path: str | Path):
     """Reads a pickle of plain data (protocols 0 to 5); nothing in it is executed.
 
     Returns:
@@ -37,7 +37,7 @@ def read_pickle(path: str | os.PathLike):
             raise ValueError(f"{path} {error}") from error.__cause__
 
 
-def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     """Reads all arrays of an .npz file into memory; those of Python objects as `read_pickle` does.
 
     Raises:

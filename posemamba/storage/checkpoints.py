@@ -1,6 +1,5 @@
 """Weights from strangers: torch checkpoints and .safetensors files."""
 
-import os
 import re
 import shlex
 import threading
@@ -19,7 +18,7 @@ _LEGACY_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 _LOADING = threading.Lock()
 
 
-def read_checkpoint(path: str | os.PathLike) -> dict:
+def read_checkpoint(path: str | Path) -> dict:
     """Reads a torch checkpoint (zip or older) or a .safetensors file; its content tells which it is.
 
     Nothing in the file is executed.
@@ -34,7 +33,12 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
             checkpoint, or one that asks for more than data.
     """
     path = Path(path)
-    _refuse_unzipped(path)
+    # Some systems unpack a downloaded zip archive unasked.
+    top = path.parent if path.name == "data.pkl" else path
+    for folder in (top, *top.glob("*")):
+        if (folder / "data.pkl").is_file() and (folder / "data").is_dir():
+            again = f"pack it again (python -m zipfile -c checkpoint.bin {shlex.quote(str(folder))})"
+            raise ValueError(f"{path} was unzipped: pass the checkpoint as it was downloaded, or {again}")
     with open(existing_file(path), "rb") as file:
         head = file.read(512)
     size = path.stat().st_size
@@ -50,9 +54,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
             names = sorted(archive.namelist())
             size = sum(info.file_size for info in archive.infolist())
         if not any(name.endswith("/data.pkl") for name in names):
-            raise ValueError(
-                f"{path} is a zip archive of {', '.join(names[:3])}, expected a torch checkpoint"
-            )
+            raise ValueError(f"{path} is a zip archive of {', '.join(names[:3])}, expected a checkpoint")
         if any(name.endswith("/constants.pkl") for name in names):
             raise ValueError(f"{path} is a TorchScript program, expected a checkpoint of weights")
     elif not head.startswith(_LEGACY_TORCH):
@@ -64,17 +66,6 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     if type(found) is not dict:
         raise ValueError(f"{path} holds a {type(found).__name__}, expected a dict of tensors")
     return found
-
-
-def _refuse_unzipped(path: Path) -> None:
-    # Some systems unpack a downloaded zip archive unasked.
-    folders = [path, *path.iterdir()] if path.is_dir() else [path.parent] if path.name == "data.pkl" else []
-    for folder in folders:
-        if (folder / "data.pkl").is_file() and (folder / "data").is_dir():
-            raise ValueError(
-                f"{path} belongs to a checkpoint that was unzipped: pass the file as it was downloaded, "
-                f"or pack the folder again (python -m zipfile -c checkpoint.bin {shlex.quote(str(folder))})"
-            )
 
 
 def _named(name: str, function):
@@ -90,12 +81,8 @@ def _named(name: str, function):
 
 # The released checkpoints hold one numpy float64, so numpy's scalar and dtype must be known, in both
 # spellings of numpy's core. They lead to our own builders: no state from the file reaches numpy.
-_NUMPY = [
-    DType,
-    _named("numpy.dtype", DType),
-    _named("numpy.core.multiarray.scalar", build_scalar),
-    _named("numpy._core.multiarray.scalar", build_scalar),
-]
+_SCALARS = [_named(f"numpy.{core}.multiarray.scalar", build_scalar) for core in ("core", "_core")]
+_NUMPY = [DType, _named("numpy.dtype", DType), *_SCALARS]
 
 
 def _torch_load(path: Path):
@@ -109,10 +96,8 @@ def _torch_load(path: Path):
     except Exception as error:
         known = next((e for e in (error, error.__cause__, error.__context__) if isinstance(e, Refused)), None)
         asked = re.search(r"GLOBAL (\S+) (?:was not|whose module)", str(error))
-        if known is None and asked:
-            asked = f"asks for {asked[1]}, which is not data"
-            known = Refused(f"{asked}: only tensors, numbers and text are read")
-        raise known or Refused("is damaged, cut short or not a checkpoint of weights") from error
+        reason = f"asks for {asked[1]}, expected only tensors, numbers and text" if asked else ""
+        raise known or Refused(reason or "is damaged, cut short or no checkpoint of weights") from error
 
 
 def _plain(found, size: int, done: dict[int, object], depth: int = 0):

@@ -1,6 +1,5 @@
 """What a file is, told from its content and never from its name."""
 
-import os
 import zipfile
 from pathlib import Path
 
@@ -17,7 +16,7 @@ _STARTS = {
 }
 
 
-def existing_file(path: str | os.PathLike) -> Path:
+def existing_file(path: str | Path) -> Path:
     """The path of a file that is not empty; FileNotFoundError or ValueError says what is there instead."""
     path = Path(path)
     if path.is_dir():

@@ -44,8 +44,7 @@ class _Name:
         module = module.replace("__builtin__", "builtins").replace("numpy._core.", "numpy.core.")
         self.name = f"{module}.{name}"
         if self.name != "numpy.ndarray" and self.name not in _CALLS:
-            asked = f"asks for {self.name[:80]}, which is not data"
-            raise Refused(f"{asked}: only arrays, numbers and text are read")
+            raise Refused(f"asks for {self.name[:80]}, which is not data, expected arrays, numbers and text")
 
 
 class _Pending:

@@ -68,11 +68,9 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 def _disk_is_full(error: Exception, folder: Path) -> bool:
     if isinstance(error, OSError):
         return error.errno in _FULL
-    if "No space left" in str(error):  # safetensors
-        return True
-    with suppress(OSError):  # torch's writer does not say why it failed
-        return isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < 65536
-    return False
+    # safetensors names the cause; torch's writer does not.
+    silent = isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < 65536
+    return silent or "No space left" in str(error)
 
 
 def write_json(path: str | os.PathLike, content) -> None:
