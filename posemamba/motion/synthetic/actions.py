@@ -10,6 +10,8 @@ from jaxtyping import Float
 from posemamba.motion.synthetic.bodies import SIDES, Body, Pose, highest_root, place_feet
 from posemamba.motion.synthetic.timing import Track, drift, ease, keys
 
+_ARM = ("shoulder flexion", "shoulder abduction", "shoulder rotation", "elbow flexion")
+
 
 class Stand:
     """A body on two planted feet that the movements below build on: it stands at ease, breathes and sways.
@@ -63,8 +65,7 @@ class Stand:
     def finish(self, ankles: dict[str, np.ndarray] | None = None) -> Pose:
         """Puts the root over the floor and the feet on it.
 
-        Where the movement does not plan the ankles they stand still, and the root comes down as far as the
-        legs need when it moves aside or back.
+        Where a movement plans no ankles they stand still, and the root comes down as far as the legs need.
         """
         pose = self.pose
         pose.root[:, :2] = self.floor(self.aside, self.ahead)
@@ -75,7 +76,7 @@ class Stand:
             # A smooth minimum: knees would jerk where a leg gets straight all at once.
             up = -4 * np.logaddexp(-up / 4, -room / 4)
         pose.root[:, 2] = standing + up
-        toes = {side: pose.heading + (-self.splay if side == "right" else self.splay) for side in SIDES}
+        toes = {"right": pose.heading - self.splay, "left": pose.heading + self.splay}
         place_feet(self.body, pose, ankles, toes)
         return pose
 
@@ -97,13 +98,10 @@ def wave(generator: np.random.Generator, body: Body, seconds: float, fps: float)
     for side in sides:
         swing = raised**2 * np.sin(2 * np.pi * rate * t + phase + (0 if side == main else draw(-0.5, 0.5)))
         wide, open_, bend = draw(65, 100), draw(60, 90), draw(75, 100)
-        high = {"flexion": draw(0, 20), "abduction": wide, "rotation": -open_}
-        for name, value in high.items():
-            key = f"{side} shoulder {name}"
-            pose[key] = pose[key] * (1 - raised) + value * raised
+        for name, goal in zip(_ARM, (draw(0, 20), wide, -open_, bend), strict=True):
+            pose[f"{side} {name}"] = pose[f"{side} {name}"] * (1 - raised) + goal * raised
         pose[f"{side} shoulder abduction"] += draw(2, 6) * swing
-        key = f"{side} elbow flexion"
-        pose[key] = pose[key] * (1 - raised) + bend * raised + draw(18, 30) * swing
+        pose[f"{side} elbow flexion"] += draw(18, 30) * swing
     lean = (1 if main == "right" else -1) * raised * (len(sides) == 1)
     pose["lumbar bend"] -= draw(1, 4) * lean  # away from the raised arm
     pose["neck bend"] -= draw(0, 4) * lean
@@ -111,9 +109,8 @@ def wave(generator: np.random.Generator, body: Body, seconds: float, fps: float)
     return stand.finish()
 
 
-# What a hand reaches for: shoulder flexion, abduction and rotation, elbow flexion, the trunk's flexion and
-# twist (towards the other side, so that the shoulder comes forward), the pelvis' tilt, and how far the
-# knees let the root down, as a share of the leg.
+# What a hand reaches for: the angles of `_ARM`, the trunk's flexion and twist (towards the other side, so
+# that the shoulder comes forward), the pelvis' tilt, how far the knees let the root down (shares of the leg).
 _TARGETS = {
     "high shelf": (150, 12, 0, 15, -6, 6, -3, 0),
     "table": (72, 6, 10, 22, 18, 14, 10, 0.01),
@@ -144,9 +141,8 @@ def reach(generator: np.random.Generator, body: Body, seconds: float, fps: float
         # The elbow folds on the way out and on the way back.
         ways = ((at, at + out), (at + out + hold, at + out + hold + back))
         fold = sum(np.sin(np.pi * ease(t, *way)) for way in ways)
-        goals = {"shoulder flexion": flex, "shoulder abduction": wide, "shoulder rotation": turn}
-        for name, value in {**goals, "elbow flexion": elbow}.items():
-            pose[f"{side} {name}"] = pose[f"{side} {name}"] * (1 - on) + value * on
+        for name, goal in zip(_ARM, (flex, wide, turn, elbow), strict=True):
+            pose[f"{side} {name}"] = pose[f"{side} {name}"] * (1 - on) + goal * on
         pose[f"{side} elbow flexion"] += draw(15, 35) * fold
         other = "left" if side == "right" else "right"
         pose[f"{other} shoulder flexion"] += (0.25 * trunk + 0.4 * tilt - 8 * (flex > 120)) * bow

@@ -1,8 +1,7 @@
 """Bodies of different proportions, their joint angles, and the joints that follow from them.
 
-A body's own frame: x to its right, y forward, z up. All angles are in degrees and zero when a body stands
-upright with hanging arms. Legs can also be set by where the ankles should be: two-bone inverse kinematics
-gives the angles.
+A body's own frame: x to its right, y forward, z up. All angles are in degrees, and zero when a body stands
+upright with hanging arms. Two-bone inverse kinematics gives the legs' angles from the ankles' places.
 """
 
 from dataclasses import dataclass, field, fields
@@ -126,13 +125,11 @@ class Pose:
 def _turn(axis: str, degrees: Track) -> Float[np.ndarray, "frames 3 3"]:
     """Rotations about one axis, right-handed."""
     angle = np.radians(degrees)
-    cosine, sine = np.cos(angle), np.sin(angle)
+    i, j, k = np.roll(range(3), -"xyz".index(axis))
     matrix = np.zeros((*angle.shape, 3, 3))
-    i = "xyz".index(axis)
-    j, k = (i + 1) % 3, (i + 2) % 3
     matrix[..., i, i] = 1
-    matrix[..., j, j] = matrix[..., k, k] = cosine
-    matrix[..., k, j], matrix[..., j, k] = sine, -sine
+    matrix[..., j, j] = matrix[..., k, k] = np.cos(angle)
+    matrix[..., k, j], matrix[..., j, k] = np.sin(angle), -np.sin(angle)
     return matrix
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from posemamba.motion.synthetic.bodies import SIDES, Body, Points, Pose, highest_root, place_feet
+from posemamba.motion.synthetic.bodies import Body, Points, Pose, highest_root, place_feet
 from posemamba.motion.synthetic.timing import Track, drift, ease
 
 Path = Float[np.ndarray, "frames 2"]
@@ -44,11 +44,10 @@ def step_feet(
     """Lays footsteps along a path and walks the ankles over them.
 
     Args:
-        body: gives the ankle's height.
-        gait: when feet lift and land.
-        t: times, s; phase: of the right foot at those times, never falling.
-        path: the root's way over the floor, mm; heading: degrees, 0 along y and turning left.
-        apart: the distance of the feet's two lines, mm; clearance: how high the ankle is lifted, mm.
+        body, gait: how high the ankles are, and when the feet lift and land.
+        t, phase: times, s, and the right foot's phase at them, never falling.
+        path, heading: the root's way over the floor, mm, and degrees, 0 along y and turning left.
+        apart, clearance: how far the feet's two lines are apart, and how high an ankle is lifted, mm.
 
     Returns:
         The ankles `(frames, 3)`, mm, and where the toes point, degrees, both by side.
@@ -80,27 +79,21 @@ def step_feet(
 
 
 def plant(body: Body, pose: Pose, ankles: dict, toes: dict, bob: Track, spare: float) -> None:
-    """Sets the root's height and the legs.
-
-    The root follows the bob, raised as far as both legs always reach their ankles, less spare. Knees point
-    half-way between the pelvis and the toes, and a little outward.
-    """
+    """Sets the legs and the root's height: the bob, raised as far as all ankles are reached, less spare."""
     pose.root[:, 2] = bob + (highest_root(body, pose, ankles) - bob).min() - spare
-    outward = {"right": -6, "left": 6}
-    place_feet(body, pose, ankles, {side: (pose.heading + toes[side]) / 2 + outward[side] for side in SIDES})
+    # Knees point half-way between the pelvis and the toes, and a little outward.
+    outward = (("right", -6), ("left", 6))
+    place_feet(body, pose, ankles, {side: (pose.heading + toes[side]) / 2 + out for side, out in outward})
 
 
 def _run_up(seconds: float, fps: float) -> tuple[Track, int, int]:
-    """Track with two seconds more at both ends, so that a clip's first and last steps have neighbours."""
+    """Times with two seconds more at both ends, so that a clip's first and last steps have neighbours."""
     frames, extra = round(seconds * fps), round(2 * fps)
     return (np.arange(frames + 2 * extra) - extra) / fps, extra, extra + frames
 
 
 def _trip(generator: np.random.Generator, t: Track, speed: float, stride: float, curve: float):
-    """Phase, path and heading at about a speed (m/s) and a stride (m a cycle).
-
-    The heading wanders, and turns by at most `curve` degrees a second.
-    """
+    """Phase, path, heading at about a speed (m/s) and stride (m a cycle); turns up to `curve` degrees/s."""
     phase = generator.uniform() + t * speed / stride + drift(generator, t, 0.01)
     curve = generator.uniform(-curve, curve)
     heading = generator.uniform(0, 360) + curve * t + drift(generator, t, 12)
