@@ -9,10 +9,11 @@ from torch import Tensor
 
 from posemamba.scan import associative, mamba, reference
 from posemamba.scan import ops as _operators  # noqa: F401 (it registers torch.ops.posemamba)
-from posemamba.scan.arguments import Arguments, check_states, check_tables, check_tensors, prepare
+from posemamba.scan.arguments import Arguments, prepare
 from posemamba.scan.associative import associative_scan
+from posemamba.scan.checks import check_stability, check_states, check_tables, check_tensors
 
-__all__ = ["associative_scan", "available_backends", "directional_scan", "selective_scan"]
+__all__ = ["associative_scan", "available_backends", "check_stability", "directional_scan", "selective_scan"]
 
 
 def _interpreting() -> bool:
@@ -56,6 +57,7 @@ def selective_scan(
     return_last_state: bool = False,
     backend: str = "auto",
     initial_state: Float[Tensor, "batch channels state"] | None = None,
+    check: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Scan a sequence with a state space whose step, B and C may change at every token.
 
@@ -82,6 +84,8 @@ def selective_scan(
             kernels), "triton" (CUDA kernels), "mamba_ssm" (that package's CUDA kernel), or "auto", the
             fastest that the device of u has.
         initial_state: the state before the first token, zero where it is not given.
+        check: first refuse steps and an A with which states grow, by `check_stability`: for the search
+            after inf and NaN, and not for training, as it reads all numbers once more.
 
     Inputs may be float16 or bfloat16, with the state in float32, and of any strides.
 
@@ -90,9 +94,12 @@ def selective_scan(
 
     Raises:
         ValueError, TypeError: an argument's shape, dtype or device does not fit; the message names it.
+        ValueError: with `check`, a step is negative, an A positive, or one of them not finite.
         NotImplementedError: a gradient of the gradient is asked for ("reference" and "associative" have it).
     """
     args = prepare(u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state)
+    if check:
+        check_stability(delta, A, delta_bias, delta_softplus)
     backend = _choose(backend, u.device)
     scan = {"reference": reference.scan, "associative": associative.scan, "mamba_ssm": mamba.scan}
     y, last = scan.get(backend, _fused)(args, backend)

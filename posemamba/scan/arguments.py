@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from posemamba.scan.checks import check_states, check_tensors
+
 
 @dataclass
 class Arguments:
@@ -63,61 +65,8 @@ class Arguments:
         return y if last is None else (y, last.detach().flatten(1, 2))
 
 
-#: States a channel may have.
-MOST_STATES = 256
-_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-
-
 def _say(name: str, value: Tensor, expected: str) -> ValueError:
     return ValueError(f"selective_scan: {name} has shape {tuple(value.shape)}, expected {expected}")
-
-
-def check_tensors(function: str, first: str, given: dict, optional: tuple[str, ...], tables=()) -> None:
-    """What holds for all arguments of a scan: tensors of real numbers on one device, that of the first.
-
-    Args:
-        function: whose arguments they are, for the messages.
-        optional: names that may be None.
-        tables: names whose numbers are whole.
-    """
-    for name, value in given.items():
-        if value is None and name in optional:
-            continue
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{function}: {name} must be a tensor, found {type(value).__name__}")
-        if value.is_complex():
-            raise TypeError(f"{function}: {name} is complex; only real state spaces are supported")
-        if name in tables and value.dtype not in (torch.int32, torch.int64):
-            raise TypeError(f"{function}: {name} has dtype {value.dtype}, expected int32 or int64")
-        if name not in tables and value.dtype not in _DTYPES:
-            raise TypeError(f"{function}: {name} has dtype {value.dtype}, expected a floating-point one")
-        if value.device != given[first].device:
-            raise ValueError(f"{function}: {name} is on {value.device}, {first} is on {given[first].device}")
-
-
-def check_tables(reads: Tensor | None, mixes: Tensor | None) -> None:
-    """The kernels trust the tables of `directional_scan`: a token that is not there would be a crash.
-
-    Raises:
-        ValueError: a row of reads is not a permutation of the tokens, or mixes has other numbers than tokens
-            and -1.
-    """
-    for name, table, least in (("reads", reads, 0), ("mixes", mixes, -1)):
-        if table is None or table.numel() == 0:
-            continue
-        low, high = torch.aminmax(table)
-        if low < least or high >= table.shape[1]:
-            found, last = f"{int(low)} to {int(high)}", table.shape[1] - 1
-            raise ValueError(f"directional_scan: {name} holds {found}, expected {least} to {last}")
-    if reads is not None:
-        seen = torch.zeros(reads.shape, dtype=torch.bool, device=reads.device)
-        if not seen.scatter_(1, reads.long(), True).all():
-            raise ValueError("directional_scan: a row of reads is not a permutation of the tokens")
-
-
-def check_states(function: str, state: int) -> None:
-    if state > MOST_STATES:
-        raise ValueError(f"{function}: A has {state} states, expected at most {MOST_STATES}")
 
 
 def prepare(u, delta, A, B, C, D, z, delta_bias, delta_softplus: bool, initial_state=None) -> Arguments:

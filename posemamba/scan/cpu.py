@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posemamba.scan.arguments import check_tables
+from posemamba.scan.checks import check_tables
 
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
