@@ -1,7 +1,7 @@
 """The CPU kernels of the backward pass. Shapes and words are those of kernels.py."""
 
-from posemamba.scan.exponentials import SAFE, sigmoid
-from posemamba.scan.kernels import (
+from posemamba.scan.cpu.exponentials import SAFE, sigmoid
+from posemamba.scan.cpu.kernels import (
     BACKWARD_ROWS,
     DECAY,
     DSTEP,
@@ -18,8 +18,8 @@ from posemamba.scan.kernels import (
     rates_of,
     read,
 )
-from posemamba.scan.lanes import LANES, at, claim, flush_denormals, get, load, put, spread, store, totals
-from posemamba.scan.tiles import TILE, expect, gather, locate, mix, scatter
+from posemamba.scan.cpu.lanes import LANES, at, claim, flush_denormals, get, load, put, spread, store, totals
+from posemamba.scan.cpu.tiles import TILE, expect, gather, locate, mix, scatter
 
 
 def backward_pass(

@@ -7,7 +7,7 @@ sequence or past the last channel; what sticks out reads as 0 and is not written
 
 from numba import njit
 
-from posemamba.scan.lanes import LANES, called, get, load, prefetch, put, store, transpose
+from posemamba.scan.cpu.lanes import LANES, called, get, load, prefetch, put, store, transpose
 
 # For functions that only kernels call: Python never does, so no way in from there is compiled.
 helper = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")

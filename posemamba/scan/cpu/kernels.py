@@ -18,8 +18,8 @@ array that is `turned` has its last two axes swapped. The rest has its channels 
 the scales of B and C (K, N, padded) or None.
 """
 
-from posemamba.scan.exponentials import LOG2E, SAFE, decay, exp2, softplus
-from posemamba.scan.lanes import (
+from posemamba.scan.cpu.exponentials import LOG2E, SAFE, decay, exp2, softplus
+from posemamba.scan.cpu.lanes import (
     LANES,
     at,
     called,
@@ -33,7 +33,7 @@ from posemamba.scan.lanes import (
     spread,
     store,
 )
-from posemamba.scan.tiles import TILE, expect, gather, helper, locate, mix, scatter
+from posemamba.scan.cpu.tiles import TILE, expect, gather, helper, locate, mix, scatter
 
 # The tiles in a kernel's cache, by their first rows; after the last come rows for the states.
 U, STEP, WRITE, OUT, DECAY, DU, DSTEP, STATE, FOR_B, FOR_C = (

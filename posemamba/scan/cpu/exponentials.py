@@ -11,7 +11,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from posemamba.scan.lanes import LANES, constant
+from posemamba.scan.cpu.lanes import LANES, constant
 
 LOG2E = 1 / math.log(2)
 #: |t| up to which `decay` is valid: 2^t is then a normal float32.

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numba import boolean, int32, int64, njit, types
 
-from posemamba.scan.gradients import add_shares, backward_pass
-from posemamba.scan.kernels import BACKWARD_ROWS, forward_pass
-from posemamba.scan.lanes import LANES
-from posemamba.scan.tiles import TILE
+from posemamba.scan.cpu.gradients import add_shares, backward_pass
+from posemamba.scan.cpu.kernels import BACKWARD_ROWS, forward_pass
+from posemamba.scan.cpu.lanes import LANES
+from posemamba.scan.cpu.tiles import TILE
 
 
 def own_memory(blocks: int, N: int, dtype: torch.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
