@@ -286,3 +286,77 @@ def test_a_backend_that_is_not_here_says_why(backend):
     values = {name: value for name, value in arguments().items() if name != "initial_state"}
     with pytest.raises(ValueError, match=f"the backend '{backend}' cannot be used here: "):
         selective_scan(**values, backend=backend)
+
+
+class _Both(torch.nn.Module):
+    """A selective and a directional scan of the same tokens, for torch.export."""
+
+    def forward(self, x, low, W, A, B, reads):
+        y = directional_scan(x, low, A, B, B, A[..., 0], reads, reads, delta_projection=W)
+        u, matrix = x.mT, B.mT
+        return y + selective_scan(u, u.square(), A[0], matrix[:, :1], matrix[:, 0], z=u).mT
+
+
+def both(batch, tokens):
+    generator = torch.Generator().manual_seed(tokens)
+    x, low, B = (torch.rand(batch, *shape, generator=generator)
+                 for shape in ((tokens, 3), (2, tokens, 2), (2, tokens, 5)))  # fmt: skip
+    reads = torch.stack([torch.randperm(tokens, generator=generator) for _ in range(2)]).int()
+    return x, low, torch.ones(2, 3, 2), -torch.ones(2, 3, 5), B, reads
+
+
+@pytest.mark.parametrize("dynamic", [True, None])
+def test_both_scans_compile_for_any_number_of_tokens(dynamic):
+    """Fake kernels with symbolic sizes: compiled once or twice, and not once a length."""
+    from torch._dynamo.testing import CompileCounterWithBackend
+
+    torch._dynamo.reset()
+    count = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(_Both(), fullgraph=True, dynamic=dynamic, backend=count)
+    for batch, tokens in ((2, 9), (3, 40), (4, 70), (5, 33)):
+        values = both(batch, tokens)
+        leaves = [value.requires_grad_() for value in values[:5]]
+        y, expected = compiled(*values), _Both()(*values)
+        assert torch.equal(y, expected)
+        pairs = (torch.autograd.grad(out.sum(), leaves) for out in (y, expected))
+        assert all(relative(a, b) < 1e-6 for a, b in zip(*pairs, strict=True))
+    assert count.frame_count <= (1 if dynamic else 2)
+
+
+def test_both_scans_are_exported_for_any_number_of_tokens():
+    batch, tokens = torch.export.Dim("batch", min=1, max=64), torch.export.Dim("tokens", min=2, max=9000)
+    shapes = ({0: batch, 1: tokens}, {0: batch, 2: tokens}, None, None, {0: batch, 2: tokens}, {1: tokens})
+    exported = torch.export.export(_Both(), both(3, 12), dynamic_shapes=shapes).module()
+    for sizes in ((1, 100), (5, 3)):
+        assert torch.equal(exported(*both(*sizes)), _Both()(*both(*sizes)))
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference", "associative", "numba"])
+def test_on_the_meta_device_there_are_shapes(backend):
+    values = [value.to("meta") for value in both(2, 9)]
+    x, _, _, A, B, reads = values
+    leaves = [value.requires_grad_() for value in values[:5]]
+    y = directional_scan(x, values[1], A, B, B, A[..., 0], reads, reads, delta_projection=values[2],
+                         backend=backend)  # fmt: skip
+    z, last = selective_scan(x.mT, x.mT, A[0], B[:, 0].mT, B[:, 0].mT, z=x.mT, return_last_state=True,
+                             backend=backend)  # fmt: skip
+    assert y.shape == z.mT.shape == x.shape and last.shape == (2, 3, 5) and y.device.type == "meta"
+    gradients = torch.autograd.grad((y + z.mT).sum(), leaves)
+    assert all(a.shape == b.shape for a, b in zip(gradients, leaves, strict=True))
+
+
+def test_the_gpus_kernels_promise_their_shapes_for_symbolic_sizes():
+    """The fake kernel of CUDA needs no GPU: what it keeps is asked for with sizes that are not known yet."""
+    from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
+
+    from posemamba.scan import cuda
+
+    env = ShapeEnv()
+    batch, tokens = (
+        env.create_unspecified_symint_and_symbol(
+            value, torch._dynamo.source.ConstantSource(name), DimDynamic.DYNAMIC
+        )
+        for value, name in ((2, "batch"), (500, "tokens"))
+    )
+    shape = cuda.kept(batch, 1, tokens, 128, 4, 16)
+    assert [int(size) for size in shape] == list(cuda.kept(2, 1, 500, 128, 4, 16))

@@ -34,9 +34,10 @@ def prepare(u, delta, A, B, C, D, z, delta_bias, delta_softplus: bool, initial_s
 
     groups = {}
     for name, value in (("B", B), ("C", C)):
-        if value.shape == (channels, state):
+        # The number of dimensions first: no size may be compared in vain while torch.export traces.
+        if value.ndim == 2 and value.shape == (channels, state):
             groups[name] = 0
-        elif value.shape == (batch, state, tokens):
+        elif value.ndim == 3 and value.shape == (batch, state, tokens):
             groups[name] = 1
         elif value.ndim == 4 and (value.shape[0], *value.shape[2:]) == (batch, state, tokens):
             groups[name] = value.shape[1]

@@ -62,7 +62,7 @@ def plan(batch: int, sources: int, L: int, inner: int, K: int, N: int) -> Plan:
 
 
 def _prepared(o: Operands) -> Operands:
-    """What does not grow with L in the computing dtype, channels last, A for powers of 2; and delta whole."""
+    """Delta whole; and what does not grow with L in the computing dtype, channels last, A for powers of 2."""
 
     def turned(value: Tensor | None) -> Tensor | None:
         return None if value is None else value.to(o.wide).mT.contiguous()
@@ -70,10 +70,17 @@ def _prepared(o: Operands) -> Operands:
     D, bias = (None if value is None else value.to(o.wide).contiguous() for value in (o.D, o.bias))
     reads, mixes = (None if table is None else table.int().contiguous() for table in (o.reads, o.mixes))
     delta = o.delta if o.projection is None else o.delta @ o.projection.to(o.delta.dtype).mT
-    changes = dict(delta=delta, D=D, bias=bias, reads=reads, mixes=mixes)
+    changes = dict(x=_readable(o.x), delta=_readable(delta), B=_readable(o.B), C=_readable(o.C))
+    changes |= dict(D=D, bias=bias, reads=reads, mixes=mixes)
     changes["A"] = turned(o.A.to(o.wide) / math.log(2))
     changes |= {name: turned(getattr(o, name)) for name in ("initial", "B_scale", "C_scale")}
     return replace(o, **changes, projection=None)
+
+
+def _readable(value: Tensor) -> Tensor:
+    """In float32 where a GPU has no bfloat16 (those before Ampere), for which Triton 3.2 does not make up."""
+    old = value.is_cuda and torch.cuda.get_device_capability(value.device) < (8, 0)
+    return value.float() if old and value.dtype == torch.bfloat16 else value
 
 
 def _check_size(o: Operands) -> None:
@@ -141,7 +148,7 @@ def forward(given: Operands, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
         states = x.new_zeros(batch, K, cut.chunks, N, inner, dtype=given.wide)
         _set_starts(cut, states, cut.span, o)
         # Directions that share a source are summed, before y is rounded to its dtype.
-        y = x.new_empty(batch, K, L, inner, dtype=x.dtype if each == 1 else given.wide)
+        y = x.new_empty(batch, K, L, inner, dtype=o.x.dtype if each == 1 else given.wide)
         strided = (x, o.delta, o.B, o.C)
         kernels.outputs[(cut.programs,)](
             *(part for v in strided for part in (v, *v.stride())),
@@ -150,7 +157,8 @@ def forward(given: Operands, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
             **dict(SOFTPLUS=o.softplus, N=N, TILES=cut.tiles, **cut.options, **_at_most(128)),
         )
         if each > 1:
-            y = y.view(batch, sources, each, L, inner).sum(2).to(x.dtype)
+            y = y.view(batch, sources, each, L, inner).sum(2)
+        y = y.to(x.dtype)
         # A copy, even where it is contiguous as it stands: outputs of an operator may not share memory.
         last = states[:, :, -1].mT.clone(memory_format=torch.contiguous_format)
     return y, last, states if keep else states.new_empty(0)
@@ -166,7 +174,7 @@ def backward(dy: Tensor, starts: Tensor, given: Operands) -> tuple[Tensor | None
     cut, each = plan(*given.sizes), K // sources
     through_mix = given.through_mix and given.mixes is not None
     with _device(x):
-        o = _prepared(given)
+        o, dy = _prepared(given), _readable(dy)
 
         def zeros(like: Tensor | None, *shape: int) -> Tensor | None:
             return None if like is None else x.new_zeros(batch, K, cut.parts, *shape, dtype=wide)
@@ -177,7 +185,7 @@ def backward(dy: Tensor, starts: Tensor, given: Operands) -> tuple[Tensor | None
         size = cut.tiles * N * cut.block * reaching.element_size()
         turns = min(cut.programs, TURNS, max(FILL // 16, SCRATCH // size))
         scratch = x.new_empty(turns, cut.tiles, N, cut.block, dtype=wide)
-        du = x.new_empty(batch, K, L, inner, dtype=x.dtype if each == 1 and not through_mix else wide)
+        du = x.new_empty(batch, K, L, inner, dtype=o.x.dtype if each == 1 and not through_mix else wide)
         ddelta = torch.empty_like(o.delta, memory_format=torch.contiguous_format)
         dB, dC = (x.new_empty(cut.blocks, batch, K, L, N, dtype=wide) for _ in range(2))
         dA, dB_scale, dC_scale = (zeros(like, N, inner) for like in (o.A, o.B_scale, o.C_scale))
