@@ -12,9 +12,9 @@ import torch
 from numba import njit
 
 from posemamba.scan import selective_scan
-from posemamba.scan.exponentials import SAFE
-from posemamba.scan.lanes import LANES
-from posemamba.scan.tiles import TILE
+from posemamba.scan.cpu.exponentials import SAFE
+from posemamba.scan.cpu.lanes import LANES
+from posemamba.scan.cpu.tiles import TILE
 
 EPS = float(np.finfo(np.float32).eps)
 RESULTS = ("y", "du", "ddelta", "dA", "dB", "dC", "dD", "dbias")

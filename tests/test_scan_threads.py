@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from posemamba.scan import directional_scan, selective_scan
-from posemamba.scan.lanes import LANES
+from posemamba.scan.cpu.lanes import LANES
 
 
 def scan_all(batch=1, channels_a_group=19, dtype=torch.float32):

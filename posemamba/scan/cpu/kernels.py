@@ -106,7 +106,7 @@ def decays(cache, rate, size, calm):
 def forward_pass(
     x, x_turned, delta, delta_turned, W, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes, soften,
     y, starts, last, per, cache, peak, places, counter, grain, tasks,
-):  # fmt: skip
+):
     """The forward pass: threads that call this share its tasks.
 
     Args:
@@ -134,12 +134,7 @@ def forward_pass(
         begin, stop = part * per, min(blocks, (part + some) * per)
         for k in range(source * each, (source + 1) * each):
             xs, steps, ys, Bk, Ck, saved = (
-                x[b, source],
-                delta[b, k],
-                y[b, source],
-                B[b, k],
-                C[b, k],
-                starts[b, k],
+                x[b, source], delta[b, k], y[b, source], B[b, k], C[b, k], starts[b, k]
             )
             for block in range(begin, stop):
                 rates_of(A[k], block * LANES, cache, rates + block * N, peak[block])
@@ -162,7 +157,7 @@ def forward_pass(
                     most = read(
                         xs, x_turned, steps, delta_turned, W[k], bias, soften,
                         k, size, c0, width, len(mixes) > 0, places, cache,
-                    )  # fmt: skip
+                    )
                     skip = load(D, k, c0)
                     for i in range(size):
                         put(cache, OUT + i, skip * get(cache, U + i))
