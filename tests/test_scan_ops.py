@@ -1,5 +1,9 @@
 """The operators of torch: what compile, export, autocast and the FLOP counter need of them, on the CPU."""
 
+import importlib
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -183,7 +187,7 @@ def test_half_precision_keeps_its_state_in_float32(dtype):
 @pytest.mark.parametrize("backend", ["numba", "associative", "reference"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_the_gate_sees_outputs_that_are_not_rounded_yet(dtype, backend):
-    """With a gate in 16 bits the output is rounded once, and gradients of what is in float32 hardly at all."""
+    """With a gate in 16 bits the output is rounded once, and the gradients of float32 hardly at all."""
     values = {name: value.detach() for name, value in arguments(tokens=60).items()}
     values = {n: v.to(dtype if n in ("u", "delta", "z") else torch.float32) for n, v in values.items()}
     exact = {name: value.double().requires_grad_() for name, value in values.items()}
@@ -335,7 +339,7 @@ def test_both_scans_compile_for_any_number_of_tokens(dynamic):
     torch._dynamo.reset()
     count = CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(_Both(), fullgraph=True, dynamic=dynamic, backend=count)
-    for batch, tokens in ((4, 9), (3, 40), (6, 70), (5, 33)):
+    for batch, tokens in ((4, 45), (3, 40), (6, 70), (5, 33)):
         values = both(batch, tokens)
         leaves = [value.requires_grad_() for value in values[:5]]
         y, expected = compiled(*values), _Both()(*values)
@@ -382,3 +386,31 @@ def test_the_gpus_kernels_promise_their_shapes_for_symbolic_sizes():
     )
     shape = cuda.kept(batch, 1, tokens, 128, 4, 16)
     assert [int(size) for size in shape] == list(cuda.kept(2, 1, 500, 128, 4, 16))
+
+
+IMPORTED = """
+import sys, torch
+before = set(sys.modules)
+import posemamba.scan
+heavy = ("numba", "triton", "torch._dynamo", "torch._inductor", "torch.utils.flop_counter")
+found = [name for name in set(sys.modules) - before if name.startswith(heavy)]
+assert not found, found
+from torch.utils.flop_counter import FlopCounterMode
+x = torch.ones(1, 4, 8)
+with FlopCounterMode(display=False) as counter:
+    posemamba.scan.selective_scan(x, x, -torch.ones(4, 2), torch.ones(1, 2, 8), torch.ones(1, 2, 8))
+assert counter.get_total_flops() == 9 * 4 * 8 * 2
+"""
+
+
+def test_importing_the_scan_brings_nothing_heavy_along_and_flops_count_all_the_same():
+    done = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("name", ["lanes", "exponentials", "tiles", "kernels"])
+def test_modules_that_moved_are_found_by_their_old_names(name):
+    sys.modules.pop(f"posemamba.scan.{name}", None)
+    with pytest.warns(DeprecationWarning, match=f"posemamba.scan.{name} is now posemamba.scan.cpu.{name}"):
+        old = importlib.import_module(f"posemamba.scan.{name}")
+    assert old is importlib.import_module(f"posemamba.scan.cpu.{name}")

@@ -3,7 +3,7 @@
 import sys
 import warnings
 
-from posemamba.scan.cpu import exponentials
+import posemamba.scan.cpu.exponentials as moved
 
-warnings.warn("posemamba.scan.exponentials is now posemamba.scan.cpu.exponentials", DeprecationWarning, stacklevel=2)
-sys.modules[__name__] = exponentials
+warnings.warn(f"{__name__} is now {moved.__name__}", DeprecationWarning, stacklevel=2)
+sys.modules[__name__] = moved

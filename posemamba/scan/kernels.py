@@ -3,7 +3,7 @@
 import sys
 import warnings
 
-from posemamba.scan.cpu import kernels
+import posemamba.scan.cpu.kernels as moved
 
-warnings.warn("posemamba.scan.kernels is now posemamba.scan.cpu.kernels", DeprecationWarning, stacklevel=2)
-sys.modules[__name__] = kernels
+warnings.warn(f"{__name__} is now {moved.__name__}", DeprecationWarning, stacklevel=2)
+sys.modules[__name__] = moved

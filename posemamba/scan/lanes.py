@@ -3,7 +3,7 @@
 import sys
 import warnings
 
-from posemamba.scan.cpu import lanes
+import posemamba.scan.cpu.lanes as moved
 
-warnings.warn("posemamba.scan.lanes is now posemamba.scan.cpu.lanes", DeprecationWarning, stacklevel=2)
-sys.modules[__name__] = lanes
+warnings.warn(f"{__name__} is now {moved.__name__}", DeprecationWarning, stacklevel=2)
+sys.modules[__name__] = moved

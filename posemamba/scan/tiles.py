@@ -3,7 +3,7 @@
 import sys
 import warnings
 
-from posemamba.scan.cpu import tiles
+import posemamba.scan.cpu.tiles as moved
 
-warnings.warn("posemamba.scan.tiles is now posemamba.scan.cpu.tiles", DeprecationWarning, stacklevel=2)
-sys.modules[__name__] = tiles
+warnings.warn(f"{__name__} is now {moved.__name__}", DeprecationWarning, stacklevel=2)
+sys.modules[__name__] = moved

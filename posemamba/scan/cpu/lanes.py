@@ -147,6 +147,24 @@ def at(context, array, offset, column):
     return array.dtype(array, types.intp, types.intp), code
 
 
+def _square(context, builder, array_type, array, row, column):
+    """LANES vectors: those from a column on, of as many rows."""
+    number = context.get_constant
+    rows = [builder.add(row, number(types.intp, i)) for i in range(LANES)]
+    return [_read(context, builder, array_type, array, place, column) for place in rows]
+
+
+def _exchange(builder, a, b, g: int):
+    """Two vectors of which the second has taken the first's upper blocks of g lanes, and given its lower."""
+    lanes = range(LANES)
+    low = [lane if lane & g == 0 else LANES + lane - g for lane in lanes]
+    high = [lane + g if lane & g == 0 else LANES + lane for lane in lanes]
+    return _shuffle(builder, a, b, low), _shuffle(builder, a, b, high)
+
+
+_HALVES = [LANES >> i for i in range(1, LANES.bit_length())]  # 8, 4, 2, 1
+
+
 @intrinsic
 def transpose(context, source, row, column, out, first):
     """out[first + i, j] = source[row + j, column + i] for i, j < LANES: a square turned over in registers.
@@ -156,24 +174,14 @@ def transpose(context, source, row, column, out, first):
 
     def code(context, builder, signature, args):
         (data, row, column, into, first), index = args, signature.args[1]
-        number = context.get_constant
-        rows = [
-            _read(context, builder, source, data, builder.add(row, number(index, i)), column)
-            for i in range(LANES)
-        ]
-        g = LANES // 2
-        while g:
-            low = [lane if lane & g == 0 else LANES + lane - g for lane in range(LANES)]
-            high = [lane + g if lane & g == 0 else LANES + lane for lane in range(LANES)]
+        rows, number = _square(context, builder, source, data, row, column), context.get_constant
+        for g in _HALVES:
             for i in range(LANES):
                 if i & g == 0:
-                    a, b = rows[i], rows[i + g]
-                    rows[i], rows[i + g] = _shuffle(builder, a, b, low), _shuffle(builder, a, b, high)
-            g //= 2
+                    rows[i], rows[i + g] = _exchange(builder, rows[i], rows[i + g], g)
         for i in range(LANES):
-            _write(
-                context, builder, out, into, builder.add(first, number(index, i)), number(index, 0), rows[i]
-            )
+            place = builder.add(first, number(index, i))
+            _write(context, builder, out, into, place, number(index, 0), rows[i])
         return context.get_dummy_value()
 
     return types.void(source, types.intp, types.intp, out, types.intp), code
@@ -188,23 +196,9 @@ def totals(context, array, row):
     vector = Vector(array.dtype)
 
     def code(context, builder, signature, args):
-        rows = [
-            _read(context, builder, array, args[0], builder.add(args[1], context.get_constant(types.intp, i)),
-                  context.get_constant(types.intp, 0))
-            for i in range(LANES)
-        ]  # fmt: skip
-        g = LANES // 2
-        while g:
-            low = [lane if lane & g == 0 else LANES + lane - g for lane in range(LANES)]
-            high = [lane + g if lane & g == 0 else LANES + lane for lane in range(LANES)]
-            rows = [
-                builder.fadd(
-                    _shuffle(builder, rows[i], rows[i + g], low),
-                    _shuffle(builder, rows[i], rows[i + g], high),
-                )
-                for i in range(g)
-            ]
-            g //= 2
+        rows = _square(context, builder, array, *args, context.get_constant(types.intp, 0))
+        for g in _HALVES:
+            rows = [builder.fadd(*_exchange(builder, rows[i], rows[i + g], g)) for i in range(g)]
         return rows[0]
 
     return vector(array, types.intp), code
@@ -283,10 +277,8 @@ def flush_denormals(context, state):
             place = cgutils.alloca_once(builder, word)
             pointer = builder.bitcast(place, ir.IntType(8).as_pointer())
             kind = ir.FunctionType(ir.VoidType(), [pointer.type])
-            read, write = (
-                cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.sse.{name}mxcsr")
-                for name in ("st", "ld")
-            )
+            names = (f"llvm.x86.sse.{name}mxcsr" for name in ("st", "ld"))
+            read, write = (cgutils.get_or_insert_function(builder.module, kind, name) for name in names)
             builder.call(read, [pointer])
             former = builder.load(place)
             new = builder.select(asked, builder.or_(former, word(0x8040)), builder.trunc(args[0], word))
