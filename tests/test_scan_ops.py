@@ -20,12 +20,10 @@ def arguments(batch=2, groups=2, inner=5, tokens=11, state=3, dtype=torch.float6
         return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
 
     channels = groups * inner
-    values = dict(
-        u=draw(batch, channels, tokens), delta=draw(batch, channels, tokens), A=-draw(channels, state).abs(),
-        B=draw(batch, groups, state, tokens), C=draw(batch, groups, state, tokens), D=draw(channels),
-        z=draw(batch, channels, tokens), delta_bias=draw(channels),
-        initial_state=draw(batch, channels, state),
-    )  # fmt: skip
+    many, matrix = (batch, channels, tokens), (batch, groups, state, tokens)
+    values = dict(u=draw(*many), delta=draw(*many), A=-draw(channels, state).abs(), B=draw(*matrix))
+    values |= dict(C=draw(*matrix), D=draw(channels), z=draw(*many), delta_bias=draw(channels))
+    values["initial_state"] = draw(batch, channels, state)
     return {name: value.requires_grad_() for name, value in values.items()}
 
 
@@ -44,7 +42,7 @@ def gradients(function, values, cotangent=None):
 
 def operands(
     grad=True, tables=False, scaled=False, sources=2, turned=False, low_rank=False, dtype=torch.float32
-):  # fmt: skip
+):
     """Arguments of torch.ops.posemamba.scan itself."""
     b, K, inner, N, frames, joints = 2, 2, 5, 3, 3, 17
     L = frames * joints
@@ -56,8 +54,8 @@ def operands(
     x, delta = draw(b, sources, L, inner), draw(b, K, L, inner)
     if turned:
         x, delta = x.mT.contiguous().mT, delta.mT.contiguous().mT
-    tensors = [x, delta, -draw(K, inner, N).abs(), draw(b, K, L, N), draw(b, K, L, N), draw(K, inner),
-               draw(K, inner), draw(b, K, inner, N)]  # fmt: skip
+    tensors = [x, delta, -draw(K, inner, N).abs(), draw(b, K, L, N), draw(b, K, L, N)]
+    tensors += [draw(K, inner), draw(K, inner), draw(b, K, inner, N)]
     tensors += [draw(K, inner, N), draw(K, inner, N)] if scaled else [None, None]
     tensors += [draw(K, inner, 2)] if low_rank else [None]
     if low_rank:
@@ -325,8 +323,8 @@ class _Both(torch.nn.Module):
 
 def both(batch, tokens):
     generator = torch.Generator().manual_seed(tokens)
-    x, low, B = (torch.rand(batch, *shape, generator=generator)
-                 for shape in ((tokens, 3), (2, tokens, 2), (2, tokens, 5)))  # fmt: skip
+    shapes = ((tokens, 3), (2, tokens, 2), (2, tokens, 5))
+    x, low, B = (torch.rand(batch, *shape, generator=generator) for shape in shapes)
     reads = torch.stack([torch.randperm(tokens, generator=generator) for _ in range(2)]).int()
     return x, low, torch.ones(2, 3, 2), -torch.ones(2, 3, 5), B, reads
 
@@ -360,12 +358,11 @@ def test_both_scans_are_exported_for_any_number_of_tokens():
 @pytest.mark.parametrize("backend", ["auto", "reference", "associative", "numba"])
 def test_on_the_meta_device_there_are_shapes(backend):
     values = [value.to("meta") for value in both(2, 9)]
-    x, _, _, A, B, reads = values
+    x, low, W, A, B, reads = values
     leaves = [value.requires_grad_() for value in values[:5]]
-    y = directional_scan(x, values[1], A, B, B, A[..., 0], reads, reads, delta_projection=values[2],
-                         backend=backend)  # fmt: skip
-    z, last = selective_scan(x.mT, x.mT, A[0], B[:, 0].mT, B[:, 0].mT, z=x.mT, return_last_state=True,
-                             backend=backend)  # fmt: skip
+    y = directional_scan(x, low, A, B, B, A[..., 0], reads, reads, delta_projection=W, backend=backend)
+    u, matrix, options = x.mT, B[:, 0].mT, dict(return_last_state=True, backend=backend)
+    z, last = selective_scan(u, u, A[0], matrix, matrix, z=u, **options)
     assert y.shape == z.mT.shape == x.shape and last.shape == (2, 3, 5) and y.device.type == "meta"
     gradients = torch.autograd.grad((y + z.mT).sum(), leaves)
     assert all(a.shape == b.shape for a, b in zip(gradients, leaves, strict=True))

@@ -17,10 +17,9 @@ import torch
 TOOL = Path(__file__).parents[1] / "tools" / "compile_kernels.py"
 NAMES = ("x", "delta", "A", "B", "C", "D", "bias", "initial", "B_scale", "C_scale", "projection")
 ALL = NAMES[5:10]
-BASE = dict(
-    batch=1, sources=1, K=1, L=11, inner=3, N=2, has=(), reads=False, mixes=False, through_mix=True,
-    softplus=True, rank=0, chunk=64, fill=2112, turns=1056, strides="plain", dtype="float32", parameters=None,
-)  # fmt: skip
+BASE = dict(batch=1, sources=1, K=1, L=11, inner=3, N=2, has=(), reads=False, mixes=False, through_mix=True)
+BASE |= dict(softplus=True, rank=0, chunk=64, fill=2112, turns=1056)
+BASE |= dict(strides="plain", dtype="float32", parameters=None)
 # Numbers are small because the interpreter is slow. A tile has 8 tokens; chunk and fill cut the sequence.
 CASES = {
     "the model": dict(K=4, L=9, N=1, has=("D",), reads=True, mixes=True),
@@ -52,14 +51,12 @@ CASES = {
     "one of each": dict(L=1, inner=1, N=1, has=ALL, reads=True, mixes=True),
 }
 # As large as the published network's blocks, for a GPU.
+BLOCK = dict(batch=2, K=4, L=4131, inner=128, N=16, has=("D", "bias"), reads=True, mixes=True)
 LARGE = {
-    "a block of S": dict(batch=4, K=4, L=4131, inner=128, N=16, has=("D",), reads=True, mixes=True),
-    "a block of S in bfloat16": dict(
-        batch=2, K=4, L=4131, inner=128, N=16, has=("D", "bias"), reads=True, mixes=True,
-        dtype="bfloat16", parameters="float32",
-    ),
+    "a block of S": BLOCK | dict(batch=4, has=("D",)),
+    "a block of S in bfloat16": BLOCK | dict(dtype="bfloat16", parameters="float32"),
     "mamba": dict(batch=2, L=2047, inner=200, N=16, has=("D", "bias", "initial"), strides="tokens"),
-}  # fmt: skip
+}
 # Relative to the norm. In half precision only the result is rounded: the sums are in float32. (The
 # interpreter cuts bfloat16 off where a GPU rounds.)
 TOLERANCE = {"float64": 1e-13, "float32": 3e-6, "bfloat16": 8e-3, "float16": 6e-4}
@@ -83,10 +80,8 @@ def _arguments(case: dict) -> tuple[list, list]:
         x, delta, B, C = normal(b, S, L, I), normal(b, L, K, I).transpose(1, 2), *normal(2, b, K, L, N)
     delta = delta / 2 if case["softplus"] else delta.abs().sub(0.2) / 4
     A = -2 * torch.rand(K, I, N, generator=g, dtype=torch.float64)
-    few = dict(
-        D=normal(K, I), bias=normal(K, I) / 4, initial=normal(b, K, I, N),
-        B_scale=normal(K, I, N), C_scale=normal(I, N, K).permute(2, 0, 1),
-    )  # fmt: skip
+    few = dict(D=normal(K, I), bias=normal(K, I) / 4, initial=normal(b, K, I, N))
+    few |= dict(B_scale=normal(K, I, N), C_scale=normal(I, N, K).permute(2, 0, 1))
     values = [x, delta, A, B, C, *(few[name] if name in case["has"] else None for name in ALL), None]
     if case["rank"]:
         values[1], values[-1] = normal(b, K, L, case["rank"]), normal(K, I, case["rank"]) / 2
