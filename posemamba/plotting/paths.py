@@ -1,5 +1,6 @@
 """Scan paths: the order in which a direction reads the tokens, walked on small bodies, one a frame."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from posemamba import orders
 from posemamba.plotting.style import COLOURS, GRID, INK, add_slider, describe
 from posemamba.skeleton import BONES, JOINT_NAMES, JOINTS, LIMB_ORDER, PARENTS
 
-SPATIAL, TEMPORAL, MIXED = COLOURS[0], COLOURS[1], COLOURS[2]
+SPATIAL, TEMPORAL, MIXED, OTHER = COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[4]
 
 # A body seen from the front, drawn so that no two joints touch: x to the right, y up, no unit.
 _STANDING = np.array(
@@ -76,16 +77,6 @@ def body_axes(frames: int, number: int, x: tuple[float, float], y: tuple[float, 
     }
 
 
-def direction_table(
-    direction: orders.Direction, frames: int
-) -> tuple[Int[np.ndarray, "tokens"], Int[np.ndarray, "tokens"] | None]:
-    """The token read at each place of a direction, and the one mixed into it (None where nothing is)."""
-    read = direction.permutation(frames, JOINTS).numpy()
-    if direction.mix is None:
-        return read, None
-    return read, read - read % JOINTS + np.array(direction.mix)[read % JOINTS]
-
-
 class _Panel:
     """One direction on a row of bodies; or, without a direction, attention: every token looks at all."""
 
@@ -94,10 +85,12 @@ class _Panel:
         end = "" if number == 1 else str(number)
         self.axes = dict(xaxis=f"x{end}", yaxis=f"y{end}")
         self.read, self.mixed = np.arange(frames * JOINTS), None
-        self.colour, self.star = COLOURS[3], direction is None
+        self.colour, self.star, self.jumps = COLOURS[3], direction is None, False
         if direction is not None:
-            self.read, self.mixed = direction_table(direction, frames)
-            self.colour = TEMPORAL if "temporal" in direction.name else SPATIAL
+            (self.read,), (mixed,) = (t.numpy() for t in orders.tables((direction,), frames, JOINTS))
+            self.mixed = None if direction.mix is None else mixed
+            self.jumps = direction.axis == "temporal"
+            self.colour = {"spatial": SPATIAL, "temporal": TEMPORAL}.get(direction.axis, OTHER)
 
     def still(self) -> list[go.Scatter]:
         place = np.argsort(self.read)
@@ -118,9 +111,9 @@ class _Panel:
         else:
             path = self.read[: step + 1]
         line = points_of(path, self.row)
-        if self.colour == TEMPORAL:
+        if self.jumps:
             # Only the last way from one joint to the next is drawn: all of them would hide the joints' own.
-            ends = np.arange(len(self.row), step + 1, len(self.row))[:-1]
+            ends = np.flatnonzero(np.diff(path % JOINTS))[:-1] + 1
             line = dict(x=np.insert(line["x"], ends, 0), y=np.insert(line["y"].astype("f4"), ends, np.nan))
         if self.mixed is not None:
             now = [self.mixed[step], now[0]]
@@ -149,16 +142,16 @@ class _Panel:
 
 def _directions(strategy: str) -> list[tuple[orders.Direction, str]]:
     """A strategy's directions, each once, and their labels."""
-    found = list(dict.fromkeys(orders.directions(strategy)))
-    end = ", twice" if len(found) < 4 else ""
-    return [(direction, direction.name + end) for direction in found]
+    found = Counter(orders.directions(strategy))
+    often = {1: "", 2: ", twice"}
+    return [(one, one.name + often.get(times, f", {times} times")) for one, times in found.items()]
 
 
 def _lines(sections: list[tuple[str, list]]) -> list[tuple[str, list]]:
     """Panels two a line; a section begins a new line, under its letter and name."""
     lines = []
-    for letter, (name, found) in zip("abcdefgh", sections, strict=False):
-        heading = f"({letter}) {name}" if len(sections) > 1 else ""
+    for place, (name, found) in enumerate(sections):
+        heading = f"({chr(ord('a') + place)}) {name}" if len(sections) > 1 else ""
         for first in range(0, len(found), 2):
             lines.append((heading if first == 0 else "", found[first : first + 2]))
     return lines
@@ -196,16 +189,19 @@ def scan_paths(
     path so far, the dot the token that is read now. Where a direction mixes, a diamond marks the token that
     is added to it. A direction that a strategy uses twice is drawn once.
 
-    Arguments:
-        strategies: names of `posemamba.orders.STRATEGIES`.
+    Args:
+        strategies: names that `posemamba.orders.directions` knows.
         frames: bodies in a row, 1 to 5.
         attention: put a panel before the others in which every token looks at all.
         title: the figure's title; made from the names where not given.
         start: the place in the sequence that is shown first; in the middle frame where not given.
         alt: alternative text; made from the names where not given.
 
-    Returns a Plotly figure with a slider and a play button. Raises ValueError for an unknown strategy, none
-    at all, or a number of frames or a start that is out of range.
+    Returns:
+        A Plotly figure with a slider and a play button.
+
+    Raises:
+        ValueError: an unknown strategy, none at all, or a number of frames or a start that is out of range.
     """
     check_frames(frames, most=5)
     strategies = [strategies] if isinstance(strategies, str) else list(strategies)
@@ -259,7 +255,6 @@ def limb_meetings(alt: str | None = None) -> go.Figure:
     """Which joint the limb order adds to which, drawn on one body (global-local's spatial directions).
 
     An arrow goes from the added joint to the one that is counted; a ring marks a joint that meets itself.
-    Returns a Plotly figure.
     """
     spots = (_STANDING.astype(float) * [1.5, 1.0]).tolist()
     kinds = {"itself": [], "a neighbour on the skeleton": [], "another joint": []}
