@@ -190,7 +190,7 @@ def directions(strategy: str | Sequence[Direction]) -> tuple[Direction, ...]:
         ValueError: no such strategy, or none.
     """
     if not isinstance(strategy, str):
-        found = tuple(strategy)
+        found = tuple(strategy) if isinstance(strategy, list | tuple) else ()
         if not found or not all(isinstance(direction, Direction) for direction in found):
             raise ValueError(f"a scan strategy is a tuple of at least one Direction, found {strategy!r}")
         return found

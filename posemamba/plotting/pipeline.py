@@ -52,6 +52,8 @@ def pipeline(
         middle = (low + high) / 2
         figure.add_annotation(x=middle, y=-0.85, text=f"<b>{text}</b>", showarrow=False)
     name = f"{config.depth} blocks of {config.channels} channels, {network[0].shape[0]} frames"
+    told = dict(text="share of the network's multiply-adds (%)", side="top")
+    bar = dict(title=told, orientation="h", x=0.5, y=0, yanchor="top", thickness=12, len=0.9, outlinewidth=0)
     figure.update_layout(
         title=dict(text=title or name),
         height=_ROW * (rows + 1) + 150,
@@ -64,15 +66,9 @@ def pipeline(
         hoverlabel=dict(align="left", bgcolor="#2b2b2b", bordercolor=INK, font=dict(color="#ffffff")),
         dragmode=False,  # a finger that moves scrolls the page
         modebar=dict(remove=["select", "lasso"]),
-        coloraxis=dict(
-            colorscale=SEQUENTIAL, cmin=0, cmax=round(100 * top, 1),
-            colorbar=dict(
-                title=dict(text="share of the network's multiply-adds (%)", side="top"), orientation="h",
-                x=0.5, y=0, yanchor="top", thickness=12, len=0.9, outlinewidth=0,
-            ),
-        ),
+        coloraxis=dict(colorscale=SEQUENTIAL, cmin=0, cmax=round(100 * top, 1), colorbar=bar),
         meta=dict(narrow=dict(font=dict(size=10.5))),
-    )  # fmt: skip
+    )
     shares = {"scans": sum(inside[k].share for k in scans), "blocks": sum(stage.share for stage in inside)}
     told = (
         f"Diagram: {title or 'PoseMamba'}, {name}. Keypoints are embedded, joint positions added, then a "
@@ -127,10 +123,8 @@ def _add_boxes(figure: go.Figure, places: list[tuple], top: float | None) -> Non
     ink = {}
     if top is not None:
         ink["textfont"] = dict(color=["#ffffff" if s < 52 * top else "#111111" for s in shares])
-    figure.add_scatter(
-        x=[(left + right) / 2 for _, left, right, _ in places], y=[row for *_, row in places],
-        mode="text", text=texts, hoverinfo="skip", name="names", **ink,
-    )  # fmt: skip
+    middles, rows = [(left + right) / 2 for _, left, right, _ in places], [row for *_, row in places]
+    figure.add_scatter(x=middles, y=rows, mode="text", text=texts, hoverinfo="skip", name="names", **ink)
 
 
 def _add_lines(figure: go.Figure, left_rows: int, inside: list[Stage], loop: bool) -> None:
@@ -151,17 +145,15 @@ def _add_lines(figure: go.Figure, left_rows: int, inside: list[Stage], loop: boo
         rail = _LEFT[1] + 0.025
         first, last = left_rows - 6, left_rows - 3
         paths.append([(_LEFT[1], last), (rail, last), (rail, first), (_LEFT[1] + 0.005, first)])
-    line = [point for path in paths for point in (*path, (None, None))]
+    x, y = zip(*(point for path in paths for point in (*path, (None, None))), strict=True)
     figure.add_scatter(
-        x=[x for x, _ in line], y=[y for _, y in line], mode="lines", line=dict(color=INK, width=1.5),
-        hoverinfo="skip", name="lines",
-    )  # fmt: skip
+        x=x, y=y, mode="lines", line=dict(color=INK, width=1.5), hoverinfo="skip", name="lines"
+    )
     heads = {0: "triangle-down", 1: "triangle-right", -1: "triangle-left"}
     symbols = [heads[(path[-1][0] > path[-2][0]) - (path[-1][0] < path[-2][0])] for path in paths]
-    figure.add_scatter(
-        x=[path[-1][0] for path in paths], y=[path[-1][1] for path in paths], mode="markers",
-        marker=dict(symbol=symbols, size=6, color=INK), hoverinfo="skip", name="heads",
-    )  # fmt: skip
+    x, y = zip(*(path[-1] for path in paths), strict=True)
+    marks = dict(symbol=symbols, size=6, color=INK)
+    figure.add_scatter(x=x, y=y, mode="markers", marker=marks, hoverinfo="skip", name="heads")
 
 
 def _shown(stage: Stage, left: float) -> tuple[float, str]:
