@@ -132,7 +132,7 @@ def _settings(model: PoseMamba | PoseMambaConfig, frames: int | None) -> tuple[P
 
 def _shapes(config: PoseMambaConfig) -> dict[str, torch.Size]:
     """The shapes of a network's weights; those of a block under their names inside it."""
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):  # counting draws none of its caller's random numbers
         network = PoseMamba(replace(config, depth=2))
     return {name.removeprefix("spatial_blocks.0."): p.shape for name, p in network.named_parameters()}
 

@@ -21,7 +21,7 @@ Points = TypeVar("Points", Tensor, np.ndarray)
 class Skeleton:
     """A named set of joints hung from one root.
 
-    Arguments:
+    Attributes:
         name: what the joint set is called.
         joints: the joints' names; a joint's index is its place here.
         parents: for each joint the index of the joint it hangs from, -1 for the root (exactly one).
@@ -29,7 +29,8 @@ class Skeleton:
         right: the joints of the right side, in the same order, so that `left[i]` and `right[i]` mirror each
             other.
 
-    Raises ValueError where these do not fit together.
+    Raises:
+        ValueError: these do not fit together.
     """
 
     name: str
@@ -120,12 +121,13 @@ LIMB_ORDER = (0, *LIMBS["right leg"], *LIMBS["left leg"], *LIMBS["left arm"], *L
 def check_joints(array, name: str, dims: tuple[int, ...] = (2, 3)) -> None:
     """Refuses an array that is not poses of the 17 joints.
 
-    Arguments:
+    Args:
         array: tensor or array; poses are `(..., 17, d)`.
         name: what the message calls it.
         dims: the numbers of coordinates that are allowed.
 
-    Raises ValueError with what was found and what was expected.
+    Raises:
+        ValueError: another shape; the message has what was found and what was expected.
     """
     shape = tuple(array.shape)
     if len(shape) < 2 or shape[-2] != JOINTS or shape[-1] not in dims:
@@ -139,10 +141,14 @@ def flip(points: Points) -> Points:
     This is the horizontal flip of an image whose middle column is x = 0, and of a scene in that camera's
     frame.
 
-    Arguments:
+    Args:
         points: `(..., 17, d)` tensor or array, any unit, d = 2 or 3.
 
-    Returns a new tensor or array of the same shape. Raises ValueError for another number of joints.
+    Returns:
+        A new tensor or array of the same shape.
+
+    Raises:
+        ValueError: another number of joints.
     """
     check_joints(points, "points")
     mirrored = points[..., list(FLIP_ORDER), :]
@@ -153,11 +159,14 @@ def flip(points: Points) -> Points:
 def bone_lengths(joints: Float[Tensor, "*batch 17 dims"] | np.ndarray):
     """The lengths of the 16 bones, in the order of `BONES`.
 
-    Arguments:
+    Args:
         joints: `(..., 17, d)` tensor or array.
 
-    Returns `(..., 16)`, of the same kind and in the same unit. Raises ValueError for another number of
-    joints.
+    Returns:
+        `(..., 16)`, of the same kind and in the same unit.
+
+    Raises:
+        ValueError: another number of joints.
     """
     check_joints(joints, "joints")
     parents, children = (list(ends) for ends in zip(*BONES, strict=True))
