@@ -7,6 +7,8 @@ The lens is Human3.6M's: radial k1, k2, k3 and tangential p1, p2. With r2 = x^2 
 s = 1 + k1 r2 + k2 r2^2 + k3 r2^3 + p1 y + p2 x, a point (x, y) moves to (x s + p2 r2, y s + p1 r2). This is
 what that data set's own code computes. OpenCV's form of Brown's model has 2 p1 y + 2 p2 x in s; with
 Human3.6M's coefficients the two differ by less than a pixel inside the image.
+
+Everything here raises ValueError for arrays of a shape that does not fit; the message names it.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from torch import Tensor
 
 # A point nearer to the camera's plane than this has no image (mm).
 NEAR = 1.0
+# What a camera's tensors end in, after the batch.
+_SIZES = dict(rotation=(3, 3), translation=(3,), focal=(2,), center=(2,), radial=(3,), tangential=(2,))
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +39,6 @@ class Camera:
         radial: `(*b, 3)` coefficients k1, k2, k3; zero where left out.
         tangential: `(*b, 2)` coefficients p1, p2; zero where left out.
         width, height: the image's size, pixels.
-
-    Raises:
-        ValueError: the shapes do not fit together.
     """
 
     rotation: Float[Tensor, "*b 3 3"]
@@ -55,15 +56,7 @@ class Camera:
             object.__setattr__(self, "radial", self.focal.new_zeros(*batch, 3))
         if self.tangential is None:
             object.__setattr__(self, "tangential", self.focal.new_zeros(*batch, 2))
-        sizes = {
-            "rotation": (3, 3),
-            "translation": (3,),
-            "focal": (2,),
-            "center": (2,),
-            "radial": (3,),
-            "tangential": (2,),
-        }
-        for name, size in sizes.items():
+        for name, size in _SIZES.items():
             found = tuple(getattr(self, name).shape)
             if found != (*batch, *size):
                 raise ValueError(f"the camera's {name} has shape {found}, expected {(*batch, *size)}")
@@ -86,7 +79,7 @@ class Camera:
         """The cameras at `index` of the batch."""
         if not self.batch_shape:
             raise IndexError("this is one camera, not a batch of them")
-        return replace(self, **{name: getattr(self, name)[index] for name in self._tensors()})
+        return replace(self, **{name: getattr(self, name)[index] for name in _SIZES})
 
     @classmethod
     def stack(cls, cameras: Sequence[Camera]) -> Camera:
@@ -97,18 +90,12 @@ class Camera:
         """
         if len({(camera.width, camera.height) for camera in cameras}) != 1:
             raise ValueError("cameras to stack must be at least one and share one image size")
-        tensors = {
-            name: torch.stack([getattr(camera, name) for camera in cameras]) for name in cls._tensors()
-        }
+        tensors = {name: torch.stack([getattr(camera, name) for camera in cameras]) for name in _SIZES}
         return cls(**tensors, width=cameras[0].width, height=cameras[0].height)
 
     def to(self, *args, **kwargs) -> Camera:
         """The camera on another device or in another floating type; arguments as `Tensor.to`."""
-        return replace(self, **{name: getattr(self, name).to(*args, **kwargs) for name in self._tensors()})
-
-    @staticmethod
-    def _tensors() -> tuple[str, ...]:
-        return ("rotation", "translation", "focal", "center", "radial", "tangential")
+        return replace(self, **{name: getattr(self, name).to(*args, **kwargs) for name in _SIZES})
 
     def _align(self, parameter: Tensor, points: Tensor, size: int, name: str) -> Tensor:
         """The parameter `(*b, k)`, with ones after `*b` for the middle dimensions of the points."""
@@ -131,11 +118,7 @@ class Camera:
             points: `(*b, ..., 3)`, mm.
 
         Returns:
-            The same shape, mm.
-
-        Raises:
-            ValueError: another shape.
-        """
+            The same shape, mm."""
         translation = self._align(self.translation, points, 3, "points")
         return self._rotate(points, self.rotation) + translation
 
@@ -153,10 +136,6 @@ class Camera:
         Returns:
             Pixels `(*b, ..., 2)`, distorted by the lens; they may lie outside the image. A point behind the
             camera, or less than 1 mm in front of its plane, has no image: both its coordinates are NaN.
-
-        Raises:
-            ValueError: another shape.
-
         Source:
             Human3.6M's projection (see the module's text).
         """
@@ -179,11 +158,7 @@ class Camera:
 
         Returns:
             `(*b, ..., 3)`, mm. The distortion is inverted by Newton's method, to rounding within the part of
-            the image where the lens model is one-to-one.
-
-        Raises:
-            ValueError: other shapes.
-        """
+            the image where the lens model is one-to-one."""
         focal = self._align(self.focal, pixels, 2, "pixels")
         if depth.shape != pixels.shape[:-1]:
             found, wanted = tuple(depth.shape), tuple(pixels.shape[:-1])
@@ -249,8 +224,8 @@ class Camera:
             width, height: the image's size, pixels.
 
         Raises:
-            ValueError: the camera looks straight up or down (the image's up is then undefined), target and
-                position are one, or other shapes.
+            ValueError: the camera looks straight up or down (the image's up is then undefined), or target
+                and position are one.
         """
         if position.shape != target.shape or position.shape[-1:] != (3,):
             found = f"{tuple(position.shape)} and {tuple(target.shape)}"
@@ -295,9 +270,6 @@ def normalise_screen(pixels: Float[Tensor, "*shape 2"], width: int, height: int)
 
     Returns:
         `x/w*2 - 1, y/w*2 - h/w`, same kind and shape.
-
-    Raises:
-        ValueError: another shape.
 
     Source:
         VideoPose3D.

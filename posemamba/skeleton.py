@@ -70,27 +70,13 @@ class Skeleton:
         return tuple(order)
 
 
+_LEFT, _RIGHT = (
+    [f"{side} {joint}" for joint in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")]
+    for side in ("left", "right")
+)
 H36M = Skeleton(
     name="Human3.6M",
-    joints=(
-        "pelvis",
-        "right hip",
-        "right knee",
-        "right ankle",
-        "left hip",
-        "left knee",
-        "left ankle",
-        "spine",
-        "thorax",
-        "nose",
-        "head",
-        "left shoulder",
-        "left elbow",
-        "left wrist",
-        "right shoulder",
-        "right elbow",
-        "right wrist",
-    ),
+    joints=("pelvis", *_RIGHT[:3], *_LEFT[:3], "spine", "thorax", "nose", "head", *_LEFT[3:], *_RIGHT[3:]),
     parents=(-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15),
     left=(4, 5, 6, 11, 12, 13),
     right=(1, 2, 3, 14, 15, 16),
@@ -142,10 +128,7 @@ def flip(points: Points) -> Points:
     frame.
 
     Args:
-        points: `(..., 17, d)` tensor or array, any unit, d = 2 or 3.
-
-    Returns:
-        A new tensor or array of the same shape.
+        points: `(..., 17, d)` tensor or array, any unit, d = 2 or 3; it is not written to.
 
     Raises:
         ValueError: another number of joints.
