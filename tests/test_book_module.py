@@ -1,8 +1,6 @@
 """What chapters share: scale, set-up, checks of exercises, timings."""
 
 import random
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -170,18 +168,9 @@ def test_measured_names_a_run_that_is_not_there():
         book.measured("no_such_run")
 
 
-def test_the_module_has_a_command_line():
-    result = subprocess.run(
-        [sys.executable, "-m", "posemamba.book", "normalise", "not_there.ipynb"],
-        capture_output=True, text=True, encoding="utf-8", timeout=60,
-    )  # fmt: skip
-    assert result.returncode == 2 and "not_there.ipynb is not there" in result.stderr
-    assert "Traceback" not in result.stderr
-
-
 def test_an_argument_that_is_a_network_is_told_in_a_word(capsys):
     def network(rng):
         return (torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU()),)
 
     book.check("e", lambda model: 1.0, reference=lambda model: 2.0, inputs=network)
-    assert capsys.readouterr().out == ("e: not yet. For model = Sequential(...) it returns 1, expected 2.\n")
+    assert capsys.readouterr().out == "e: not yet. For model = Sequential(...) it returns 1, expected 2.\n"
