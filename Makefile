@@ -11,6 +11,10 @@ PY := $(BIN)/python
 STAMP := $(VENV)/.installed
 CHAPTERS ?= book
 
+# Threads that wait for each other sleep, in tests and in chapters: torch's spin by default, and beside other
+# busy processes everything then takes many times as long. figures/benchmark/under_load.py measures it.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .PHONY: book test test-all chapters lab lint format clean
 
 book: $(STAMP)

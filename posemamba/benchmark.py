@@ -129,9 +129,9 @@ class Run:
         shapes = [known[name] for name in known if not shape or name in shape]
         return replace(self, shapes=shapes, peers=[Peer(path) for path in peer], **less)
 
-    def command(self, only: Sequence[str], quick: bool) -> list[str]:
-        """The words that measure this again; checkouts by name, for a path is somebody's own."""
-        words = ["posemamba", "benchmark", "--device", self.device, "--threads", str(self.threads)]
+    def options(self, only: Sequence[str], quick: bool) -> list[str]:
+        """The options that measure this again; checkouts by name, for a path is somebody's own."""
+        words = ["--device", self.device, "--threads", str(self.threads)]
         words += ["--rounds", str(self.rounds), "--seed", str(self.seed), *["--quick"] * quick]
         names = {
             "--only": only,
@@ -160,6 +160,7 @@ def measure(
     only: Sequence[str] = (),
     quick: bool = False,
     show: Callable[["Grid"], None] = lambda grid: None,
+    **instead,
 ) -> dict:
     """Measure the sections and keep the record in a JSON file.
 
@@ -169,6 +170,8 @@ def measure(
         only: some sections; all, if there is none.
         quick: for the record: the run's sizes are tiny.
         show: given each table when its section ends.
+        instead: `command`, words to call it by in the record; `scan`, what measures that section. The
+            laboratory has its own.
 
     Returns:
         The record.
@@ -180,14 +183,15 @@ def measure(
     threads = torch.get_num_threads()
     torch.set_num_threads(run.threads)
     try:
-        report = record.head("posemamba benchmark", run.command(only, quick), [run.seed], run.device)
+        command = [*instead.get("command", ("posemamba", "benchmark")), *run.options(only, quick)]
+        report = record.head("posemamba benchmark", command, [run.seed], run.device)
         report |= dict(device=run.device, threads=run.threads, rounds=run.rounds, budget=run.budget)
         report["peers"] = [peer.described() for peer in run.peers]
         report["sections"] = {}
         record.write(out, report)
         for name in (name for name in SECTIONS if not only or name in only):
             begin = time.perf_counter()
-            for content in SECTIONS[name](run):
+            for content in (instead.get(name) or SECTIONS[name])(run):
                 report["sections"][name] = {"took_seconds": time.perf_counter() - begin, **content}
                 record.write(out, report)
             for grid in tables(report, name):

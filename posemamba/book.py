@@ -67,6 +67,9 @@ def setup(scale: str = "small") -> Scale:
     # Progress bars in a stored output differ from run to run.
     for switch in ("TQDM_DISABLE", "HF_HUB_DISABLE_PROGRESS_BARS"):
         os.environ.setdefault(switch, "1")
+    # Threads that wait for each other sleep. By default torch's spin, and hold up those for whom they wait
+    # where others want the cores too; libgomp reads this when torch is imported, so it comes before that.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning, UserWarning):
         warnings.simplefilter("ignore", category)
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it says when it builds its list of fonts

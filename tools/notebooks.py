@@ -29,8 +29,9 @@ METADATA = {
 IGNORED = "nbval-ignore-output"
 # A solution is folded by a tag in the book, by source_hidden in JupyterLab and by cellView in Colab.
 FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}
-# What the kernels' environment says.
-KERNELS = {"POSEMAMBA_RENDERER": "book"}
+# What the kernels' environment says, unless it says something already. Threads that wait for each other
+# sleep: torch's spin by default, and beside other busy processes a chapter then takes many times as long.
+KERNELS = {"OMP_WAIT_POLICY": "PASSIVE"}
 SKIPPED = {".ipynb_checkpoints", "_build", ".venv"}
 
 
@@ -171,7 +172,7 @@ def _run_all(paths: list[Path], run: Callable[[Path], tuple[float, str]]) -> int
     """Runs notebooks one by one; ``run(path)`` returns the seconds and a word on what became of the file."""
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-    os.environ.update(KERNELS)
+    os.environ.update(KERNELS | os.environ, POSEMAMBA_RENDERER="book")
     total, failed = 0.0, 0
     for path in paths:
         try:

@@ -1,4 +1,4 @@
-"""The GPU's exponentials a second, each with its multiply-add, in registers: a loop in Triton for bounds.py."""
+"""Exponentials a second on a GPU, each with its multiply-add, in registers: a Triton loop for bounds.py."""
 
 import torch
 import triton
