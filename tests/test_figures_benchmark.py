@@ -116,7 +116,7 @@ def test_the_cost_over_length_is_measured(tmp_path, monkeypatch):
     [
         ("bounds.py", (), "exponentials a nanosecond"),
         ("memory.py", ("--threads", "1"), "PoseMamba-S, training: step"),
-        ("lengths.py", ("--threads", "1"), "exponents: forward seconds"),
+        pytest.param("lengths.py", ("--threads", "1"), "exponents: forward seconds", marks=pytest.mark.long),
         ("under_load.py", (), "passive"),
     ],
 )

@@ -149,11 +149,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--limit", type=float, default=10.0, help="seconds; a longer sequence is not tried")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="two lengths, to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="one length, to see that it runs")
     parser.add_argument("--out", default=str(OUT / "cost_over_length.json"))
     given = parser.parse_args()
 
-    lengths, widths = (LENGTHS[:2], WIDTHS[:1]) if given.quick else (LENGTHS, WIDTHS)
+    lengths, widths = (LENGTHS[:1], WIDTHS[:1]) if given.quick else (LENGTHS, WIDTHS)
     run = Run(threads=given.threads, rounds=2 if given.quick else given.rounds, budget=60.0, seed=given.seed)
     torch.set_num_threads(run.threads)
     command = ["python", "figures/benchmark/cost_over_length.py", "--threads", run.threads]

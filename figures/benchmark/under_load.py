@@ -52,7 +52,8 @@ def command(work: str, steps: int, folder: str) -> list[str]:
     if work.endswith(".ipynb"):
         return [sys.executable, str(ROOT / "tools" / "notebooks.py"), "try", work]
     if work == "train":
-        return [sys.executable, "-m", "posemamba.cli", "train", "--steps", str(steps), "--folder", folder]
+        code = "import sys; from posemamba.cli import main; main(sys.argv[1:])"
+        return [sys.executable, "-c", code, "train", "--steps", str(steps), "--folder", folder]
     return [sys.executable, "-c", work]
 
 
