@@ -294,9 +294,10 @@ def everybody(device: str) -> tuple[dict[str, Callable[..., Tensor]], dict[str, 
     backends = available_backends()
     missing = {f"posemamba, {name}": why for name, why in backends.items() if why is not None}
     known = {f"posemamba, {name}": partial(selective_scan, backend=name) for name in backends} | SCANS
-    for name in known.keys() - missing.keys():
+    for name, call in known.items():
         try:
-            gradients_of(known[name], *Shape("probe", 1, 2, 16, 5, 16).inputs(device, 0))
+            if name not in missing:
+                gradients_of(call, *Shape("probe", 1, 2, 16, 5, 16).inputs(device, 0))
         except ModuleNotFoundError as error:
             missing[name] = f"{error.name} is not installed"
         except Exception as error:  # whatever it is, the run goes on without this one
@@ -304,14 +305,16 @@ def everybody(device: str) -> tuple[dict[str, Callable[..., Tensor]], dict[str, 
     return {name: call for name, call in known.items() if name not in missing}, missing
 
 
-def refusal(name: str, shape: Shape) -> str | None:
-    """Why a scan of some size is not tried, or None."""
+def refusal(name: str, shape: Shape, device: str = "cpu") -> str | None:
+    """Why a scan of some size is not tried, or None. (A GPU says itself that its memory does not do.)"""
     if name == "posemamba, reference" and shape.tokens > LOOP_TOKENS:
         return f"a Python loop: timed up to {LOOP_TOKENS} tokens only"
     if name in SCANS and name in KEPT and shape.dtype != "float32":
         return "keeps its state in the inputs' dtype: timed in float32 only"
     need, free = 4 * KEPT.get(name, 1) * shape.exponentials, psutil.virtual_memory().available
-    if need > 0.8 * free:  # a system short of memory may end more than the process that asks for it
+    if (
+        device == "cpu" and need > 0.8 * free
+    ):  # a system short of memory may end more than the process that asks for it
         return f"needs about {need / 2**30:.1f} GiB, of which {free / 2**30:.1f} GiB are free"
     return None
 
@@ -353,7 +356,7 @@ def scans(run: Run, others: Callable[[Shape], dict[str, Timer]] = lambda shape: 
         further, contestants, rows = others(shape), {}, {}
         values, cotangent = shape.inputs(run.device, run.seed)
         for name, call in here.items():
-            refused = refusal(name, shape)
+            refused = refusal(name, shape, run.device)
             rows[name] = {"failed": refused} if refused else {}
             if not refused:
                 contestants[name] = scan_timer(call, values, cotangent)

@@ -97,6 +97,7 @@ def test_what_is_too_large_is_not_tried(monkeypatch):
     assert benchmark.refusal("posemamba, numba", TINY) is None
     vast = replace(S, batch=10_000)
     assert "GiB are free" in benchmark.refusal("mambapy", vast)
+    assert benchmark.refusal("mambapy", vast, "cuda") is None, "torch's allocator tells"
 
 
 CHECKOUT = {

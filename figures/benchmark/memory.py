@@ -163,7 +163,7 @@ def main() -> None:
         (f"{shape.name}, {name}", of_scan, name, shape)
         for shape in run.shapes
         for name in everybody(run.device)[0]
-        if refusal(name, shape) is None
+        if refusal(name, shape, run.device) is None
     ]
     tasks += [(f"PoseMamba-{name}", of_network, name, None, run.frames) for name in run.variants]
     tasks += [(name, of_network, name, peer.path, run.frames) for peer in run.peers for name in peer.networks]
