@@ -129,17 +129,6 @@ class Run:
         shapes = [known[name] for name in known if not shape or name in shape]
         return replace(self, shapes=shapes, peers=[Peer(path) for path in peer], **less)
 
-    def options(self, only: Sequence[str], quick: bool) -> list[str]:
-        """The options that measure this again; checkouts by name, for a path is somebody's own."""
-        words = ["--device", self.device, "--threads", str(self.threads)]
-        words += ["--rounds", str(self.rounds), "--seed", str(self.seed), *["--quick"] * quick]
-        names = {
-            "--only": only,
-            "--shape": [s.name for s in self.shapes],
-            "--peer": [p.name for p in self.peers],
-        }
-        return words + [word for option, given in names.items() for name in given for word in (option, name)]
-
     def precisions(self, batches: Sequence[int]) -> list[tuple[int, str]]:
         """Batches and precisions of whole networks: on a CPU one sequence in float32."""
         if self.device == "cpu":
@@ -157,21 +146,20 @@ def check(option: str, given: Sequence[str], known: Sequence[str]) -> None:
 def measure(
     run: Run,
     out: str | PathLike,
+    command: Sequence[str],
     only: Sequence[str] = (),
-    quick: bool = False,
     show: Callable[["Grid"], None] = lambda grid: None,
-    **instead,
+    **instead: Callable[[Run], Iterator[dict]],
 ) -> dict:
     """Measure the sections and keep the record in a JSON file.
 
     Args:
         run: the sizes, as `Run.choose` gives them.
         out: the file; its folder must exist. It is replaced after each case, all or nothing.
+        command: how it was called, for the record.
         only: some sections; all, if there is none.
-        quick: for the record: the run's sizes are tiny.
         show: given each table when its section ends.
-        instead: `command`, words to call it by in the record; `scan`, what measures that section. The
-            laboratory has its own.
+        instead: what measures a section, in place of that in `SECTIONS`.
 
     Returns:
         The record.
@@ -183,7 +171,6 @@ def measure(
     threads = torch.get_num_threads()
     torch.set_num_threads(run.threads)
     try:
-        command = [*instead.get("command", ("posemamba", "benchmark")), *run.options(only, quick)]
         report = record.head("posemamba benchmark", command, [run.seed], run.device)
         report |= dict(device=run.device, threads=run.threads, rounds=run.rounds, budget=run.budget)
         report["peers"] = [peer.described() for peer in run.peers]
@@ -191,7 +178,7 @@ def measure(
         record.write(out, report)
         for name in (name for name in SECTIONS if not only or name in only):
             begin = time.perf_counter()
-            for content in (instead.get(name) or SECTIONS[name])(run):
+            for content in (SECTIONS | instead)[name](run):
                 report["sections"][name] = {"took_seconds": time.perf_counter() - begin, **content}
                 record.write(out, report)
             for grid in tables(report, name):

@@ -166,7 +166,7 @@ def measured(tmp_path_factory):
     """A run of all sections at the smallest sizes."""
     path = tmp_path_factory.mktemp("benchmark") / "found.json"
     threads, shown = torch.get_num_threads(), []
-    found = benchmark.measure(SMALL, path, show=shown.append)
+    found = benchmark.measure(SMALL, path, ["posemamba", "benchmark"], show=shown.append)
     assert torch.get_num_threads() == threads
     assert benchmark.load(path) == json.loads(json.dumps(found))
     return found, shown
@@ -174,7 +174,7 @@ def measured(tmp_path_factory):
 
 def test_the_record_has_all_sections(measured):
     found, _ = measured
-    assert found["command"][:2] == ["posemamba", "benchmark"] and found["seeds"] == [0]
+    assert found["command"] == ["posemamba", "benchmark"] and found["seeds"] == [0]
     assert (found["threads"], found["rounds"], found["device"]) == (1, 2, "cpu")
     assert list(found["sections"]) == ["scan", "network", "training"]
     (case,) = found["sections"]["scan"]["cases"]
@@ -275,9 +275,10 @@ def test_without_a_gpu_cuda_is_refused(capsys):
     assert "no CUDA device" in err
 
 
-def test_the_command_names_peers_and_not_their_paths(capsys, tmp_path, checkout):
+def test_the_command_names_peers_and_not_their_paths(capsys, tmp_path, checkout, monkeypatch):
     path = tmp_path / "found.json"
     options = ("--quick", "--threads", 1, "--only", "network", "--rounds", 1, "--peer", checkout)
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/posemamba", "benchmark", *map(str, options)])
     code, out, _ = run(capsys, *options, "--out", path)
     assert code == 0
     assert "MotionAGFormer-L" in out
@@ -285,6 +286,7 @@ def test_the_command_names_peers_and_not_their_paths(capsys, tmp_path, checkout)
     assert str(tmp_path) not in text
     found = json.loads(text)
     assert found["peers"] == [{"name": "MotionAGFormer", "commit": None}]
+    assert found["command"][:3] == ["posemamba", "benchmark", "--quick"]
     assert found["command"][-2:] == ["--peer", "MotionAGFormer"]
     (case,) = found["sections"]["network"]["cases"]
     assert case["rows"][0]["times_as_fast_as"]["MotionAGFormer-L"] > 0
