@@ -10,8 +10,8 @@ from itertools import count, pairwise
 import pytest
 import torch
 
-from posemamba import benchmark, peers
-from posemamba.benchmark import SHAPES, Run, Shape
+from posemamba import benchmark
+from posemamba.benchmark import SHAPES, Run, Shape, peers, timing
 from posemamba.cli import main
 from posemamba.scan import selective_scan
 
@@ -20,10 +20,10 @@ SMALL = Run(shapes=(TINY,), threads=1, rounds=2, budget=0.5, frames=2, variants=
 
 
 def test_summary_is_the_quartiles():
-    found = benchmark.summary([5.0, 1.0, 2.0, 3.0, 4.0])
+    found = timing.summary([5.0, 1.0, 2.0, 3.0, 4.0])
     expected = {"median": 3, "lower_quartile": 2, "upper_quartile": 4, "least": 1, "most": 5, "rounds": 5}
     assert found == expected
-    assert set(benchmark.summary([7.0]).values()) == {7.0, 1}
+    assert set(timing.summary([7.0]).values()) == {7.0, 1}
 
 
 def test_turns_are_taken_in_changing_order_and_go_on_without_who_fails():
@@ -54,7 +54,7 @@ def test_turns_are_taken_in_changing_order_and_go_on_without_who_fails():
 @pytest.mark.parametrize(("took", "rounds"), [(0.1, 15), (5.0, 8), (14.0, 3), (500.0, 3)])
 def test_who_is_slow_joins_fewer_rounds(monkeypatch, took, rounds):
     clock = count(0.0, took)
-    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
     joined = []
     run = Run(rounds=15, budget=40.0, threads=1, log=joined.append)
     found = benchmark.interleave({"slow": lambda: {"part": took}}, run)
@@ -233,7 +233,7 @@ def test_failures_stand_below_the_table():
     case = {"batch": 1, "precision": "float32", "rows": [{"name": "a", "failed": "out of memory"}]}
     (grid,) = benchmark.tables({"sections": {"training": {"frames": 9, "cases": [case]}}}, "training")
     assert grid.notes == ["a: out of memory"] and grid.rows == []
-    assert benchmark.reason(MemoryError()) == "out of memory"
+    assert timing.reason(MemoryError()) == "out of memory"
 
 
 def test_load_refuses_other_files(tmp_path):

@@ -14,7 +14,8 @@ from pathlib import Path
 from bounds import bare_loop, gpu_bound
 
 from posemamba import record
-from posemamba.benchmark import Run, measure, scans, timer
+from posemamba.benchmark import Run, measure, scans
+from posemamba.benchmark.timing import timer
 
 OUT = Path(__file__).resolve().parents[2] / "posemamba" / "assets" / "measured" / "benchmark.json"
 BOUND = "lower bound"

@@ -17,8 +17,9 @@ import psutil
 import torch
 
 from posemamba import benchmark
-from posemamba.benchmark import Run, Step, everybody, forward_of, gradients_of, ours, reason, refusal
-from posemamba.peers import Peer
+from posemamba.benchmark import Run, Step, everybody, forward_of, gradients_of, ours, refusal
+from posemamba.benchmark.peers import Peer
+from posemamba.benchmark.timing import reason
 
 # glibc keeps small freed blocks for later and raises, as it goes, the size it calls small. With the size
 # fixed, tensors come from the system and go back to it, and resident memory is memory in use.
