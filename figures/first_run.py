@@ -16,9 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from posemamba import storage
-from posemamba.benchmark.record import commit
 from posemamba.evaluation import evaluate
 from posemamba.motion.clips import open_motion
+from posemamba.record import commit
 from posemamba.training import TrainingConfig, describe_machine, train
 
 ROOT = Path(__file__).resolve().parents[1]

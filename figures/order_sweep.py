@@ -83,10 +83,10 @@ def run(given: argparse.Namespace, arm: str, seed: int) -> int:
     import torch
 
     from posemamba import metrics
-    from posemamba.benchmark.record import commit
     from posemamba.inference import predict_windows
     from posemamba.motion.clips import open_motion, select_split
     from posemamba.motion.windows import WindowSampler, evaluation_windows
+    from posemamba.record import commit
     from posemamba.training import Interrupted, describe_machine, train
 
     torch.set_num_threads(given.threads)
