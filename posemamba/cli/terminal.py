@@ -1,0 +1,74 @@
+"""What the commands share: their output, its progress, and options that several have."""
+
+import os
+import shlex
+import subprocess
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+out = Console(markup=False)
+
+Data = Annotated[
+    str, typer.Option(help="Motion to use: 'synthetic', a motion file of posemamba, or cmu_mocap_17.npz.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+
+
+def command(*words: object) -> str:
+    """A command as one types it, with what needs it in quotes."""
+    words = [str(word) for word in words]
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+class Progress:
+    """A bar on a terminal; elsewhere a line now and then."""
+
+    def __init__(self, total: int | None):
+        self.bar = self.task = None
+        if out.is_terminal:
+            from rich import progress as rich
+
+            times = (rich.MofNCompleteColumn(), rich.TimeElapsedColumn(), rich.TimeRemainingColumn())
+            columns = (rich.TextColumn("{task.description}"), rich.BarColumn(), *times)
+            self.bar = rich.Progress(*columns, console=out, transient=True)
+            self.task = self.bar.add_task("starting", total=total)
+        self.total, self.error, self.said = total, None, time.monotonic()
+
+    def __enter__(self) -> "Progress":
+        if self.bar:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def log(self, step: int, figures: dict[str, float]) -> None:
+        """Called by training: the running mean of the error, and where we are."""
+        now = figures["mpjpe_mm"]
+        self.error = now if self.error is None else 0.98 * self.error + 0.02 * now
+        text = f"MPJPE {self.error:.1f} mm (training windows)"
+        if self.bar:
+            self.bar.update(self.task, completed=step + 1, description=text)
+        elif time.monotonic() - self.said > 30 or step + 1 == self.total:
+            self.said = time.monotonic()
+            out.print(f"step {step + 1} of {self.total}, {figures['seconds']:.0f} s: {text}")
+
+    def stage(self, text: str) -> None:
+        """Called by the benchmark: what is being done."""
+        if self.bar:
+            self.bar.update(self.task, description=text)
+        elif time.monotonic() - self.said > 30:
+            self.said = time.monotonic()
+            out.print(text)
+
+    def windows(self, done: int, total: int) -> None:
+        """Called by evaluation."""
+        if self.bar:
+            self.bar.update(self.task, completed=done, total=total, description="lifting test windows")
