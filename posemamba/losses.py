@@ -1,8 +1,8 @@
 """What training minimises: Equation 11 of the paper, as its code computes it.
 
 Predictions and targets are poses `(..., frames, joints, 3)` with any leading batch shape, root-relative and
-in one unit. Each loss averages over everything and comes as a scalar. Its gradient is finite everywhere, also
-where a predicted joint meets the true one.
+in one unit; a ValueError names shapes that do not fit. Each loss averages over everything and comes as a
+scalar. Its gradient is finite everywhere, also where a predicted joint meets the true one.
 
 Paper and released code differ in three things:
 - Equation 12 sums over frames and joints; the code averages, as here. The weights of Equation 11 belong to
@@ -24,16 +24,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+Bodies = Float[Tensor, "*batch joints 3"]
+Poses = Float[Tensor, "*batch frames joints 3"]
+JointWeights = tuple[float, ...] | Float[Tensor, " joints"]
+
 # How much each joint's movement counts in the released consistency term: elbows and wrists most.
 JOINT_WEIGHTS = (1, 1, 2.5, 2.5, 1, 2.5, 2.5, 1, 1, 1, 1.5, 1.5, 4, 4, 1.5, 4, 4)
 
 
 def check_poses(prediction: Tensor, target: Tensor | None = None) -> None:
-    """Refuse what is not poses `(..., frames, joints, 3)` of one shape, none of it 0.
-
-    Raises:
-        ValueError: the shapes that were found.
-    """
+    """Raises ValueError unless these are poses `(..., frames, joints, 3)` of one shape, none of it 0."""
     shape = tuple(prediction.shape)
     if len(shape) < 3 or shape[-1] != 3 or 0 in shape:
         raise ValueError(f"prediction has shape {shape}, expected (..., frames, joints, 3) without zeros")
@@ -41,23 +41,16 @@ def check_poses(prediction: Tensor, target: Tensor | None = None) -> None:
         raise ValueError(f"target has shape {tuple(target.shape)}, expected that of the prediction, {shape}")
 
 
-def mpjpe(
-    prediction: Float[Tensor, "*batch frames joints 3"], target: Float[Tensor, "*batch frames joints 3"]
-) -> Float[Tensor, ""]:
+def mpjpe(prediction: Poses, target: Poses) -> Float[Tensor, ""]:
     """Mean per-joint position error: the mean distance of predicted from true joints (Equation 12, averaged).
 
     In the unit of the poses. Where a distance is zero its gradient is taken as zero.
-
-    Raises:
-        ValueError: shapes that do not fit.
     """
     check_poses(prediction, target)
     return torch.linalg.vector_norm(prediction - target, dim=-1).mean()
 
 
-def fit_scale(
-    prediction: Float[Tensor, "*batch joints 3"], target: Float[Tensor, "*batch joints 3"]
-) -> Float[Tensor, "*batch 1 1"]:
+def fit_scale(prediction: Bodies, target: Bodies) -> Float[Tensor, "*batch 1 1"]:
     """For each pose the factor s that makes the sum of |s prediction - target|^2 least.
 
     s = <prediction, target> / <prediction, prediction>, over joints and coordinates. A prediction that is
@@ -70,29 +63,19 @@ def fit_scale(
     return product / torch.where(held > 0, held, torch.ones_like(held))
 
 
-def n_mpjpe(
-    prediction: Float[Tensor, "*batch frames joints 3"], target: Float[Tensor, "*batch frames joints 3"]
-) -> Float[Tensor, ""]:
+def n_mpjpe(prediction: Poses, target: Poses) -> Float[Tensor, ""]:
     """MPJPE after each frame's prediction is scaled by `fit_scale`, in the unit of the target.
 
     The released code trains with this under the name of a 2D re-projection loss.
-
-    Raises:
-        ValueError: shapes that do not fit.
     """
     check_poses(prediction, target)
     return mpjpe(fit_scale(prediction, target) * prediction, target)
 
 
-def mpjve(
-    prediction: Float[Tensor, "*batch frames joints 3"], target: Float[Tensor, "*batch frames joints 3"]
-) -> Float[Tensor, ""]:
+def mpjve(prediction: Poses, target: Poses) -> Float[Tensor, ""]:
     """Mean per-joint velocity error: MPJPE of the steps from frame to frame (Pavllo et al. 2019).
 
     In the unit of the poses per frame; zero for a single frame.
-
-    Raises:
-        ValueError: shapes that do not fit.
     """
     check_poses(prediction, target)
     distance = torch.linalg.vector_norm(torch.diff(prediction - target, dim=-3), dim=-1)
@@ -100,10 +83,7 @@ def mpjve(
     return distance.sum() / max(distance.numel(), 1)
 
 
-def temporal_consistency(
-    prediction: Float[Tensor, "*batch frames joints 3"],
-    joint_weights: tuple[float, ...] | Float[Tensor, " joints"] = JOINT_WEIGHTS,
-) -> Float[Tensor, ""]:
+def temporal_consistency(prediction: Poses, joint_weights: JointWeights = JOINT_WEIGHTS) -> Float[Tensor, ""]:
     """The TC loss (Hossain and Little 2018): the mean of w_j (x_{t+1} - x_t)^2 over all coordinates.
 
     In the square of the poses' unit; zero for a single frame.
@@ -205,10 +185,10 @@ class PoseLoss(NamedTuple):
 
 
 def pose_loss(
-    prediction: Float[Tensor, "*batch frames joints 3"],
-    target: Float[Tensor, "*batch frames joints 3"],
+    prediction: Poses,
+    target: Poses,
     weights: str | Mapping[str, float] | LossWeights = "released",
-    joint_weights: tuple[float, ...] | Float[Tensor, " joints"] = JOINT_WEIGHTS,
+    joint_weights: JointWeights = JOINT_WEIGHTS,
 ) -> PoseLoss:
     """Equation 11: MPJPE + 0.5 N-MPJPE + 20 MPJVE + 0.5 TC in the released units.
 

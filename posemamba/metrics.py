@@ -1,9 +1,10 @@
 """What evaluation reports: position and velocity errors, per frame first and averaged after.
 
 Poses are `(..., frames, joints, 3)` with any leading batch shape, root-relative millimetres unless a caller
-decides otherwise; errors come in the poses' unit. All is computed in float64 on the CPU, without gradients.
-Training minimises the functions of `losses`, which share the names. `METRICS` lists what evaluation reports;
-a new metric is a function and a line there.
+decides otherwise. A metric gives `(..., frames)` in the poses' unit, or with `by_joint` each joint's error,
+`(..., frames, joints)`; a ValueError names NaN and shapes that do not fit. All is computed in float64 on the
+CPU, without gradients. Training minimises the functions of `losses`, which share the names. `METRICS` lists
+what evaluation reports; a new metric is a function and a line there.
 """
 
 from __future__ import annotations
@@ -16,16 +17,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from posemamba.losses import check_poses, fit_scale
+from posemamba.losses import Bodies, Poses, check_poses, fit_scale
 from posemamba.skeleton import JOINT_NAMES
+
+Errors = Float[Tensor, "*batch frames"] | Float[Tensor, "*batch frames joints"]
 
 
 def check_finite(poses: Tensor, name: str) -> None:
-    """Refuse points `(..., frames, joints, d)` that are not all finite.
-
-    Raises:
-        ValueError: it names the first frame and joint that is not.
-    """
+    """Raises ValueError naming the first frame and joint of `(..., frames, joints, d)` that is not finite."""
     finite = torch.isfinite(poses).all(-1)
     if finite.all():
         return
@@ -55,53 +54,27 @@ def _errors(found: Tensor, wanted: Tensor, by_joint: bool) -> Tensor:
     return distance if by_joint else distance.mean(-1)
 
 
-def mpjpe(
-    prediction: Float[Tensor, "*batch frames joints 3"],
-    target: Float[Tensor, "*batch frames joints 3"],
-    by_joint: bool = False,
-) -> Float[Tensor, "*batch frames"] | Float[Tensor, "*batch frames joints"]:
-    """Mean per-joint position error of each frame (P1 where both are root-relative), in the poses' unit.
-
-    Args:
-        prediction, target: poses.
-        by_joint: keep the joints' errors apart.
-
-    Raises:
-        ValueError: shapes that do not fit, or NaN.
-    """
+def mpjpe(prediction: Poses, target: Poses, by_joint: bool = False) -> Errors:
+    """Mean per-joint position error of each frame (P1 where both are root-relative), in the poses' unit."""
     return _errors(*_pair(prediction, target), by_joint)
 
 
-def n_mpjpe(
-    prediction: Float[Tensor, "*batch frames joints 3"],
-    target: Float[Tensor, "*batch frames joints 3"],
-    by_joint: bool = False,
-) -> Float[Tensor, "*batch frames"] | Float[Tensor, "*batch frames joints"]:
-    """MPJPE of each frame after its prediction is scaled by the factor that fits best in least squares.
-
-    In the target's unit. Arguments and errors are those of `mpjpe`.
-    """
+def n_mpjpe(prediction: Poses, target: Poses, by_joint: bool = False) -> Errors:
+    """MPJPE of each frame after its prediction is scaled by `fit_scale`, in the target's unit."""
     prediction, target = _pair(prediction, target)
     return _errors(fit_scale(prediction, target) * prediction, target, by_joint)
 
 
-def p_mpjpe(
-    prediction: Float[Tensor, "*batch frames joints 3"],
-    target: Float[Tensor, "*batch frames joints 3"],
-    by_joint: bool = False,
-) -> Float[Tensor, "*batch frames"] | Float[Tensor, "*batch frames joints"]:
+def p_mpjpe(prediction: Poses, target: Poses, by_joint: bool = False) -> Errors:
     """MPJPE of each frame after `align` (P2), in the target's unit.
 
     The paper speaks of a rigid transformation; what it and its peers compute includes the scale, as here.
-    Arguments and errors are those of `mpjpe`.
     """
     prediction, target = _pair(prediction, target)
     return _errors(align(prediction, target), target, by_joint)
 
 
-def align(
-    prediction: Float[Tensor, "*batch joints 3"], target: Float[Tensor, "*batch joints 3"]
-) -> Float[Tensor, "*batch joints 3"]:
+def align(prediction: Bodies, target: Bodies) -> Bodies:
     """Moves, turns and scales each predicted pose as near to the target as it gets, in least squares.
 
     The closed form of Umeyama (1991): the rotation from the singular vectors of the 3 x 3 covariance, without
@@ -126,15 +99,10 @@ def align(
     return scale[..., None, None] * (shape @ rotation) + centre
 
 
-def mpjve(
-    prediction: Float[Tensor, "*batch frames joints 3"],
-    target: Float[Tensor, "*batch frames joints 3"],
-    by_joint: bool = False,
-) -> Float[Tensor, "*batch steps"] | Float[Tensor, "*batch steps joints"]:
+def mpjve(prediction: Poses, target: Poses, by_joint: bool = False) -> Errors:
     """Mean per-joint velocity error of each step from one frame to the next, in the poses' unit per frame.
 
-    There is one step less than frames; `scored_steps` says which of them count. Arguments and errors are
-    those of `mpjpe`.
+    There is one step less than frames; `scored_steps` says which of them count.
     """
     prediction, target = _pair(prediction, target)
     return _errors(torch.diff(prediction, dim=-3), torch.diff(target, dim=-3), by_joint)

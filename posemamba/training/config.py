@@ -14,7 +14,7 @@ from posemamba.losses import LOSS_WEIGHTS, LossWeights
 from posemamba.training.schedule import Schedule
 
 MILLIMETRES_PER_UNIT = 1000.0  # networks are trained in metres
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+PRECISIONS = ("32-true", "bf16-mixed")
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -134,7 +134,7 @@ class TrainingConfig:
         schedule: the learning rate's course, `Schedule`, or the name of one.
         steps: how long.
         seed: of everything.
-        precision: of Lightning Fabric, "32-true", "bf16-mixed" or "16-mixed".
+        precision: of Lightning Fabric, "32-true" or "bf16-mixed".
 
     Raises:
         ValueError: a setting that is not known or not possible.

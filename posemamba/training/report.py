@@ -31,8 +31,8 @@ def fault(model: PoseMamba, again: Callable[[], None]) -> str:
         again: runs the step once more, forward and backward; the blocks are recorded meanwhile.
 
     Returns:
-        The first block whose output is not finite; or, going back from the loss, the first whose gradients
-        are not; or, outside of the blocks, a weight whose gradient is not.
+        The first block whose output is not finite, with its largest step and strongest decay; or, going back
+        from the loss, the first part whose gradients are not.
     """
     model.zero_grad()
     with model.capture() as records:
@@ -42,17 +42,17 @@ def fault(model: PoseMamba, again: Callable[[], None]) -> str:
         return any(not torch.isfinite(tensor).all() for tensor in tensors if tensor is not None)
 
     def words(name: str) -> str:
+        if name not in records:
+            return name
         steps, A = records[name].steps, records[name].A
         return f"{name}, whose steps reach {float(steps.max()):.2g} and A {float(A.min()):.2g}"
 
-    first, *_ = records.values()
-    if bad(first.tokens):
-        return "what enters the first block is not finite"
     for name, record in records.items():
+        if bad(record.tokens):
+            return f"what enters {name} is not finite"
         if bad(record.out):
             return f"the first output that is not finite is that of {words(name)}"
-    for name in reversed(records):
+    for name in ("head", *reversed(records)):
         if bad(*(weight.grad for weight in model.get_submodule(name).parameters())):
             return f"on the way back it breaks in {words(name)}"
-    broken = [name for name, weight in model.named_parameters() if bad(weight.grad)]
-    return f"all blocks' are, that of {broken[0]} is not" if broken else "done again, the step is finite"
+    return "the blocks' gradients are not to blame"
