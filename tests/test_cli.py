@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -70,7 +71,7 @@ def test_train_then_evaluate(capsys, tmp_path, motion, config):
 def test_the_suggested_command_can_be_pasted(capsys, tmp_path, motion, config):
     """A folder and a file with a space, a quote and a dollar sign in their names."""
     folder, data = tmp_path / "my run's $HOME", tmp_path / "my motion.safetensors"
-    data.write_bytes(open(motion, "rb").read())
+    data.write_bytes(Path(motion).read_bytes())
     out = run(capsys, "train", "--data", data, "--config", config, "--folder", folder)[1]
     words = shlex.split(next(line for line in out.splitlines() if "posemamba evaluate" in line))
     assert words == ["posemamba", "evaluate", str(folder / "model"), "--data", str(data)]
