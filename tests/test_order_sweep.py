@@ -48,11 +48,9 @@ def test_seeds_come_whole_before_more_of_them():
 def test_a_sweep_that_was_stopped_goes_on_to_the_same_result(tmp_path):
     clips = synthetic_clips(train=1, test=1, seconds=4, actions=["walking"])
     save_motion(tmp_path / "walk.safetensors", clips)
-    places = (
-        f"--data {tmp_path}/walk.safetensors --folder {tmp_path}/runs --out {tmp_path}/assets --keep best"
-    )
-    size = "--steps 40 --seeds 1 --more 0 --arms bidirectional global-self"
-    command = [sys.executable, str(SCRIPT), *places.split(), *size.split()]
+    size = "--steps 40 --seeds 1 --more 0 --arms bidirectional global-self --keep best"
+    command = [sys.executable, str(SCRIPT), *size.split(), "--data", str(tmp_path / "walk.safetensors")]
+    command += ["--folder", str(tmp_path / "runs"), "--out", str(tmp_path / "assets")]
     started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     logs = tmp_path / "runs" / "bidirectional" / "seed_0" / "logs"
     while not logs.exists():

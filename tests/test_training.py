@@ -16,15 +16,8 @@ from posemamba import PoseMambaConfig, storage
 from posemamba.losses import LOSS_WEIGHTS, LossWeights
 from posemamba.model import PoseMamba
 from posemamba.motion import save_motion, synthetic_clips
-from posemamba.training import (
-    Interrupted,
-    Schedule,
-    TrainingConfig,
-    initial_model,
-    loop,
-    parameter_groups,
-    train,
-)
+from posemamba.training import Interrupted, TrainingConfig, initial_model, loop, parameter_groups, train
+from posemamba.training.config import Schedule
 
 TINY = dict(frames=5, depth=2, channels=8, state=2, batch_size=2, warmup=2, learning_rate=1e-3, drop_path=0.2)
 
@@ -286,9 +279,9 @@ def test_schedules_by_name():
     assert [fading.rate_at(step) for step in (0, 4, 5, 19)] == [2, 2, 2 * 0.99, 2 * 0.99**3]
     for wrong, message in [
         (dict(name="falling"), "schedule is 'falling', expected one of constant, cosine, exponential"),
-        (dict(name="exponential", epoch=5), "schedule 'exponential' needs decay"),
+        (dict(name="exponential", epoch=5), "schedule.decay must be above 0 and not above 1, found None"),
         (dict(decay=0.9), "schedule 'cosine' has no decay"),
-        (dict(name="exponential", decay=2, epoch=5), "schedule.decay must lie above 0"),
+        (dict(name="exponential", decay=2, epoch=5), "schedule.decay must be above 0"),
         (dict(name="exponential", decay=0.9, epoch=0.5), "schedule.epoch must be a positive whole number"),
         (dict(warmup=1.5), "schedule.warmup must be a whole number"),
     ]:

@@ -1,5 +1,6 @@
 """What the commands share: their output, its progress, and options that several have."""
 
+import math
 import os
 import shlex
 import subprocess
@@ -49,26 +50,25 @@ class Progress:
         if self.bar:
             self.bar.stop()
 
+    def stage(self, text: str, done: int | None = None, total: int | None = None) -> None:
+        """What is being done, and how much of it there is."""
+        if self.bar:
+            self.bar.update(self.task, description=text, completed=done, total=total)
+        elif time.monotonic() - self.said > 30:
+            self.said = time.monotonic()
+            out.print(text)
+
     def log(self, step: int, figures: dict[str, float]) -> None:
         """Called by training: the running mean of the error, and where we are."""
         now = figures["mpjpe_mm"]
         self.error = now if self.error is None else 0.98 * self.error + 0.02 * now
         text = f"MPJPE {self.error:.1f} mm (training windows)"
-        if self.bar:
-            self.bar.update(self.task, completed=step + 1, description=text)
-        elif time.monotonic() - self.said > 30 or step + 1 == self.total:
-            self.said = time.monotonic()
-            out.print(f"step {step + 1} of {self.total}, {figures['seconds']:.0f} s: {text}")
-
-    def stage(self, text: str) -> None:
-        """Called by the benchmark: what is being done."""
-        if self.bar:
-            self.bar.update(self.task, description=text)
-        elif time.monotonic() - self.said > 30:
-            self.said = time.monotonic()
-            out.print(text)
+        if not self.bar:
+            text = f"step {step + 1} of {self.total}, {figures['seconds']:.0f} s: {text}"
+            if step + 1 == self.total:
+                self.said = -math.inf
+        self.stage(text, step + 1)
 
     def windows(self, done: int, total: int) -> None:
         """Called by evaluation."""
-        if self.bar:
-            self.bar.update(self.task, completed=done, total=total, description="lifting test windows")
+        self.stage("lifting test windows", done, total)

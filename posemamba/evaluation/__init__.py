@@ -1,19 +1,7 @@
-"""How good is a lifting model? Errors first (`errors`), then protocols, baselines that cost nothing, and
-tables."""
+"""How good is a lifting model? Errors first, then protocols, baselines that cost nothing, and tables."""
 
 from posemamba.evaluation.baselines import PENALTIES, MeanPose, RidgeRegression
-from posemamba.evaluation.errors import ErrorTable, Scores, error_table, frame_numbers, score
+from posemamba.evaluation.errors import Scores, error_table, score
 from posemamba.evaluation.protocols import Report, evaluate
 
-__all__ = [
-    "PENALTIES",
-    "ErrorTable",
-    "MeanPose",
-    "Report",
-    "RidgeRegression",
-    "Scores",
-    "error_table",
-    "evaluate",
-    "frame_numbers",
-    "score",
-]
+__all__ = ["PENALTIES", "MeanPose", "Report", "RidgeRegression", "Scores", "error_table", "evaluate", "score"]

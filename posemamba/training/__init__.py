@@ -5,18 +5,8 @@ import warnings
 from posemamba.training.config import TrainingConfig
 from posemamba.training.folder import fingerprint
 from posemamba.training.loop import Interrupted, initial_model, parameter_groups, train
-from posemamba.training.schedule import SCHEDULES, Schedule
 
-__all__ = [
-    "SCHEDULES",
-    "Interrupted",
-    "Schedule",
-    "TrainingConfig",
-    "fingerprint",
-    "initial_model",
-    "parameter_groups",
-    "train",
-]
+__all__ = ["Interrupted", "TrainingConfig", "fingerprint", "initial_model", "parameter_groups", "train"]
 
 
 def __getattr__(name: str):

@@ -1,5 +1,6 @@
 """The settings of a run: a few groups, read from YAML files; those that ship lie in `recipes/`."""
 
+import inspect
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,27 +12,27 @@ import yaml
 
 from posemamba import PoseMambaConfig
 from posemamba.losses import LOSS_WEIGHTS, LossWeights
-from posemamba.training.schedule import Schedule
+from posemamba.training.schedule import SCHEDULES
 
 MILLIMETRES_PER_UNIT = 1000.0  # networks are trained in metres
 PRECISIONS = ("32-true", "bf16-mixed")
 RECIPES = Path(__file__).parent / "recipes"
 
 
-def _whole(group: str, settings, **least: int) -> None:
-    for name, low in least.items():
-        value = getattr(settings, name)
-        if type(value) is not int or not low <= value < 2**31:
-            kind = "positive whole number" if low else "whole number, 0 or more"
-            raise ValueError(f"{group}{name} must be a {kind}, found {value!r}")
+_KINDS = {
+    "a positive whole number": lambda x: isinstance(x, int) and 1 <= x < 2**31,
+    "a whole number, 0 or more": lambda x: isinstance(x, int) and 0 <= x < 2**31,
+    "a positive number": lambda x: isinstance(x, int | float) and 0 < x < 1e12,
+    "0 or a positive number": lambda x: isinstance(x, int | float) and 0 <= x < 1e12,
+    "above 0 and not above 1": lambda x: isinstance(x, int | float) and 0 < x <= 1,
+}
+COUNT, WHOLE, POSITIVE, AMOUNT, SHARE = _KINDS
 
 
-def _positive(group: str, settings, *names: str, zero: bool = False) -> None:
-    for name in names:
+def _check(group: str, settings, **kinds: str) -> None:
+    for name, kind in kinds.items():
         value = getattr(settings, name)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 <= value < 1e12 or (value == 0 and not zero):
-            kind = "0 or a positive number" if zero else "a positive number"
+        if isinstance(value, bool) or not _KINDS[kind](value):
             raise ValueError(f"{group}{name} must be {kind}, found {value!r}")
 
 
@@ -50,8 +51,7 @@ class Data:
     balance: str = "frames"
 
     def __post_init__(self):
-        _positive("data.", self, "fps")
-        _whole("data.", self, batch_size=1)
+        _check("data.", self, fps=POSITIVE, batch_size=COUNT)
         if self.balance not in ("frames", "actions"):
             raise ValueError(f"data.balance is {self.balance!r}, expected 'frames' or 'actions'")
 
@@ -71,7 +71,7 @@ class Initial:
     output_gain: float = 1.0
 
     def __post_init__(self):
-        _positive("initial.", self, "input_gain", "output_gain")
+        _check("initial.", self, input_gain=POSITIVE, output_gain=POSITIVE)
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,40 @@ class Optimizer:
     clip_norm: float = 1.0
 
     def __post_init__(self):
-        _positive("optimizer.", self, "learning_rate", "clip_norm")
-        _positive("optimizer.", self, "weight_decay", zero=True)
+        _check("optimizer.", self, learning_rate=POSITIVE, weight_decay=AMOUNT, clip_norm=POSITIVE)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate's course.
+
+    Attributes:
+        name: one of `SCHEDULES`.
+        warmup: the steps over which the rate first rises, whatever the schedule.
+        decay, epoch: of "exponential"; None for the others.
+    """
+
+    name: str = "cosine"
+    warmup: int = 100
+    decay: float | None = None
+    epoch: int | None = None
+
+    def __post_init__(self):
+        if self.name not in SCHEDULES:
+            raise ValueError(f"schedule is {self.name!r}, expected one of {', '.join(SCHEDULES)}")
+        _check("schedule.", self, warmup=WHOLE)
+        wanted = inspect.signature(SCHEDULES[self.name]).parameters
+        for name, kind in (("decay", SHARE), ("epoch", COUNT)):
+            if name in wanted:
+                _check("schedule.", self, **{name: kind})
+            elif getattr(self, name) is not None:
+                raise ValueError(f"schedule {self.name!r} has no {name}, found {getattr(self, name)!r}")
+
+    def rate(self, peak: float, step: int, steps: int) -> float:
+        """The learning rate of a step, counted from 0, in a run of `steps`."""
+        rise = min(1.0, (step + 1) / max(self.warmup, 1))
+        own = {name: getattr(self, name) for name in ("decay", "epoch") if getattr(self, name) is not None}
+        return peak * rise * SCHEDULES[self.name](step, steps, **own)
 
 
 _GROUPS = {
@@ -156,7 +188,7 @@ class TrainingConfig:
             value = found.get(field.name, field.default)
             kind = _GROUPS.get(field.name)
             object.__setattr__(self, field.name, kind(**value) if kind else value)
-        _whole("", self, steps=1, seed=0)
+        _check("", self, steps=COUNT, seed=WHOLE)
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
         if self.model.millimetres_per_unit != MILLIMETRES_PER_UNIT:
@@ -168,7 +200,11 @@ class TrainingConfig:
     def __getattr__(self, name: str):
         if name in _SHORT and _SHORT[name] in self.__dict__:
             return getattr(self.__dict__[_SHORT[name]], name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        if name in ("model_config", "loss_weights"):
+            group = name.split("_")[0]
+            warnings.warn(f"TrainingConfig.{name}() is now .{group}", DeprecationWarning, stacklevel=2)
+            return lambda: getattr(self, group)
+        raise AttributeError(f"'TrainingConfig' object has no attribute {name!r}")
 
     @classmethod
     def load(cls, source: str | Path, **changes) -> "TrainingConfig":
@@ -181,22 +217,20 @@ class TrainingConfig:
         Raises:
             FileNotFoundError, ValueError: no such file, or a setting that is not known or not possible.
         """
-        path = RECIPES / f"{source}.yaml"
+        shipped = {path.stem: path for path in sorted(RECIPES.glob("*.yaml"))}
+        path = shipped.get(str(source), Path(source))
         if not path.is_file():
-            path = Path(source)
-        if not path.is_file():
-            names = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
+            names = ", ".join(shipped)
             raise FileNotFoundError(
-                f"{source}: no such configuration file, nor one of the shipped ones: {names}"
+                f"{path}: no such configuration file, nor one of the shipped ones: {names}"
             )
         try:
             settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+            if not isinstance(settings, dict):
+                raise ValueError(f"expected settings by name, found {type(settings).__name__}")
+            return cls(**_merged(_merged({}, settings), changes))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ValueError(f"{path}: not readable as YAML ({str(error).splitlines()[0]})") from None
-        if not isinstance(settings, dict):
-            raise ValueError(f"{path}: expected settings by name, found {type(settings).__name__}")
-        try:
-            return cls(**_merged(_merged({}, settings), changes))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path}: {error}") from None
 
@@ -213,16 +247,6 @@ class TrainingConfig:
     def rate_at(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
         return self.schedule.rate(self.optimizer.learning_rate, step, self.steps)
-
-    def model_config(self) -> PoseMambaConfig:
-        """Deprecated: `model`."""
-        warnings.warn("TrainingConfig.model_config() is now .model", DeprecationWarning, stacklevel=2)
-        return self.model
-
-    def loss_weights(self) -> LossWeights:
-        """Deprecated: `loss`."""
-        warnings.warn("TrainingConfig.loss_weights() is now .loss", DeprecationWarning, stacklevel=2)
-        return self.loss
 
 
 def _merged(before: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
