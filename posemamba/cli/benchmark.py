@@ -11,7 +11,7 @@ from posemamba.cli.terminal import Progress, Seed, out
 
 def benchmark(
     only: Annotated[
-        list[str] | None, typer.Option(help="A section: scan, network, training or length. Repeatable.")
+        list[str] | None, typer.Option(help="A section: scan, network or training. Repeatable.")
     ] = None,
     shape: Annotated[
         list[str] | None, typer.Option(help="A size of the scan, such as S, BL or N64. Repeatable.")
@@ -39,16 +39,13 @@ def benchmark(
 
     The record is written as it grows. Ctrl-C stops and keeps what is there.
     """
-    from posemamba.benchmark import measure
-    from posemamba.benchmark.cases import Settings
+    from posemamba.benchmark import Run, measure
 
-    settings = Settings.choose(only, shape, device, threads, rounds, seed, quick, peer)
-    options = [("only", only or []), ("shape", shape or []), ("peer", [c.name for c in settings.peers])]
-    command = ["posemamba", "benchmark", "--device", device, "--threads", str(settings.threads)]
-    command += ["--rounds", str(settings.rounds), "--seed", str(seed), *(["--quick"] if quick else [])]
-    command += [word for option, names in options for name in names for word in (f"--{option}", name)]
-    save = save or Path(time.strftime(f"posemamba-benchmark-{device}-%Y%m%d-%H%M%S.json"))
-    out.print(f"The record grows in {save}.", soft_wrap=True)
+    given = {name: value for name, value in (("threads", threads), ("rounds", rounds)) if value is not None}
     with Progress(None) as progress:
-        measure(settings, save, command, progress.stage, lambda grid: out.print(grid.rich()))
+        run = Run(device=device, seed=seed, log=progress.stage, **given)
+        run = run.choose(shape or (), peer or (), quick)
+        save = save or Path(time.strftime(f"posemamba-benchmark-{device}-%Y%m%d-%H%M%S.json"))
+        out.print(f"The record grows in {save}.", soft_wrap=True)
+        measure(run, save, only or (), quick, lambda grid: out.print(grid, "", sep="\n", soft_wrap=True))
     out.print(f"Written to {save}.", soft_wrap=True)

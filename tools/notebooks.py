@@ -1,9 +1,11 @@
 """Notebooks run and brought into one normal form, so that doing it twice changes nothing.
 
+    python tools/notebooks.py execute book        runs them and stores their outputs
+    python tools/notebooks.py try book            runs each alone in an empty folder and stores nothing
+    python tools/notebooks.py normalise book      only brings them into that form
+
 What differs from run to run or from editor to editor goes: ids, counts, timestamps, kernel versions, how a
 stream was cut into pieces. What a chapter's tags mean is written out for the book, JupyterLab and Colab.
-
-nbformat and nbclient are needed here and nowhere else in the package; they come with the book's requirements.
 """
 
 import argparse
@@ -27,6 +29,9 @@ METADATA = {
 IGNORED = "nbval-ignore-output"
 # A solution is folded by a tag in the book, by source_hidden in JupyterLab and by cellView in Colab.
 FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}
+# What the kernels' environment says, unless it says something already. Threads that wait for each other
+# sleep: torch's spin by default, and beside other busy processes a chapter then takes many times as long.
+KERNELS = {"OMP_WAIT_POLICY": "PASSIVE"}
 SKIPPED = {".ipynb_checkpoints", "_build", ".venv"}
 
 
@@ -79,12 +84,13 @@ def text(notebook) -> str:
 def normalise(notebook, earlier=None):
     """A notebook in normal form.
 
-    Arguments:
+    Args:
         notebook: as ``read`` or a run gives it.
         earlier: the notebook as it was stored before a run. A cell tagged nbval-ignore-output (a timing, say)
             whose source is as it was keeps its stored outputs: new ones would only change the file.
 
-    Returns a new notebook. Normalising it again returns the same.
+    Returns:
+        A new notebook. Normalising it again returns the same.
     """
     import nbformat
 
@@ -146,8 +152,11 @@ def _outputs(outputs, count: int | None) -> list[dict]:
 def execute(path: Path, folder: Path | None = None, timeout: float = 600.0):
     """Runs a notebook, in its own folder where no other is given.
 
-    Returns the notebook with its new outputs, not yet normalised, and the seconds from the kernel's start on.
-    Raises nbclient's CellExecutionError at the first cell that fails.
+    Returns:
+        The notebook with its new outputs, not yet normalised, and the seconds from the kernel's start on.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: at the first cell that fails.
     """
     from nbclient import NotebookClient
 
@@ -163,7 +172,7 @@ def _run_all(paths: list[Path], run: Callable[[Path], tuple[float, str]]) -> int
     """Runs notebooks one by one; ``run(path)`` returns the seconds and a word on what became of the file."""
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-    os.environ["POSEMAMBA_RENDERER"] = "book"
+    os.environ.update(KERNELS | os.environ, POSEMAMBA_RENDERER="book")
     total, failed = 0.0, 0
     for path in paths:
         try:
@@ -215,8 +224,8 @@ def _normalise_all(paths: list[Path], check: bool) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line of ``python -m posemamba.book``; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m posemamba.book", description="The book's notebooks.")
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python tools/notebooks.py", description="The book's notebooks.")
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("execute", help="run notebooks and store their outputs in normal form")
     run.add_argument(
@@ -240,5 +249,9 @@ def main(arguments: list[str] | None = None) -> int:
             return _try_all(paths)
         return _execute_all(paths, chosen.fresh)
     except (OSError, ValueError) as error:
-        print(f"posemamba.book: {error}", file=sys.stderr)
+        print(f"notebooks: {error}", file=sys.stderr)
         return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

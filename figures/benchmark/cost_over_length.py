@@ -1,6 +1,6 @@
 """Measure what one block costs over the number of frames: a scan, full attention, factored attention.
 
-    python figures/cost_over_length.py
+    python figures/benchmark/cost_over_length.py
 
 times the forward passes of three blocks of 64 channels in turns, and of the parts of PoseMamba's own block,
 and writes seconds, peak memory and multiply-adds to posemamba/assets/measured/cost_over_length.json. It takes
@@ -8,26 +8,24 @@ about two minutes on two cores. `nice -n -19` before it (as root) keeps others o
 """
 
 import argparse
-import datetime
-import os
-import sys
 from collections import defaultdict
 from pathlib import Path
 
+import psutil
 import torch
+from memory import Peak, apart
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.flop_counter import FlopCounterMode
 
-from posemamba import storage
-from posemamba.benchmark import isolated, record
-from posemamba.benchmark.memory import Peak
-from posemamba.benchmark.timing import Clock, Contestant, interleave, summary
+from posemamba import record
+from posemamba.benchmark import Run, interleave, summary, timer
 from posemamba.model import Block, PoseMambaConfig
 
-OUT = Path(__file__).resolve().parents[1] / "posemamba" / "assets" / "measured"
+OUT = Path(__file__).resolve().parents[2] / "posemamba" / "assets" / "measured"
 CHANNELS, HEADS, JOINTS = 64, 4, 17
+WIDTHS = ((64, "S"), (128, "B, L"), (256, "X"))
 LENGTHS = (27, 54, 81, 162, 243, 486, 972)
 ARMS = ("scan", "full attention", "factored attention")
 
@@ -104,16 +102,14 @@ def peak(arm: str, frames: int, threads: int) -> int:
     return found.bytes
 
 
-def stopwatch(module: nn.Module, sequence: torch.Tensor):
-    """A contestant's `measure`."""
+def forward(module: nn.Module, sequence: torch.Tensor):
+    """A forward pass, without gradients."""
 
-    def measure(clock: Clock) -> dict[str, float]:
+    def run() -> None:
         with torch.no_grad():
-            begin = clock.start()
             module(sequence)
-            return {"forward": clock.between(begin, clock.mark())}
 
-    return measure
+    return run
 
 
 # Operators by what they do; what is not named here is the rest.
@@ -153,34 +149,37 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--limit", type=float, default=10.0, help="seconds; a longer sequence is not tried")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="one length, to see that it runs")
     parser.add_argument("--out", default=str(OUT / "cost_over_length.json"))
     given = parser.parse_args()
 
-    begun_at, load = record.commit(), os.getloadavg()[0]
-    torch.set_num_threads(given.threads)
-    rows, contestants = [], []
+    lengths, widths = (LENGTHS[:1], WIDTHS[:1]) if given.quick else (LENGTHS, WIDTHS)
+    run = Run(threads=given.threads, rounds=2 if given.quick else given.rounds, budget=60.0, seed=given.seed)
+    torch.set_num_threads(run.threads)
+    command = ["python", "figures/benchmark/cost_over_length.py", "--threads", run.threads]
+    command += ["--rounds", run.rounds, "--seed", run.seed]
+    report = record.head("forward pass of one block, one sequence, float32", command, [run.seed])
+    report |= {"threads": run.threads, "load_at_begin": round(psutil.getloadavg()[0], 2)}
+    report |= {"nice": psutil.Process().nice(), "channels": CHANNELS, "heads": HEADS, "joints": JOINTS}
+    rows, contestants = [], {}
     for arm in ARMS:
-        module = block(arm, given.seed)
-        for frames in LENGTHS:
-            contestant = Contestant(f"{arm}, {frames}", stopwatch(module, tokens(frames, seed=given.seed)))
-            once = contestant.measure(Clock("cpu"))["forward"]
+        module = block(arm, run.seed)
+        for frames in lengths:
+            work = timer(forward(module, tokens(frames, seed=run.seed)), "cpu", "forward")
             row = {"arm": arm, "frames": frames, "macs": macs(module, tokens(frames))}
             rows.append(row)
-            contestant.row = row
-            contestants.append(contestant)
-            if once > given.limit:
+            contestants[f"{arm}, {frames}"] = work
+            if work()["forward"] > given.limit:
                 break
-    timings = interleave(contestants, "cpu", given.rounds, budget=60.0)
-    for contestant in contestants:
-        contestant.row.update(timings[contestant.name].figures())
+    for row, timing in zip(rows, interleave(contestants, run).values(), strict=True):
+        row.update(timing)
     spent = []
-    for channels, variants in ((64, "S"), (128, "B, L"), (256, "X")):
-        seconds = parts(channels, 243, given.rounds, given.seed)
-        spent.append({"variants": variants, "channels": channels, "frames": 243, "seconds": seconds})
+    for channels, variants in widths:
+        frames = lengths[-1] if given.quick else 243
+        seconds = parts(channels, frames, run.rounds, run.seed)
+        spent.append({"variants": variants, "channels": channels, "frames": frames, "seconds": seconds})
     for row in rows:
-        row["bytes"] = isolated.call(
-            "figures.cost_over_length:peak", arm=row["arm"], frames=row["frames"], threads=given.threads
-        )
+        row["bytes"] = apart(peak, row["arm"], row["frames"], run.threads)
         print(
             f"{row['arm']:<19} {row['frames']:>4} frames: {row['macs'] / 1e9:7.3f} G MACs, "
             f"{1e3 * row['seconds']['forward']['median']:8.2f} ms, {row['bytes'] / 2**20:7.1f} MiB"
@@ -188,28 +187,8 @@ def main() -> None:
     for row in spent:
         told = ", ".join(f"{kind} {1e3 * found['median']:.2f} ms" for kind, found in row["seconds"].items())
         print(f"one block of {row['variants']}: {told}")
-    storage.write_json(
-        given.out,
-        {
-            "what": "forward pass of one block, one sequence, float32",
-            "command": ["python", "figures/cost_over_length.py", "--threads", str(given.threads),
-                        "--rounds", str(given.rounds), "--seed", str(given.seed)],
-            "date": datetime.date.today().isoformat(),
-            "commit": begun_at,
-            "hardware": record.hardware("cpu"),
-            "versions": record.versions(),
-            "threads": given.threads,
-            "load_at_begin": round(load, 2),
-            "nice": os.nice(0),
-            "seed": given.seed,
-            "channels": CHANNELS,
-            "heads": HEADS,
-            "joints": JOINTS,
-            "rows": rows,
-            "parts": spent,
-        },
-    )  # fmt: skip
+    record.write(given.out, report | {"rows": rows, "parts": spent})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
