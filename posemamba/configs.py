@@ -2,15 +2,8 @@
 
 import warnings
 
+from posemamba.training.config import MILLIMETRES_PER_UNIT, PRECISIONS, TrainingConfig
 
-def __getattr__(name: str):
-    if name in ("TrainingConfig", "MILLIMETRES_PER_UNIT", "PRECISIONS"):
-        from posemamba.training import config
+__all__ = ["MILLIMETRES_PER_UNIT", "PRECISIONS", "TrainingConfig"]
 
-        warnings.warn(
-            f"posemamba.configs.{name} is now posemamba.training.config.{name}",
-            DeprecationWarning,
-            stacklevel=2,
-        )
-        return getattr(config, name)
-    raise AttributeError(f"module 'posemamba.configs' has no attribute {name!r}")
+warnings.warn("posemamba.configs is now posemamba.training", DeprecationWarning, stacklevel=2)

@@ -320,7 +320,8 @@ def test_settings_of_earlier_versions_are_read(tmp_path):
     sweep = storage.read_json(storage.asset("measured/order_sweep.json"))
     own = {name: sweep["runs"][0][name] for name in ("scan", "gradient", "joint_order", "seed")}
     assert TrainingConfig(**sweep["config"], **own) == TrainingConfig.load("orders", **own)
-    with pytest.warns(DeprecationWarning, match="posemamba.training.config"):
+    sys.modules.pop("posemamba.configs", None)
+    with pytest.warns(DeprecationWarning, match=r"posemamba.configs is now posemamba.training"):
         from posemamba.configs import TrainingConfig as Old
     assert Old is TrainingConfig
     with pytest.warns(DeprecationWarning):

@@ -139,12 +139,10 @@ _DEFAULTS = {
     "loss": asdict(LOSS_WEIGHTS["metres"]),
     **{name: {} for name in ("data", "initial", "optimizer", "schedule")},
 }
-# A setting's short name: "depth" is model.depth. Loss terms have none, they share their names with metrics.
+# Short names, of one group alone: "depth" is model.depth. Loss terms have none, which are metrics' names too.
+_LEAVES = [(f.name, group) for group, kind in _GROUPS.items() if group != "loss" for f in fields(kind)]
 _SHORT = {
-    field.name: group
-    for group, kind in _GROUPS.items()
-    for field in fields(kind)
-    if group != "loss" and field.name != "name"
+    leaf: group for leaf, group in _LEAVES if leaf != "name" and [n for n, _ in _LEAVES].count(leaf) == 1
 }
 
 
@@ -235,11 +233,11 @@ class TrainingConfig:
             raise ValueError(f"{path}: {error}") from None
 
     def flat(self) -> dict[str, Any]:
-        """All settings by their short names, plain values, the loss by its terms: what the class takes."""
+        """All settings by short name or path, plain values, the loss by its terms: what the class takes."""
         found = {}
         for name, value in asdict(self).items():
             if name in _GROUPS and name != "loss":
-                found |= {name if key == "name" else key: part for key, part in value.items()}
+                found |= {key if key in _SHORT else f"{name}.{key}": part for key, part in value.items()}
             else:
                 found[name] = value
         return found
