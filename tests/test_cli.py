@@ -160,7 +160,7 @@ def test_without_a_command_there_is_help(capsys):
     assert "posemamba: " not in err
 
 
-def test_the_module_runs_and_importing_the_package_is_quick():
+def test_the_module_runs_and_importing_it_is_quick():
     done = subprocess.run(
         [sys.executable, "-m", "posemamba.cli", "info", "S"], capture_output=True, text=True, check=True
     )
@@ -170,3 +170,18 @@ def test_the_module_runs_and_importing_the_package_is_quick():
         code = f"import {module}, sys; print(set({heavy}) & set(sys.modules))"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "set()", module
+
+
+def test_info_takes_little_longer_than_importing_torch():
+    def seconds(code: str) -> float:
+        """Of the processor, which others that want it too do not lengthen much."""
+        code = f"import sys, time; {code}; print(time.process_time(), 'torch._dynamo' in sys.modules)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        taken, compiler = done.stdout.split()[-2:]
+        assert compiler == "False"
+        return float(taken)
+
+    info = "from posemamba.cli import app; app(['info'], standalone_mode=False)"
+    pairs = [(seconds("import torch"), seconds(info)) for _ in range(3)]
+    torch, ours = (min(times) for times in zip(*pairs, strict=True))
+    assert ours < 1.5 * torch

@@ -14,8 +14,8 @@ def info(
     """Print a variant's row of Table 2: parameters and MACs as the paper counts them, and all of them."""
     from rich.table import Table
 
-    from posemamba import VARIANTS, PoseMambaConfig
     from posemamba.accounting import count
+    from posemamba.config import VARIANTS, PoseMambaConfig
 
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant {variant!r}, expected one of {', '.join(VARIANTS)}")

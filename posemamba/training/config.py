@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from posemamba import PoseMambaConfig
+from posemamba.config import PoseMambaConfig
 from posemamba.losses import LOSS_WEIGHTS, LossWeights
 from posemamba.training.schedule import SCHEDULES
 
