@@ -163,6 +163,22 @@ def test_a_table_has_every_metric_in_words(clips):
     assert len(rows) == 2 * len(metrics.METRICS) + 1 + len({clip.action for clip in clips})
 
 
+def test_a_new_metric_is_a_line(windows, monkeypatch):
+    """As MPI-INF-3DHP's PCK will come: counted, not measured, and in another unit."""
+
+    def pck(prediction, target, by_joint=False):
+        near = 100.0 * (metrics.mpjpe(prediction, target, by_joint=True) < 150)
+        return near if by_joint else near.mean(-1)
+
+    monkeypatch.setitem(metrics.METRICS, "pck", metrics.Metric(pck, "PCK at 150 mm", "%"))
+    moved = windows.targets.clone()
+    moved[:, :, 5] += 200.0
+    scores = evaluation.score(moved, windows)
+    assert scores.pck.over_frames == pytest.approx(100 * 16 / 17)
+    labels = [row[0] for row in tables.rows(evaluation.Report({"model": scores}, {})) if row]
+    assert "PCK at 150 mm, %: mean over frames" in labels
+
+
 def test_a_missing_split_is_named(clips):
     with pytest.raises(ValueError, match="no clip in its test split"):
         evaluation.evaluate(None, [c for c in clips if c.split == "train"])

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from posemamba import __version__
-from posemamba.losses import pose_loss
+from posemamba.losses import PoseLoss, pose_loss
 from posemamba.model import PoseMamba
 from posemamba.motion.clips import Clip, select_split
 from posemamba.motion.windows import WindowSampler
@@ -103,6 +103,7 @@ def train(
 
 
 def _steps(config, sampler, folder, data, start, save_every, log, device) -> PoseMamba:
+    """The loop, in a folder that is held and from the state that it had; arguments as in `train`."""
     from lightning_fabric import Fabric
     from torch.utils.tensorboard import SummaryWriter
 
@@ -124,7 +125,8 @@ def _steps(config, sampler, folder, data, start, save_every, log, device) -> Pos
         state = dict(step=step, data=data, seconds=seconds())
         save_state(folder, state | dict(model=model.state_dict(), optimizer=optimizer.state_dict()))
 
-    def loss_of(step: int):
+    def learn(step: int) -> PoseLoss:
+        """A step's loss; its gradient is left in the parameters."""
         torch.manual_seed(hash((config.seed, step)) & 0x7FFFFFFF)  # for drop path
         inputs, targets = (fabric.to_device(part) for part in sampler.batch(step))
         loss = pose_loss(network(inputs), targets / MILLIMETRES_PER_UNIT, config.loss)
@@ -138,12 +140,12 @@ def _steps(config, sampler, folder, data, start, save_every, log, device) -> Pos
             for step in range(first, config.steps):
                 for group in optimizer.param_groups:
                     group["lr"] = config.rate_at(step)
-                loss = loss_of(step)
+                loss = learn(step)
                 norm = fabric.clip_gradients(
                     network, optimizer, max_norm=settings.clip_norm, error_if_nonfinite=False
                 )
                 if not torch.isfinite(norm):
-                    where = fault(model, lambda step=step: loss_of(step))
+                    where = fault(model, lambda step=step: learn(step))
                     raise FloatingPointError(
                         f"the gradient of step {step} is not finite: {where}; try a smaller learning rate"
                     )
