@@ -1,6 +1,5 @@
 """What the commands share: their output, its progress, and options that several have."""
 
-import math
 import os
 import shlex
 import subprocess
@@ -28,46 +27,33 @@ class Progress:
     """A bar on a terminal; elsewhere a line now and then."""
 
     def __init__(self, total: int | None):
-        self.bar = self.task = None
-        if out.is_terminal:
-            from rich import progress as rich
+        from rich import progress as rich
 
-            times = (rich.MofNCompleteColumn(), rich.TimeElapsedColumn(), rich.TimeRemainingColumn())
-            columns = (rich.TextColumn("{task.description}"), rich.BarColumn(), *times)
-            self.bar = rich.Progress(*columns, console=out, transient=True)
-            self.task = self.bar.add_task("starting", total=total)
+        times = (rich.MofNCompleteColumn(), rich.TimeElapsedColumn(), rich.TimeRemainingColumn())
+        columns = (rich.TextColumn("{task.description}"), rich.BarColumn(), *times)
+        self.bar = rich.Progress(*columns, console=out, transient=True, disable=not out.is_terminal)
+        self.task = self.bar.add_task("starting", total=total)
         self.total, self.error, self.said = total, None, time.monotonic()
 
     def __enter__(self) -> "Progress":
-        if self.bar:
-            self.bar.start()
+        self.bar.start()
         return self
 
     def __exit__(self, *_) -> None:
-        self.close()
-
-    def close(self) -> None:
-        if self.bar:
-            self.bar.stop()
+        self.bar.stop()
 
     def stage(self, text: str, done: int | None = None, total: int | None = None) -> None:
         """What is being done, and how much of it there is."""
-        if self.bar:
-            self.bar.update(self.task, description=text, completed=done, total=total)
-        elif time.monotonic() - self.said > 30:
+        self.bar.update(self.task, description=text, completed=done, total=total)
+        if self.bar.disable and (time.monotonic() - self.said > 30 or (done and done == self.total)):
             self.said = time.monotonic()
-            out.print(text)
+            out.print(f"step {done} of {self.total}: {text}" if done and self.total else text)
 
     def log(self, step: int, figures: dict[str, float]) -> None:
         """Called by training: the running mean of the error, and where we are."""
         now = figures["mpjpe_mm"]
         self.error = now if self.error is None else 0.98 * self.error + 0.02 * now
-        text = f"MPJPE {self.error:.1f} mm (training windows)"
-        if not self.bar:
-            text = f"step {step + 1} of {self.total}, {figures['seconds']:.0f} s: {text}"
-            if step + 1 == self.total:
-                self.said = -math.inf
-        self.stage(text, step + 1)
+        self.stage(f"MPJPE {self.error:.1f} mm (training windows)", step + 1)
 
     def windows(self, done: int, total: int) -> None:
         """Called by evaluation."""

@@ -37,15 +37,12 @@ def train(
     changes = {name: value for name, value in (("steps", steps), ("seed", seed)) if value is not None}
     settings = training.TrainingConfig.load(config, **changes)
     clips = open_motion(data, seed=settings.seed)
-    with Progress(settings.steps) as progress:
-        try:
+    try:
+        with Progress(settings.steps) as progress:
             training.train(settings, clips, folder, resume=resume, log=progress.log, device=device)
-        except training.Interrupted as stopped:
-            progress.close()
-            out.print(
-                f"Stopped after step {stopped.step} of {settings.steps}. Run the same command to go on."
-            )
-            raise typer.Exit(130) from None
+    except training.Interrupted as stopped:
+        out.print(f"Stopped after step {stopped.step} of {settings.steps}. Run the same command to go on.")
+        raise typer.Exit(130) from None
     out.print(f"Trained. The network is in {folder / 'model'}; score it with", soft_wrap=True)
     score = command("posemamba", "evaluate", folder / "model", "--data", data)
     out.print(f"  {score}", soft_wrap=True)

@@ -47,10 +47,7 @@ def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
     groups = {True: [], False: []}
     for name, parameter in model.named_parameters():
         groups[parameter.ndim > 1 and not name.endswith(kept)].append(parameter)
-    return [
-        dict(params=groups[True], weight_decay=weight_decay),
-        dict(params=groups[False], weight_decay=0.0),
-    ]
+    return [dict(params=groups[decays], weight_decay=weight_decay * decays) for decays in (True, False)]
 
 
 def train(
@@ -85,15 +82,8 @@ def train(
         FloatingPointError: a gradient is not finite; it says in which block. What was saved stays.
         Interrupted: by Ctrl-C or a termination signal, after the step at hand was finished and saved.
     """
-    sampler = WindowSampler(
-        select_split(clips, "train"),
-        config.model.frames,
-        config.data.fps,
-        config.data.batch_size,
-        config.seed,
-        balance=config.data.balance,
-    )
-    folder = Path(folder)
+    folder, sizes = Path(folder), (config.model.frames, config.data.fps, config.data.batch_size)
+    sampler = WindowSampler(select_split(clips, "train"), *sizes, config.seed, balance=config.data.balance)
     with held(folder):
         data = fingerprint(clips)
         start = open_run(folder, config, data, resume)
