@@ -118,7 +118,8 @@ class Camera:
             points: `(*b, ..., 3)`, mm.
 
         Returns:
-            The same shape, mm."""
+            The same shape, mm.
+        """
         translation = self._align(self.translation, points, 3, "points")
         return self._rotate(points, self.rotation) + translation
 
@@ -136,6 +137,7 @@ class Camera:
         Returns:
             Pixels `(*b, ..., 2)`, distorted by the lens; they may lie outside the image. A point behind the
             camera, or less than 1 mm in front of its plane, has no image: both its coordinates are NaN.
+
         Source:
             Human3.6M's projection (see the module's text).
         """
@@ -158,7 +160,8 @@ class Camera:
 
         Returns:
             `(*b, ..., 3)`, mm. The distortion is inverted by Newton's method, to rounding within the part of
-            the image where the lens model is one-to-one."""
+            the image where the lens model is one-to-one.
+        """
         focal = self._align(self.focal, pixels, 2, "pixels")
         if depth.shape != pixels.shape[:-1]:
             found, wanted = tuple(depth.shape), tuple(pixels.shape[:-1])

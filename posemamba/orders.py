@@ -7,6 +7,7 @@ order of the tuples below. `register` adds a strategy to those that a network's 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 
 import numpy as np
 import torch
@@ -105,6 +106,8 @@ class Direction:
         return (_AXES[self.axis] or self.name[:1].upper()) + _WAYS[self.way]
 
 
+Strategy = str | Sequence[Direction]  # its name, or its directions
+
 _AXES = {"spatial": "S", "temporal": "T", "": ""}
 _WAYS = {"forward": "→", "backward": "←", "reversed": "↩", "": ""}
 
@@ -183,7 +186,7 @@ def register(name: str, strategy: Sequence[Direction]) -> None:
     _registered[name] = strategy
 
 
-def directions(strategy: str | Sequence[Direction]) -> tuple[Direction, ...]:
+def directions(strategy: Strategy) -> tuple[Direction, ...]:
     """The directions of a strategy: of `STRATEGIES`, of `CONTROLS` or registered; or the directions given.
 
     Raises:
@@ -204,67 +207,60 @@ def directions(strategy: str | Sequence[Direction]) -> tuple[Direction, ...]:
 _made: dict[tuple, tuple] = {}
 
 
-def _kept(make, *arguments) -> tuple:
-    """make(*arguments), made once. Of tensors, only such as any later call can use are kept: not those of
-    inference mode, nor what stands in for them while a network is traced.
+def _kept(make: Callable[..., tuple]) -> Callable[..., tuple]:
+    """What a function makes of a strategy, made once. Of tensors, only such as any later call can use are
+    kept: not those of inference mode, nor what stands in for them while a network is traced.
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
-        return make(*arguments)  # the number of frames may stand for any
-    key = make, *arguments
-    if key not in _made:
-        with torch.inference_mode(False):
-            made = make(*arguments)
-        if any(isinstance(value, Tensor) and type(value) is not Tensor for value in made):
-            return made
-        while len(_made) >= 64:
-            _made.pop(next(iter(_made)))
-        _made[key] = made
-    return _made[key]
+
+    @wraps(make)
+    def kept(strategy: Strategy, *sizes, **named) -> tuple:
+        found = directions(strategy)
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return make(found, *sizes, **named)  # the number of frames may stand for any
+        key = make, found, *sizes, *named.items()
+        if key not in _made:
+            with torch.inference_mode(False):
+                made = make(found, *sizes, **named)
+            if any(isinstance(value, Tensor) and type(value) is not Tensor for value in made):
+                return made
+            while len(_made) >= 64:
+                _made.pop(next(iter(_made)))
+            _made[key] = made
+        return _made[key]
+
+    return kept
 
 
+@_kept
 def tables(
-    strategy: str | Sequence[Direction], frames: int, joints: int, device: torch.device | None = None
+    strategy: Strategy, frames: int, joints: int, device: torch.device | None = None
 ) -> tuple[Int[Tensor, "directions tokens"], Int[Tensor, "directions tokens"]]:
     """What each direction of a strategy reads: the token at each place, and the token mixed into it or -1.
 
     Raises:
         ValueError: an unknown strategy, or one whose mix names other joints than there are.
     """
-    return _kept(_tables, directions(strategy), frames, joints, device)
-
-
-def _tables(
-    found: tuple[Direction, ...], frames: int, joints: int, device: torch.device | None
-) -> tuple[Tensor, Tensor]:
     reads, mixes = [], []
-    for direction in found:
+    for direction in strategy:
+        check_mix(direction, joints)
         read = direction.permutation(frames, joints)
-        mixed = torch.full_like(read, -1)
-        if direction.mix is not None:
-            check_mix(direction, joints)
-            joint = read % joints
-            mixed = read - joint + torch.tensor(direction.mix)[joint]
+        joint = read % joints
+        mixed = None if direction.mix is None else read - joint + torch.tensor(direction.mix)[joint]
         reads.append(read)
-        mixes.append(mixed)
+        mixes.append(torch.full_like(read, -1) if mixed is None else mixed)
     return tuple(torch.stack(rows).to(device=device, dtype=torch.int32) for rows in (reads, mixes))
 
 
+@_kept
 def mixing(
-    strategy: str | Sequence[Direction], device: torch.device | None = None
+    strategy: Strategy, device: torch.device | None = None
 ) -> tuple[Int[Tensor, "joints"] | None, ...]:
     """For each direction of a strategy the joint that is mixed into each joint; None where it mixes none."""
-    return _kept(_mixing, directions(strategy), device)
-
-
-def _mixing(found: tuple[Direction, ...], device: torch.device | None) -> tuple[Tensor | None, ...]:
-    return tuple(None if one.mix is None else torch.tensor(one.mix, device=device) for one in found)
+    return tuple(None if one.mix is None else torch.tensor(one.mix, device=device) for one in strategy)
 
 
 def arrange(
-    tokens: Float[Tensor, "batch tokens inner"],
-    strategy: str | Sequence[Direction],
-    frames: int,
-    gradient: str = "exact",
+    tokens: Float[Tensor, "batch tokens inner"], strategy: Strategy, frames: int, gradient: str = "exact"
 ) -> Float[Tensor, "batch directions tokens inner"]:
     """The sequences of a strategy (Figure 3), written out.
 
@@ -288,9 +284,7 @@ def arrange(
 
 
 def merge(
-    sequences: Float[Tensor, "batch directions tokens inner"],
-    strategy: str | Sequence[Direction],
-    frames: int,
+    sequences: Float[Tensor, "batch directions tokens inner"], strategy: Strategy, frames: int
 ) -> Float[Tensor, "batch tokens inner"]:
     """Put each direction's outputs back in their tokens' places, and sum the directions."""
     reads, _ = tables(strategy, frames, sequences.shape[2] // frames, sequences.device)
@@ -334,7 +328,7 @@ def reach(direction: Direction, frames: int, joints: int = JOINTS) -> Int[np.nda
 
 
 def directions_reaching(
-    strategy: str | Sequence[Direction], frames: int, joints: int = JOINTS
+    strategy: Strategy, frames: int, joints: int = JOINTS
 ) -> Int[np.ndarray, "tokens tokens"]:
     """Along how many of a strategy's directions the column's token can reach the row's token; see `reach`.
 
@@ -346,7 +340,7 @@ def directions_reaching(
         frames: frames of the window.
 
     Returns:
-        0 to K for each pair of tokens.
+        For each pair of tokens 0 to K, the number of directions.
 
     Raises:
         ValueError: an unknown strategy, or a number of frames that is none.

@@ -148,6 +148,8 @@ def test_directions_may_be_given_in_a_names_place():
     tokens = torch.randn(2, 3 * 17, 5)
     for name in OWN:
         assert torch.equal(orders.arrange(tokens, OWN[name], 3), orders.arrange(tokens, name, 3))
+        by_name = orders.tables(OWN[name], joints=17, frames=3)
+        assert all(map(torch.equal, by_name, orders.tables(name, 3, 17)))
 
 
 def half(frames, joints):

@@ -1,4 +1,4 @@
-"""The GPU kernels of the selective scan, in Triton: forward; triton_gradients.py has the backward pass.
+"""The GPU kernels of the selective scan, in Triton: forward; gradients.py has the backward pass.
 
 A program works on a block of channels and walks its tokens in tiles of (BLOCK, TILE). Inside a tile it takes
 the N states one after the other, so that its registers hold a few (BLOCK, TILE) arrays whatever N is, and no
@@ -21,7 +21,8 @@ inner); D, bias (K, inner); initial (b, K, N, inner). A row is a direction of a 
 import triton
 import triton.language as tl
 
-from posemamba.scan.triton_tiles import (
+from posemamba.scan.cuda.tiles import (
+    VARYING,
     advance,
     after,
     find_channels,
@@ -32,13 +33,13 @@ from posemamba.scan.triton_tiles import (
 )
 
 
-@triton.jit(do_not_specialize=["one"])
+@triton.jit(do_not_specialize=VARYING)
 def part_ends(
     x, x_b, x_s, x_l, x_c, delta, d_b, d_k, d_l, d_c, M, m_b, m_k, m_l, m_n, rate, scale, bias, reads, mixes,
     states, sums, K, each, L, inner, slots, apart, parts, span, one,
     SOFTPLUS: tl.constexpr, REVERSE: tl.constexpr, N: tl.constexpr,
     TILES: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+):
     """The state that each part reaches from zero, and the sum of its steps: one program a part and block.
 
     Args:
@@ -80,7 +81,7 @@ def part_ends(
         advance(
             state, state, inner, value, distance, tile_sum, M_tile, m_n, rate, scale, inner,
             there, channels, exists, real, N,
-        )  # fmt: skip
+        )
         total += tile_sum
         tile += -1 if REVERSE else 1
         left -= 1
@@ -88,11 +89,11 @@ def part_ends(
     tl.store(sums + (row * parts + part) * inner + channels, total, mask=exists)
 
 
-@triton.jit(do_not_specialize=["one"])
+@triton.jit(do_not_specialize=VARYING)
 def carry(
     states, sums, rate, initial, K, inner, slots, apart, parts, one,
     REVERSE: tl.constexpr, N: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+):
     """Replace, in place, each part's end from zero by its start: one program a row, state and block.
 
     Args:
@@ -120,27 +121,27 @@ def carry(
         last = tl.minimum(done + TILE, parts) - 1
         if REVERSE:
             order, before, last = parts - 1 - order, parts - 1 - before, parts - 1 - last
-        at = channels[:, None]
-        end = tl.load(states + (before.to(tl.int64) * apart * N * inner)[None, :] + at, mask=mask, other=0)
-        summed = tl.load(sums + (before.to(tl.int64) * inner)[None, :] + at, mask=mask, other=0)
+        lane = channels[:, None]
+        end = tl.load(states + (before.to(tl.int64) * apart * N * inner)[None, :] + lane, mask=mask, other=0)
+        summed = tl.load(sums + (before.to(tl.int64) * inner)[None, :] + lane, mask=mask, other=0)
         last_end = tl.load(states + last.to(tl.int64) * apart * N * inner + channels, mask=exists, other=0)
         last_sum = tl.load(sums + last.to(tl.int64) * inner + channels, mask=exists, other=0)
         end += tl.where(lines[None, :] == 0, start[:, None], 0)
         _, starts = tl.associative_scan((tl.exp2(summed * slope[:, None]), end), 1, after)
         tl.debug_barrier()  # all ends of this tile are read before any is overwritten
         mask = ((order >= 0) & (order < parts))[None, :] & exists[:, None]
-        tl.store(states + (order.to(tl.int64) * apart * N * inner)[None, :] + at, starts, mask=mask)
+        tl.store(states + (order.to(tl.int64) * apart * N * inner)[None, :] + lane, starts, mask=mask)
         final = tl.sum(tl.where((order == last)[None, :], starts, 0), 1)
         start = tl.exp2(last_sum * slope) * final + last_end
         done += TILE
 
 
-@triton.jit(do_not_specialize=["one"])
+@triton.jit(do_not_specialize=VARYING)
 def outputs(
     x, x_b, x_s, x_l, x_c, delta, d_b, d_k, d_l, d_c, B, B_b, B_k, B_l, B_n, C, C_b, C_k, C_l, C_n,
     rate, D, bias, B_scale, C_scale, reads, mixes, states, y, K, each, L, inner, chunks, parts, span, one,
     SOFTPLUS: tl.constexpr, N: tl.constexpr, TILES: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+):
     """The forward pass of each part from its start: one program a part and block.
 
     Args:
@@ -173,8 +174,8 @@ def outputs(
         out = tl.zeros((BLOCK, TILE), real)
         if D is not None:
             out += u * tl.load(D + k * inner + channels, mask=exists, other=0)[:, None]
-        start = states + (here + tl.maximum(i - 1, 0) // TILES) * N * inner
-        end = states + (here + i // TILES) * N * inner
+        start = states + (here + tl.maximum(i - 1, 0) // TILES).to(tl.int64) * N * inner
+        end = states + (here + i // TILES).to(tl.int64) * N * inner
         for n in range(N):
             a = tl.exp2(step * tl.load(rate + per_state + n * inner, mask=exists, other=0)[:, None])
             written = write * tl.load(B + tokens * B_l + n * B_n, mask=there, other=0).to(real)[None, :]

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posemamba.scan.arguments import check_tables
+from posemamba.scan.checks import check_tables
+from posemamba.scan.operands import Operands
 
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
@@ -47,36 +48,28 @@ def _name(dtype: torch.dtype) -> str:
 
 
 class _Call:
-    """One call's arguments as kernels.py wants them. States come in pairs there, so N is made even."""
+    """One call's operands as kernels.py wants them. States come in pairs there, so N is made even."""
 
-    def __init__(
-        self, x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, reads, mixes, softplus
-    ):
-        from posemamba.scan.compiled import LANES, TILE
+    def __init__(self, o: Operands):
+        from posemamba.scan.cpu.compiled import LANES, TILE
 
-        self.batch, self.sources, self.L, self.inner = x.shape
-        self.K, _, self.states = A.shape
-        self.N = self.states + self.states % 2
-        wide = torch.promote_types(torch.promote_types(x.dtype, delta.dtype), A.dtype)
-        self.dtype = torch.promote_types(wide, torch.float32)  # a state cannot live in 8 bits of mantissa
+        self.batch, self.sources, self.L, self.inner, self.K, self.states = o.sizes
+        self.dtype, self.N = o.wide, self.states + self.states % 2
         self.tiles, self.blocks = -(-self.L // TILE), -(-self.inner // LANES)
         self.padded = self.blocks * LANES
-        plain = reads is None and mixes is None
-        self.x, self.x_turned = self.rows(x, plain and self.sources == self.K)
-        self.low = projection is not None
-        self.delta, self.delta_turned = (
-            (delta.to(self.dtype), False) if self.low else self.rows(delta, reads is None)
-        )
-        W = self._pad(projection.mT) if self.low else self.empty(self.K, 0, self.padded)
-        self.scaled = B_scale is not None
+        self.low, self.scaled = o.projection is not None, o.B_scale is not None
+        self.x, self.x_turned = self.rows(o.x, o.reads is None and o.mixes is None and self.sources == self.K)
+        self.delta, self.delta_turned = o.delta.to(self.dtype), False
+        if not self.low:
+            self.delta, self.delta_turned = self.rows(o.delta, o.reads is None)
+        W = self._pad(o.projection.mT) if self.low else self.empty(self.K, 0, self.padded)
+        B, C = (self._even(v.to(self.dtype)) for v in (o.B, o.C))
+        initial = self.empty(0, 0, 0, 0) if o.initial is None else self._pad(o.initial, True)
+        scales = [self._pad(v, True) if self.scaled else None for v in (o.B_scale, o.C_scale)]
         nothing = torch.empty(0, 0, dtype=torch.int32)
-        self.arrays = [
-            self.x, self.x_turned, self.delta, self.delta_turned, W, self._pad(A, True),
-            self._even(B.to(self.dtype)), self._even(C.to(self.dtype)), self._pad(D), self._pad(bias),
-            self.empty(0, 0, 0, 0) if initial is None else self._pad(initial, True),
-            *(self._pad(scale, True) if self.scaled else None for scale in (B_scale, C_scale)),
-            *(nothing if table is None else table.int().contiguous() for table in (reads, mixes)), softplus,
-        ]  # fmt: skip
+        self.reads, mixes = (nothing if v is None else v.int().contiguous() for v in (o.reads, o.mixes))
+        self.arrays = [self.x, self.x_turned, self.delta, self.delta_turned, W, self._pad(o.A, True), B, C]
+        self.arrays += [self._pad(o.D), self._pad(o.bias), initial, *scales, self.reads, mixes, o.softplus]
 
     def rows(self, values: Tensor, may_turn: bool) -> tuple[Tensor, bool]:
         """The values with tokens or, turned, channels as rows, whichever is at hand; copied if neither."""
@@ -115,7 +108,7 @@ class _Call:
     def run(self, kernel, per: int, *arrays) -> None:
         """Run a kernel with tasks of so many blocks each."""
         tasks = self.batch * self.sources * -(-self.blocks // per)
-        from posemamba.scan.compiled import own_memory
+        from posemamba.scan.cpu.compiled import own_memory
 
         own = partial(own_memory, self.blocks, self.N, self.dtype)
         _deal(kernel(_name(self.dtype), self.scaled), tasks, *_views(*arrays), per, own=own)
@@ -123,43 +116,36 @@ class _Call:
 
 def kept(batch: int, sources: int, L: int, inner: int, K: int, N: int) -> tuple[int, ...]:
     """The shape of what the forward pass keeps for the backward pass: the states before each tile."""
-    from posemamba.scan.compiled import LANES, TILE
+    from posemamba.scan.cpu.compiled import LANES, TILE
 
     return batch, K, -(-L // TILE), -(-inner // LANES) * (N + N % 2), LANES
 
 
-def forward(
-    x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, reads, mixes, softplus: bool,
-    keep: bool,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """The scan, shapes as in ops.py: the outputs, the last states, and what the backward pass will want."""
-    from posemamba.scan import compiled
+def forward(o: Operands, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """The outputs, like x; the last states (b, K, inner, N); and with `keep` what the backward pass wants."""
+    from posemamba.scan.cpu import compiled
 
-    check_tables(reads, mixes)
-    call = _Call(x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, reads, mixes, softplus)
-    starts = call.empty(*kept(*x.shape, *A.shape[::2])) if keep else call.empty(call.batch, call.K, 0, 0, 0)
+    check_tables(o.reads, o.mixes)
+    call = _Call(o)
+    starts = call.empty(*kept(*o.sizes)) if keep else call.empty(call.batch, call.K, 0, 0, 0)
     y = torch.empty_like(call.x, memory_format=torch.contiguous_format)
     last = call.empty(call.batch, call.K, call.N, call.padded)
     call.run(compiled.forward, 1, *call.arrays, y, starts, last)
     y = y.mT if call.x_turned else y
     last = last[..., : call.states, : call.inner].mT.contiguous()
-    return y.to(x.dtype), last, starts if keep else starts.view(0)
+    return y.to(o.x.dtype), last, starts if keep else starts.view(0)
 
 
-def backward(
-    dy, x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, reads, mixes, starts,
-    softplus, through_mix,
-) -> tuple[Tensor | None, ...]:  # fmt: skip
-    """The gradients of x, delta, A, B, C, D, bias, initial, the scales and projection; None for None."""
-    from posemamba.scan import compiled
+def backward(dy: Tensor, starts: Tensor, o: Operands) -> tuple[Tensor | None, ...]:
+    """The gradients of the real operands from that of y and what `forward` kept; None for None."""
+    from posemamba.scan.cpu import compiled
 
-    call = _Call(x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, reads, mixes, softplus)
+    call = _Call(o)
     dy = dy.to(call.dtype)
     dy = dy.mT if call.x_turned else dy
     dy = dy if dy.stride(-1) == 1 else dy.contiguous()
-    states = call.batch, call.K, call.N, call.padded
-    scales = states if call.scaled else (0, 0, 0, 0)
-    added = call.sources < call.K or (through_mix and mixes is not None)
+    each, states = (call.batch, call.K), (call.batch, call.K, call.N, call.padded)
+    added = call.sources < call.K or (o.through_mix and o.mixes is not None)
     dx = call.zeros(*call.x.shape) if added else call.empty(*call.x.shape)
     dA, dinitial = call.zeros(*states), call.empty(*states)
     # The gradients of B and C are added up over the channels: within a task, then over tasks. The shape alone
@@ -168,36 +154,33 @@ def backward(
     most = max(2, call.inner // call.N)
     per = max(1, -(-call.blocks // most), min(call.blocks, call.batch * call.sources * call.blocks // 8))
     parts = -(-call.blocks // per)
-    dB, dC = (call.empty(*states[:2], parts, call.tiles * call.N, compiled.TILE) for _ in range(2))
-    rank = delta.shape[-1] if call.low else 0
-    ddelta = call.empty(*states[:2], 0, 0) if call.low else call.empty(*call.delta.shape)
-    dlow = call.empty(*states[:2], parts, call.tiles * rank, compiled.TILE)
-    dW = call.zeros(*states[:2], rank, call.padded)
-    dD, dbias = (call.zeros(call.batch, call.K, call.padded) for _ in range(2))
-    dB_scale, dC_scale = call.zeros(*scales), call.zeros(*scales)
-    call.run(
-        compiled.backward, per, dy, *call.arrays, starts, through_mix, dx, ddelta, dlow, dW, dA, dB, dC, dD,
-        dbias, dinitial, dB_scale, dC_scale,
-    )  # fmt: skip
+    dB, dC = (call.empty(*each, parts, call.tiles * call.N, compiled.TILE) for _ in range(2))
+    rank = o.delta.shape[-1] if call.low else 0
+    ddelta = call.empty(*each, 0, 0) if call.low else call.empty(*call.delta.shape)
+    dlow = call.empty(*each, parts, call.tiles * rank, compiled.TILE)
+    dW = call.zeros(*each, rank, call.padded)
+    dD, dbias = (call.zeros(*each, call.padded) for _ in range(2))
+    scales = [call.zeros(*(states if call.scaled else (0, 0, 0, 0))) for _ in range(2)]
+    found = (dx, ddelta, dlow, dW, dA, dB, dC, dD, dbias, dinitial, *scales)
+    call.run(compiled.backward, per, dy, *call.arrays, starts, o.through_mix, *found)
 
     def placed(shares: Tensor, like: Tensor) -> Tensor:
         turned = like.stride(-1) != 1 and like.stride(-2) == 1
-        total = call.empty(*like.shape[:2], *(like.shape[:1:-1] if turned else like.shape[2:]))
+        total = call.empty(*each, *(like.shape[:1:-1] if turned else like.shape[2:]))
         total = total.mT if turned else total
-        table = call.arrays[13]
-        _deal(compiled.collect(_name(call.dtype)), call.batch * call.K, *_views(shares, table, total))
+        views = _views(shares, call.reads, total)
+        _deal(compiled.collect(_name(call.dtype)), call.batch * call.K, *views)
         return total.to(like.dtype)
 
+    ddelta = placed(dlow, o.delta) if call.low else ddelta.mT if call.delta_turned else ddelta
+    summed = (dD.sum(0), dbias.sum(0), dinitial, *(scale.sum(0) for scale in scales))
+    few = zip(summed, (o.D, o.bias, o.initial, o.B_scale, o.C_scale), strict=True)
     return (
-        (dx.mT if call.x_turned else dx).to(x.dtype),
-        placed(dlow, delta) if call.low else (ddelta.mT if call.delta_turned else ddelta).to(delta.dtype),
-        call.unpad(dA.sum(0), A),
-        placed(dB, B),
-        placed(dC, C),
-        call.unpad(dD.sum(0), D),
-        call.unpad(dbias.sum(0), bias),
-        call.unpad(dinitial, initial),
-        call.unpad(dB_scale.sum(0), B_scale),
-        call.unpad(dC_scale.sum(0), C_scale),
-        dW.sum(0)[..., : call.inner].mT.to(projection.dtype) if call.low else None,
+        (dx.mT if call.x_turned else dx).to(o.x.dtype),
+        ddelta.to(o.delta.dtype),
+        call.unpad(dA.sum(0), o.A),
+        placed(dB, o.B),
+        placed(dC, o.C),
+        *(call.unpad(value, like) for value, like in few),
+        dW.sum(0)[..., : call.inner].mT.to(o.projection.dtype) if call.low else None,
     )

@@ -1,9 +1,10 @@
-"""The GPU kernels of the backward pass. Shapes and words are those of triton_kernels.py."""
+"""The GPU kernels of the backward pass. Shapes and words are those of kernels.py."""
 
 import triton
 import triton.language as tl
 
-from posemamba.scan.triton_tiles import (
+from posemamba.scan.cuda.tiles import (
+    VARYING,
     add_to,
     advance,
     after_and_before,
@@ -15,14 +16,14 @@ from posemamba.scan.triton_tiles import (
 )
 
 
-@triton.jit(do_not_specialize=["one"])
+@triton.jit(do_not_specialize=VARYING)
 def gradients(
     dy, y_b, y_s, y_l, y_c, x, x_b, x_s, x_l, x_c, delta, d_b, d_k, d_l, d_c,
     B, B_b, B_k, B_l, B_n, C, C_b, C_k, C_l, C_n, rate, D, bias, initial, B_scale, C_scale, reads, mixes,
     states, reaching, scratch, du, ddelta, dA, dB, dC, dD, dbias, dB_scale, dC_scale,
     K, each, rows, L, inner, chunks, parts, span, one,
     SOFTPLUS: tl.constexpr, N: tl.constexpr, TILES: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+):
     """The backward pass of each part: programs take turns at the parts and blocks, each with its own scratch.
 
     A chunk is walked forward once, to find the state before each of its tiles, and then backward.
@@ -60,17 +61,16 @@ def gradients(
         per_part = (row * parts + part) * N * inner + channels
         share = (item % blocks * rows + row) * L * N
         sum_D, sum_bias = tl.zeros((BLOCK,), real), tl.zeros((BLOCK,), real)
-        here = tl.minimum(span, chunks - part * span)  # the last part may be shorter
-        chunk = part * span + here - 1
+        chunk = tl.minimum((part + 1) * span, chunks) - 1  # the last part may be shorter
         while chunk >= part * span:
             for n in range(N):
-                start = tl.zeros((BLOCK,), real)
+                begin = tl.zeros((BLOCK,), real)
                 if initial is not None:
-                    at = initial + (row * N + n) * inner + channels
-                    start += tl.load(at, mask=exists & (chunk == 0), other=0)
-                at = states + ((row * chunks + chunk - 1) * N + n) * inner + channels
-                start += tl.load(at, mask=exists & (chunk > 0), other=0)
-                tl.store(kept + n * BLOCK, start)
+                    given = initial + (row * N + n) * inner + channels
+                    begin += tl.load(given, mask=exists & (chunk == 0), other=0)
+                former = states + ((row * chunks + chunk - 1) * N + n) * inner + channels
+                begin += tl.load(former, mask=exists & (chunk > 0), other=0)
+                tl.store(kept + n * BLOCK, begin)
             tl.debug_barrier()
             for i in range(TILES - 1):
                 places, there, tokens = find_tokens(reads, k, (chunk * TILES + i) * TILE, L, one, TILE)
@@ -82,7 +82,7 @@ def gradients(
                     kept + i * N * BLOCK, kept + (i + 1) * N * BLOCK, BLOCK, step * u, sum_after(step),
                     tl.sum(step, 1), Bs + tokens * B_l, B_n, rates, scale_B, inner,
                     there, channels, exists, real, N,
-                )  # fmt: skip
+                )
                 tl.debug_barrier()
 
             for i in range(TILES - 1, -1, -1):
@@ -107,8 +107,8 @@ def gradients(
                         C_by = tl.load(scale_C + per_state, mask=exists, other=0)[:, None]
                         B_seen, C_seen = Bn * B_by, Cn * C_by
                     # The states h, and before each its predecessor.
-                    start = tl.load(kept + (i * N + n) * BLOCK, mask=exists, other=0)[:, None]
-                    start = tl.where(first, start, zeros)
+                    state = tl.load(kept + (i * N + n) * BLOCK, mask=exists, other=0)
+                    start = tl.where(first, state[:, None], zeros)
                     _, _, h, before = tl.associative_scan(
                         (a, ones, write * B_seen + a * start, start), 1, after_and_before
                     )
@@ -142,23 +142,23 @@ def gradients(
                     gstep *= tl.sigmoid(raw)
                 sum_D += tl.sum(out * u, 1)
                 sum_bias += tl.sum(tl.where(mask, gstep, 0), 1)
-                at = (row * L + tokens)[None, :] * inner + channels[:, None]
-                tl.store(du + at, gu, mask=mask)
-                tl.store(ddelta + at, gstep, mask=mask)
+                here = (row * L + tokens)[None, :] * inner + channels[:, None]
+                tl.store(du + here, gu, mask=mask)
+                tl.store(ddelta + here, gstep, mask=mask)
                 tl.debug_barrier()
             chunk -= 1
-        at = (row * parts + part) * inner + channels
+        per_channel = (row * parts + part) * inner + channels
         if D is not None:
-            tl.store(dD + at, sum_D, mask=exists)
+            tl.store(dD + per_channel, sum_D, mask=exists)
         if bias is not None:
-            tl.store(dbias + at, sum_bias, mask=exists)
+            tl.store(dbias + per_channel, sum_bias, mask=exists)
         item += tl.num_programs(0)
 
 
-@triton.jit(do_not_specialize=["one"])
+@triton.jit(do_not_specialize=VARYING)
 def merge(
     du, reads, edges, entries, dx, K, sources, L, inner, one, each: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+):
     """dx (b, sources, L, inner): what each direction passes to a token as read, and as mixed in.
 
     Args:
@@ -181,7 +181,7 @@ def merge(
     end = tl.load(edges + source * (L + 1) + token + 1)
     while begin < end:
         entry = tl.load(entries + source * each * L + begin)
-        at = (entry // L * L + tl.load(reads + entry)).to(tl.int64)
-        total += tl.load(du + at * inner + channels, mask=exists, other=0)
+        place = (entry // L * L + tl.load(reads + entry)).to(tl.int64)
+        total += tl.load(du + place * inner + channels, mask=exists, other=0)
         begin += 1
     tl.store(dx + (line * L + token) * inner + channels, total, mask=exists)

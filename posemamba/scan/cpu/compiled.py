@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numba import boolean, int32, int64, njit, types
 
-from posemamba.scan.gradients import add_shares, backward_pass
-from posemamba.scan.kernels import BACKWARD_ROWS, forward_pass
-from posemamba.scan.lanes import LANES
-from posemamba.scan.tiles import TILE
+from posemamba.scan.cpu.gradients import add_shares, backward_pass
+from posemamba.scan.cpu.kernels import BACKWARD_ROWS, forward_pass
+from posemamba.scan.cpu.lanes import LANES
+from posemamba.scan.cpu.tiles import TILE
 
 
 def own_memory(blocks: int, N: int, dtype: torch.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -31,20 +31,16 @@ def _types(dtype: str, scaled: bool) -> tuple:
     strided, A, D = real[:, :, :, :], real[:, :, ::1], real[:, ::1]
     tables, scale = int32[:, ::1], A if scaled else types.none
     state = real[:, :, :, ::1]
-    inputs = (
-        strided, boolean, strided, boolean, A, A, strided, strided, D, D, state, scale, scale,
-        tables, tables, boolean,
-    )  # fmt: skip
+    tiles, constants = (strided, boolean, strided, boolean, A), (A, strided, strided, D, D, state)
+    inputs = (*tiles, *constants, scale, scale, tables, tables, boolean)
     return inputs, strided, state, A, types.Array(real, 5, "C"), (int64, D, D, int64[:, ::1])
 
 
 def _compile(function, *arguments):
     # Numba's copy on disk is renewed when this file changes; its name makes that any of the kernels' files.
     here = Path(__file__).parent
-    sources = [
-        here / name for name in ("kernels.py", "gradients.py", "tiles.py", "lanes.py", "exponentials.py")
-    ]
-    stamp = sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    names = ("kernels.py", "gradients.py", "tiles.py", "lanes.py", "exponentials.py")
+    stamp = sha256(b"".join((here / name).read_bytes() for name in names)).hexdigest()[:12]
     function.__qualname__ = f"{function.__name__}_{stamp}"
     signature = types.void(*arguments, int64[::1], int64, int64)
     options = dict(nogil=True, fastmath={"contract"}, error_model="numpy", no_cfunc_wrapper=True)

@@ -1,11 +1,15 @@
 """What the Triton kernels do with one tile: find its tokens and channels, load it, and join its tokens.
 
 A tile is (BLOCK, TILE): some channels by some neighbouring places of a sequence. Shapes and words are those
-of triton_kernels.py.
+of kernels.py.
 """
 
 import triton
 import triton.language as tl
+
+#: Arguments that change from one sequence to the next: a value of 1, or one that 16 divides, must not mean
+#: that a kernel is compiled anew. For `one` see `find_channels`.
+VARYING = ["one", "L", "chunks", "parts", "span", "slots", "apart", "rows"]
 
 
 @triton.jit
@@ -71,8 +75,8 @@ def load_input(x, x_l, x_c, mixes, k, L, places, there, tokens, channels, exists
     u = tl.load(x + tokens[None, :] * x_l + channels[:, None] * x_c, mask=mask, other=0).to(real)
     if mixes is not None:
         mixed = tl.load(mixes + k * L + places, mask=there, other=-1)
-        at = x + mixed.to(tl.int64)[None, :] * x_l + channels[:, None] * x_c
-        u += tl.load(at, mask=mask & (mixed >= 0)[None, :], other=0).to(real)
+        others = x + mixed.to(tl.int64)[None, :] * x_l + channels[:, None] * x_c
+        u += tl.load(others, mask=mask & (mixed >= 0)[None, :], other=0).to(real)
     return u
 
 
@@ -80,7 +84,7 @@ def load_input(x, x_l, x_c, mixes, k, L, places, there, tokens, channels, exists
 def load_step(
     delta, d_l, d_c, bias, k, inner, there, tokens, channels, exists,
     real: tl.constexpr, SOFTPLUS: tl.constexpr,
-):  # fmt: skip
+):
     """The steps, (BLOCK, TILE), and delta + bias. Beyond the ends a step is 0: it leaves the state alone."""
     mask = there[None, :] & exists[:, None]
     raw = tl.load(delta + tokens[None, :] * d_l + channels[:, None] * d_c, mask=mask, other=0).to(real)
@@ -101,7 +105,7 @@ def add_to(pointers, value, exists):
 def advance(
     source, target, pitch, value, distance, total, M, m_n, rate, scale, inner,
     there, channels, exists, real: tl.constexpr, N: tl.constexpr,
-):  # fmt: skip
+):
     """Take the states at `source` through a tile: decay by the tile's steps, plus what its tokens write.
 
     Args:

@@ -1,7 +1,7 @@
 """The CPU kernels of the backward pass. Shapes and words are those of kernels.py."""
 
-from posemamba.scan.exponentials import SAFE, sigmoid
-from posemamba.scan.kernels import (
+from posemamba.scan.cpu.exponentials import SAFE, sigmoid
+from posemamba.scan.cpu.kernels import (
     BACKWARD_ROWS,
     DECAY,
     DSTEP,
@@ -18,15 +18,15 @@ from posemamba.scan.kernels import (
     rates_of,
     read,
 )
-from posemamba.scan.lanes import LANES, at, claim, flush_denormals, get, load, put, spread, store, totals
-from posemamba.scan.tiles import TILE, expect, gather, locate, mix, scatter
+from posemamba.scan.cpu.lanes import LANES, at, claim, flush_denormals, get, load, put, spread, store, totals
+from posemamba.scan.cpu.tiles import TILE, expect, gather, locate, mix, scatter
 
 
 def backward_pass(
     dy, x, x_turned, delta, delta_turned, W, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes,
     soften, starts, through_mix, dx, ddelta, dlow, dW, dA, dB, dC, dD, dbias, dinitial, dB_scale, dC_scale,
     per, cache, peak, places, counter, grain, tasks,
-):  # fmt: skip
+):
     """The backward pass: threads that call this share its tasks.
 
     With g_i the gradient that reaches state i, g_i = C_i dy_i + a_{i+1} g_{i+1}, walked from the last token
@@ -62,21 +62,10 @@ def backward_pass(
         begin, stop = part * per, min(blocks, (part + some) * per)
         for k in range(source * each, (source + 1) * each):
             xs, steps, dys, Bk, Ck, Ak, saved = (
-                x[b, source],
-                delta[b, k],
-                dy[b, source],
-                B[b, k],
-                C[b, k],
-                A[k],
-                starts[b, k],
+                x[b, source], delta[b, k], dy[b, source], B[b, k], C[b, k], A[k], starts[b, k]
             )
             dxs, dsteps, dWk, dBk, dCk, dAk = (
-                dx[b, source],
-                ddelta[b, k],
-                dW[b, k],
-                dB[b, k],
-                dC[b, k],
-                dA[b, k],
+                dx[b, source], ddelta[b, k], dW[b, k], dB[b, k], dC[b, k], dA[b, k]
             )
             for block in range(begin, stop):
                 rates_of(Ak, block * LANES, cache, rates + block * N, peak[block])
@@ -98,7 +87,7 @@ def backward_pass(
                     most = read(
                         xs, x_turned, steps, delta_turned, W[k], bias, soften,
                         k, size, c0, width, len(mixes) > 0, places, cache,
-                    )  # fmt: skip
+                    )
                     gather(dys, x_turned, places, size, c0, width, cache, OUT)
                     gD = spread(zero)
                     for i in range(size):
@@ -124,10 +113,8 @@ def backward_pass(
                             h2 = get(cache, DECAY + TILE + i) * h2 + w2
                         # And back, with what reaches each state.
                         g1, g2, A1, A2 = (
-                            get(cache, own + n),
-                            get(cache, own + n + 1),
-                            load(Ak, n, c0),
-                            load(Ak, n + 1, c0),
+                            get(cache, own + n), get(cache, own + n + 1), load(Ak, n, c0),
+                            load(Ak, n + 1, c0)
                         )
                         gA1, gA2 = spread(zero), spread(zero)
                         for j in range(1, size + 1):
@@ -142,8 +129,7 @@ def backward_pass(
                                 store(gC, n, c0, load(gC, n, c0) + h1 * out1 * C1)
                                 store(gC, n + 1, c0, load(gC, n + 1, c0) + h2 * out2 * C2)
                                 out1, out2 = (
-                                    out1 * load(C_scale[k], n, c0),
-                                    out2 * load(C_scale[k], n + 1, c0),
+                                    out1 * load(C_scale[k], n, c0), out2 * load(C_scale[k], n + 1, c0)
                                 )
                             put(cache, FOR_C + i, h1 * out1)
                             put(cache, FOR_C + TILE + i, h2 * out2)
@@ -171,8 +157,7 @@ def backward_pass(
                             sum_B, sum_C = totals(cache, FOR_B + i), totals(cache, FOR_C + i)
                             if block % per > 0:
                                 sum_B, sum_C = (
-                                    sum_B + load(own_B, row, column),
-                                    sum_C + load(own_C, row, column),
+                                    sum_B + load(own_B, row, column), sum_C + load(own_C, row, column)
                                 )
                             store(own_B, row, column, sum_B)
                             store(own_C, row, column, sum_C)
