@@ -17,8 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from posemamba import record
 from posemamba.accounting import count
+from posemamba.benchmark.peers import Peer
 from posemamba.model import VARIANTS, PoseMamba
-from posemamba.peers import Peer
 
 OUT = Path(__file__).resolve().parents[1] / "posemamba" / "assets" / "measured"
 

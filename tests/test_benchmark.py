@@ -10,8 +10,8 @@ from itertools import count, pairwise
 import pytest
 import torch
 
-from posemamba import benchmark, peers
-from posemamba.benchmark import SHAPES, Run, Shape
+from posemamba import benchmark
+from posemamba.benchmark import SHAPES, Run, Shape, peers, timing
 from posemamba.cli import main
 from posemamba.scan import selective_scan
 
@@ -20,10 +20,10 @@ SMALL = Run(shapes=(TINY,), threads=1, rounds=2, budget=0.5, frames=2, variants=
 
 
 def test_summary_is_the_quartiles():
-    found = benchmark.summary([5.0, 1.0, 2.0, 3.0, 4.0])
+    found = timing.summary([5.0, 1.0, 2.0, 3.0, 4.0])
     expected = {"median": 3, "lower_quartile": 2, "upper_quartile": 4, "least": 1, "most": 5, "rounds": 5}
     assert found == expected
-    assert set(benchmark.summary([7.0]).values()) == {7.0, 1}
+    assert set(timing.summary([7.0]).values()) == {7.0, 1}
 
 
 def test_turns_are_taken_in_changing_order_and_go_on_without_who_fails():
@@ -54,7 +54,7 @@ def test_turns_are_taken_in_changing_order_and_go_on_without_who_fails():
 @pytest.mark.parametrize(("took", "rounds"), [(0.1, 15), (5.0, 8), (14.0, 3), (500.0, 3)])
 def test_who_is_slow_joins_fewer_rounds(monkeypatch, took, rounds):
     clock = count(0.0, took)
-    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
     joined = []
     run = Run(rounds=15, budget=40.0, threads=1, log=joined.append)
     found = benchmark.interleave({"slow": lambda: {"part": took}}, run)
@@ -97,6 +97,7 @@ def test_what_is_too_large_is_not_tried(monkeypatch):
     assert benchmark.refusal("posemamba, numba", TINY) is None
     vast = replace(S, batch=10_000)
     assert "GiB are free" in benchmark.refusal("mambapy", vast)
+    assert benchmark.refusal("mambapy", vast, "cuda") is None, "torch's allocator tells"
 
 
 CHECKOUT = {
@@ -165,7 +166,7 @@ def measured(tmp_path_factory):
     """A run of all sections at the smallest sizes."""
     path = tmp_path_factory.mktemp("benchmark") / "found.json"
     threads, shown = torch.get_num_threads(), []
-    found = benchmark.measure(SMALL, path, show=shown.append)
+    found = benchmark.measure(SMALL, path, ["posemamba", "benchmark"], show=shown.append)
     assert torch.get_num_threads() == threads
     assert benchmark.load(path) == json.loads(json.dumps(found))
     return found, shown
@@ -173,7 +174,7 @@ def measured(tmp_path_factory):
 
 def test_the_record_has_all_sections(measured):
     found, _ = measured
-    assert found["command"][:2] == ["posemamba", "benchmark"] and found["seeds"] == [0]
+    assert found["command"] == ["posemamba", "benchmark"] and found["seeds"] == [0]
     assert (found["threads"], found["rounds"], found["device"]) == (1, 2, "cpu")
     assert list(found["sections"]) == ["scan", "network", "training"]
     (case,) = found["sections"]["scan"]["cases"]
@@ -232,7 +233,7 @@ def test_failures_stand_below_the_table():
     case = {"batch": 1, "precision": "float32", "rows": [{"name": "a", "failed": "out of memory"}]}
     (grid,) = benchmark.tables({"sections": {"training": {"frames": 9, "cases": [case]}}}, "training")
     assert grid.notes == ["a: out of memory"] and grid.rows == []
-    assert benchmark.reason(MemoryError()) == "out of memory"
+    assert timing.reason(MemoryError()) == "out of memory"
 
 
 def test_load_refuses_other_files(tmp_path):
@@ -274,9 +275,10 @@ def test_without_a_gpu_cuda_is_refused(capsys):
     assert "no CUDA device" in err
 
 
-def test_the_command_names_peers_and_not_their_paths(capsys, tmp_path, checkout):
+def test_the_command_names_peers_and_not_their_paths(capsys, tmp_path, checkout, monkeypatch):
     path = tmp_path / "found.json"
     options = ("--quick", "--threads", 1, "--only", "network", "--rounds", 1, "--peer", checkout)
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/posemamba", "benchmark", *map(str, options)])
     code, out, _ = run(capsys, *options, "--out", path)
     assert code == 0
     assert "MotionAGFormer-L" in out
@@ -284,6 +286,7 @@ def test_the_command_names_peers_and_not_their_paths(capsys, tmp_path, checkout)
     assert str(tmp_path) not in text
     found = json.loads(text)
     assert found["peers"] == [{"name": "MotionAGFormer", "commit": None}]
+    assert found["command"][:3] == ["posemamba", "benchmark", "--quick"]
     assert found["command"][-2:] == ["--peer", "MotionAGFormer"]
     (case,) = found["sections"]["network"]["cases"]
     assert case["rows"][0]["times_as_fast_as"]["MotionAGFormer-L"] > 0

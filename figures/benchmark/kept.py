@@ -8,12 +8,14 @@ steps. It takes an hour on two cores. memory.py and lengths.py measure what is n
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from bounds import bare_loop, gpu_bound
 
 from posemamba import record
-from posemamba.benchmark import Run, measure, scans, timer
+from posemamba.benchmark import Run, measure, scans
+from posemamba.benchmark.timing import timer
 
 OUT = Path(__file__).resolve().parents[2] / "posemamba" / "assets" / "measured" / "benchmark.json"
 BOUND = "lower bound"
@@ -53,8 +55,9 @@ def main() -> None:
     given = parser.parse_args()
     run = Run(device=given.device, threads=given.threads, rounds=given.rounds)
     run = run.choose(given.shape, given.peer, given.quick)
-    command = ("python", "figures/benchmark/kept.py")
-    measure(run, given.out, given.only, given.quick, print, command=command, scan=bounded)
+    options = [Path(word).name for word in sys.argv[1:]]  # a folder's place is somebody's own
+    command = ["python", "figures/benchmark/kept.py", *options]
+    measure(run, given.out, command, given.only, print, scan=bounded)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ import torch
 from memory import apart, of_network, of_step
 
 from posemamba import record
-from posemamba.benchmark import Run, Step, forward_of, interleave, ours, short, timer
+from posemamba.benchmark import Run, Step, forward_of, ours
+from posemamba.benchmark.tables import short
+from posemamba.benchmark.timing import interleave, timer
 
 VARIANT, LENGTHS = "S", (27, 81, 243, 729, 2187)
 

@@ -17,8 +17,9 @@ import psutil
 import torch
 
 from posemamba import benchmark
-from posemamba.benchmark import Run, Step, everybody, forward_of, gradients_of, ours, reason, refusal
-from posemamba.peers import Peer
+from posemamba.benchmark import Run, Step, everybody, forward_of, gradients_of, ours, refusal
+from posemamba.benchmark.peers import Peer
+from posemamba.benchmark.timing import reason
 
 # glibc keeps small freed blocks for later and raises, as it goes, the size it calls small. With the size
 # fixed, tensors come from the system and go back to it, and resident memory is memory in use.
@@ -163,7 +164,7 @@ def main() -> None:
         (f"{shape.name}, {name}", of_scan, name, shape)
         for shape in run.shapes
         for name in everybody(run.device)[0]
-        if refusal(name, shape) is None
+        if refusal(name, shape, run.device) is None
     ]
     tasks += [(f"PoseMamba-{name}", of_network, name, None, run.frames) for name in run.variants]
     tasks += [(name, of_network, name, peer.path, run.frames) for peer in run.peers for name in peer.networks]

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 from posemamba import record
-from posemamba.benchmark import summary
+from posemamba.benchmark.timing import summary
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = {
@@ -85,7 +85,7 @@ def main() -> None:
         works, loads, names, rounds = ["pass"], [1], names[:2], 1
     told = [Path(work).name if work.endswith(".ipynb") else work for work in works]
     words = [f"--run={work}" for work in told] + [f"--busy={load}" for load in loads]
-    words += [f"--steps={given.steps}", f"--rounds={rounds}"]
+    words += [*(f"--under={name}" for name in names), f"--steps={given.steps}", f"--rounds={rounds}"]
     script = ["python", "figures/benchmark/under_load.py"]
     report = record.head("wall times beside busy processes", [*script, *words], [0]) | {"rows": []}
 

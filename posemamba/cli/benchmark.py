@@ -1,5 +1,6 @@
 """`posemamba benchmark`."""
 
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -47,5 +48,6 @@ def benchmark(
         run = run.choose(shape or (), peer or (), quick)
         save = save or Path(time.strftime(f"posemamba-benchmark-{device}-%Y%m%d-%H%M%S.json"))
         out.print(f"The record grows in {save}.", soft_wrap=True)
-        measure(run, save, only or (), quick, lambda grid: out.print(grid, "", sep="\n", soft_wrap=True))
+        command = [Path(word).name for word in sys.argv]  # a folder's place is somebody's own
+        measure(run, save, command, only or (), lambda grid: out.print(grid, "", sep="\n", soft_wrap=True))
     out.print(f"Written to {save}.", soft_wrap=True)

@@ -19,9 +19,6 @@ not be measured has `failed`, the reason. Lower bounds, memory, growth with leng
 measured by the commands in figures/benchmark/ of a checkout.
 """
 
-import gc
-import random
-import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -34,15 +31,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from posemamba import record
+from posemamba.benchmark.peers import PEERS, SCANS, Peer
+from posemamba.benchmark.tables import Grid, table, tables
+from posemamba.benchmark.timing import Timer, interleave, now, reason, timer
 from posemamba.losses import pose_loss
 from posemamba.model import PoseMamba
-from posemamba.peers import PEERS, SCANS, Peer
 from posemamba.scan import available_backends, selective_scan
 from posemamba.training import parameter_groups
 
+__all__ = ["SHAPES", "Grid", "Run", "Shape", "interleave", "load", "measure", "table", "tables"]
 JOINTS = 17
-#: A contestant: does the work once, and returns the seconds of each of its parts.
-Timer = Callable[[], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -129,17 +127,6 @@ class Run:
         shapes = [known[name] for name in known if not shape or name in shape]
         return replace(self, shapes=shapes, peers=[Peer(path) for path in peer], **less)
 
-    def options(self, only: Sequence[str], quick: bool) -> list[str]:
-        """The options that measure this again; checkouts by name, for a path is somebody's own."""
-        words = ["--device", self.device, "--threads", str(self.threads)]
-        words += ["--rounds", str(self.rounds), "--seed", str(self.seed), *["--quick"] * quick]
-        names = {
-            "--only": only,
-            "--shape": [s.name for s in self.shapes],
-            "--peer": [p.name for p in self.peers],
-        }
-        return words + [word for option, given in names.items() for name in given for word in (option, name)]
-
     def precisions(self, batches: Sequence[int]) -> list[tuple[int, str]]:
         """Batches and precisions of whole networks: on a CPU one sequence in float32."""
         if self.device == "cpu":
@@ -157,21 +144,20 @@ def check(option: str, given: Sequence[str], known: Sequence[str]) -> None:
 def measure(
     run: Run,
     out: str | PathLike,
+    command: Sequence[str],
     only: Sequence[str] = (),
-    quick: bool = False,
-    show: Callable[["Grid"], None] = lambda grid: None,
-    **instead,
+    show: Callable[[Grid], None] = lambda grid: None,
+    **instead: Callable[[Run], Iterator[dict]],
 ) -> dict:
     """Measure the sections and keep the record in a JSON file.
 
     Args:
         run: the sizes, as `Run.choose` gives them.
         out: the file; its folder must exist. It is replaced after each case, all or nothing.
+        command: how it was called, for the record.
         only: some sections; all, if there is none.
-        quick: for the record: the run's sizes are tiny.
         show: given each table when its section ends.
-        instead: `command`, words to call it by in the record; `scan`, what measures that section. The
-            laboratory has its own.
+        instead: what measures a section, in place of that in `SECTIONS`.
 
     Returns:
         The record.
@@ -183,7 +169,6 @@ def measure(
     threads = torch.get_num_threads()
     torch.set_num_threads(run.threads)
     try:
-        command = [*instead.get("command", ("posemamba", "benchmark")), *run.options(only, quick)]
         report = record.head("posemamba benchmark", command, [run.seed], run.device)
         report |= dict(device=run.device, threads=run.threads, rounds=run.rounds, budget=run.budget)
         report["peers"] = [peer.described() for peer in run.peers]
@@ -191,7 +176,7 @@ def measure(
         record.write(out, report)
         for name in (name for name in SECTIONS if not only or name in only):
             begin = time.perf_counter()
-            for content in (instead.get(name) or SECTIONS[name])(run):
+            for content in (SECTIONS | instead)[name](run):
                 report["sections"][name] = {"took_seconds": time.perf_counter() - begin, **content}
                 record.write(out, report)
             for grid in tables(report, name):
@@ -199,80 +184,6 @@ def measure(
     finally:
         torch.set_num_threads(threads)
     return report
-
-
-def now(device: str) -> float:
-    """Seconds, when all that was asked of the device is done."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
-def timer(work: Callable[[], object], device: str, part: str) -> Timer:
-    """A contestant of one part."""
-
-    def measured() -> dict[str, float]:
-        begin = now(device)
-        work()
-        return {part: now(device) - begin}
-
-    return measured
-
-
-def interleave(contestants: dict[str, Timer], run: Run) -> dict[str, dict]:
-    """Time contestants in turns, in a new order each round.
-
-    Each is warmed up first. One that raises is left out from there on.
-
-    Returns:
-        For each `seconds` as summaries, `first_run` in seconds, and `failed` where it did.
-    """
-    found = {name: {"seconds": {}} for name in contestants}
-
-    def once(name: str) -> float:
-        gc.collect()
-        gc.disable()
-        begin = time.perf_counter()
-        try:
-            for part, seconds in contestants[name]().items():
-                found[name]["seconds"].setdefault(part, []).append(seconds)
-        except Exception as error:  # a stranger's code may raise anything, and the others go on
-            found[name]["failed"] = reason(error)
-        gc.enable()
-        return time.perf_counter() - begin
-
-    wanted = {}
-    for name, figures in found.items():
-        run.log(f"{name}, warming up")
-        took = figures["first_run"] = once(name)
-        if took < run.budget / 2 and "failed" not in figures:  # the first run may have compiled
-            took = once(name)
-        figures["seconds"] = {}
-        wanted[name] = min(run.rounds, max(3, int(run.budget / took)))
-    for round_ in range(run.rounds):
-        for name in random.Random(round_).sample(list(found), len(found)):
-            done, due = (i * wanted[name] // run.rounds for i in (round_, round_ + 1))  # spread evenly
-            if "failed" not in found[name] and due > done:
-                run.log(f"{name}, round {round_ + 1} of {run.rounds}")
-                once(name)
-    for figures in found.values():
-        figures["seconds"] = {part: summary(values) for part, values in figures["seconds"].items()}
-    return found
-
-
-def summary(values: list[float]) -> dict[str, float]:
-    """Median, quartiles, least and most of some seconds, and how many they are."""
-    low, middle, high = statistics.quantiles(values * (1 + (len(values) == 1)), method="inclusive")
-    quartiles = {"median": middle, "lower_quartile": low, "upper_quartile": high}
-    return quartiles | {"least": min(values), "most": max(values), "rounds": len(values)}
-
-
-def reason(error: BaseException) -> str:
-    """An exception in one line."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return "out of memory"
-    first = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first[:200]}".removesuffix(": ")
 
 
 def medians(rows: list[dict], part: str) -> dict[str, float]:
@@ -294,9 +205,10 @@ def everybody(device: str) -> tuple[dict[str, Callable[..., Tensor]], dict[str, 
     backends = available_backends()
     missing = {f"posemamba, {name}": why for name, why in backends.items() if why is not None}
     known = {f"posemamba, {name}": partial(selective_scan, backend=name) for name in backends} | SCANS
-    for name in known.keys() - missing.keys():
+    for name, call in known.items():
         try:
-            gradients_of(known[name], *Shape("probe", 1, 2, 16, 5, 16).inputs(device, 0))
+            if name not in missing:
+                gradients_of(call, *Shape("probe", 1, 2, 16, 5, 16).inputs(device, 0))
         except ModuleNotFoundError as error:
             missing[name] = f"{error.name} is not installed"
         except Exception as error:  # whatever it is, the run goes on without this one
@@ -304,14 +216,16 @@ def everybody(device: str) -> tuple[dict[str, Callable[..., Tensor]], dict[str, 
     return {name: call for name, call in known.items() if name not in missing}, missing
 
 
-def refusal(name: str, shape: Shape) -> str | None:
-    """Why a scan of some size is not tried, or None."""
+def refusal(name: str, shape: Shape, device: str = "cpu") -> str | None:
+    """Why a scan of some size is not tried, or None. (A GPU says itself that its memory does not do.)"""
     if name == "posemamba, reference" and shape.tokens > LOOP_TOKENS:
         return f"a Python loop: timed up to {LOOP_TOKENS} tokens only"
     if name in SCANS and name in KEPT and shape.dtype != "float32":
         return "keeps its state in the inputs' dtype: timed in float32 only"
     need, free = 4 * KEPT.get(name, 1) * shape.exponentials, psutil.virtual_memory().available
-    if need > 0.8 * free:  # a system short of memory may end more than the process that asks for it
+    if (
+        device == "cpu" and need > 0.8 * free
+    ):  # a system short of memory may end more than the process that asks for it
         return f"needs about {need / 2**30:.1f} GiB, of which {free / 2**30:.1f} GiB are free"
     return None
 
@@ -353,7 +267,7 @@ def scans(run: Run, others: Callable[[Shape], dict[str, Timer]] = lambda shape: 
         further, contestants, rows = others(shape), {}, {}
         values, cotangent = shape.inputs(run.device, run.seed)
         for name, call in here.items():
-            refused = refusal(name, shape)
+            refused = refusal(name, shape, run.device)
             rows[name] = {"failed": refused} if refused else {}
             if not refused:
                 contestants[name] = scan_timer(call, values, cotangent)
@@ -455,113 +369,9 @@ def steps(run: Run) -> Iterator[dict]:
 SECTIONS = {"scan": scans, "network": networks, "training": steps}
 
 
-@dataclass(frozen=True)
-class Grid:
-    """A table of text, with notes below it."""
-
-    title: str
-    headings: list[str]
-    rows: list[list[str]]
-    notes: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        widths = [max(map(len, column)) for column in zip(self.headings, *self.rows, strict=True)]
-        lines = [
-            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-            for row in (self.headings, *self.rows)
-        ]
-        return "\n".join([self.title, *lines, *self.notes])
-
-    __repr__ = __str__
-
-
 def load(path: str | PathLike) -> dict:
     """Read a benchmark's record. FileNotFoundError or ValueError says what is wrong with the file."""
     report = record.read(path)
     if report["what"] != "posemamba benchmark":
         raise ValueError(f"{path}: not a record of posemamba benchmark")
     return report
-
-
-def table(report: dict, section: str, name: str | None = None) -> Grid:
-    """One table of a record: of the scan of a size (its shape's name), or the first of a section.
-
-    Raises ValueError where the record has none of that name.
-    """
-    for grid in tables(report, section):
-        if name is None or grid.title.startswith(f"{section} {name}:"):
-            return grid
-    raise ValueError(f"this record has no table of {section}{f' {name}' if name else ''}")
-
-
-#: The columns of each section's tables: a heading, and the row's number or figures under keys.
-COLUMNS = {
-    "scan": {
-        "forward, ms": ("seconds", "forward"),
-        "backward, ms": ("seconds", "backward"),
-        "both, ms": ("seconds", "both"),
-        "rounds": ("seconds", "forward", "rounds"),
-        "both, to best": ("to_best", "both"),
-        "forward, to bound": ("to_bound", "forward"),
-    },
-    "network": {
-        "parameters": ("parameters",),
-        "forward, ms": ("seconds", "forward"),
-        "rounds": ("seconds", "forward", "rounds"),
-        "to best": ("to_best", "forward"),
-    },
-    "training": {"step, ms": ("seconds", "step"), "rounds": ("seconds", "step", "rounds")},
-}
-
-
-def tables(report: dict, section: str) -> list[Grid]:
-    """All tables of a section; none where it was not measured. ValueError for another section."""
-    check("section", [section], SECTIONS)
-    content, found = report["sections"].get(section, {}), []
-    missing = content.get("missing", {}).items()
-    for case in content.get("cases", ()):
-        notes = [note for row in case["rows"] for note in _notes(row)]
-        notes += [f"{name}: not here, {why}" for name, why in missing]
-        rows = [row for row in case["rows"] if row.get("seconds")]
-        cells = {heading: [_cell(row, *keys) for row in rows] for heading, keys in COLUMNS[section].items()}
-        cells = {"": [row["name"] for row in rows]} | {
-            h: column for h, column in cells.items() if any(column)
-        }
-        if section == "scan":
-            s = case["shape"]
-            title = (
-                f"scan {s['name']}: batch {s['batch']}, {s['groups'] * s['inner']} channels in {s['groups']} "
-            )
-            title += f"groups, {s['tokens']} tokens, {s['state']} states, {s['dtype']}"
-        else:
-            title = f"{section}: batch {case['batch']}, {content['frames']} frames, {case['precision']}"
-        found.append(
-            Grid(title, list(cells), [list(row) for row in zip(*cells.values(), strict=True)], notes)
-        )
-    return found
-
-
-def _cell(row: dict, *keys: str) -> str:
-    """A count, a ratio, or a median with its quartiles in milliseconds; empty where there is none."""
-    value = row
-    for key in keys:
-        value = value.get(key, {})
-    if isinstance(value, dict):
-        parts = [
-            short(1e3 * value[key]) for key in ("median", "lower_quartile", "upper_quartile") if key in value
-        ]
-        return "" if not parts else parts[0] + (f" ({' to '.join(parts[1:])})" if parts[1:] else "")
-    return f"{value:,}" if isinstance(value, int) else f"{short(value)} x"
-
-
-def short(value: float) -> str:
-    """Three digits or more."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def _notes(row: dict) -> Iterator[str]:
-    """What a reader must know of a row: failure, what a network is compared with."""
-    if "failed" in row:
-        yield f"{row['name']}: {row['failed']}"
-    for name, times in row.get("times_as_fast_as", {}).items():
-        yield f"{row['name']} is {short(times)} times as fast as {name}"
