@@ -16,24 +16,23 @@ in posemamba/assets/small_orders.
 """
 
 import argparse
-import datetime
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from posemamba import storage
+from posemamba import record, storage
 from posemamba.skeleton import JOINT_NAMES, JOINTS
 
 ROOT = Path(__file__).resolve().parents[1]
 ASSETS = ROOT / "posemamba" / "assets"
 VIEWS = 4
+WHAT = "training runs of arms that differ in the order of the scan, scored on test clips"
 FITTED_ON = 512  # training windows that tell how well a run fitted
 
 
@@ -68,7 +67,7 @@ def planned(given: argparse.Namespace) -> list[tuple[str, int]]:
 
 
 def settings(given: argparse.Namespace, arm: str, seed: int):
-    from posemamba.configs import TrainingConfig
+    from posemamba.training import TrainingConfig
 
     steps = {} if given.steps is None else dict(steps=given.steps)
     return TrainingConfig.load(given.config, seed=seed, **ARMS[arm](seed), **steps)
@@ -83,15 +82,14 @@ def run(given: argparse.Namespace, arm: str, seed: int) -> int:
     import torch
 
     from posemamba import metrics
+    from posemamba.evaluation import score
     from posemamba.inference import predict_windows
-    from posemamba.motion.clips import open_motion, select_split
-    from posemamba.motion.windows import WindowSampler, evaluation_windows
-    from posemamba.record import commit
-    from posemamba.training import Interrupted, describe_machine, train
+    from posemamba.motion import WindowSampler, evaluation_windows, open_motion, select_split
+    from posemamba.training import Interrupted, train
 
     torch.set_num_threads(given.threads)
     config, clips, folder = settings(given, arm, seed), open_motion(given.data), place(given, arm, seed)
-    seconds, begun_at = 0.0, commit() or "unknown"
+    seconds, begun_at = 0.0, record.commit() or "unknown"
 
     def log(step: int, figures: dict[str, float]) -> None:
         nonlocal seconds
@@ -102,38 +100,27 @@ def run(given: argparse.Namespace, arm: str, seed: int) -> int:
     except Interrupted:
         return 130
     model = model.cpu()
-    sampler = WindowSampler(
-        select_split(clips, "train"), config.frames, config.fps, FITTED_ON, seed=10_000, flip=False
-    )
+    frames, fps = config.model.frames, config.data.fps
+    sampler = WindowSampler(select_split(clips, "train"), frames, fps, FITTED_ON, seed=10_000, flip=False)
     inputs, targets = sampler.batch(0)
     fitted = metrics.mpjpe(predict_windows(model, inputs, flip=True), targets).mean()
-    windows = evaluation_windows(select_split(clips, "test"), config.frames, config.fps, VIEWS)
-    predicted = predict_windows(model, windows.inputs, flip=True)
-    predicted = predicted - predicted[:, :, :1]
-    every = metrics.per_action(
-        metrics.mpjpe(predicted, windows.targets), windows.action, windows.scored, windows.actions
-    )
-    aligned = metrics.per_action(
-        metrics.p_mpjpe(predicted, windows.targets), windows.action, windows.scored, windows.actions
-    )
-    distance = (predicted - windows.targets).double().norm(dim=-1)
-    by_joint = [
-        metrics.per_action(distance[..., joint], windows.action, windows.scored, windows.actions).over_actions
-        for joint in range(JOINTS)
-    ]
+    windows = evaluation_windows(select_split(clips, "test"), frames, fps, VIEWS)
+    scores = score(predict_windows(model, windows.inputs, flip=True), windows)
+    rows, table = scores.rows(), scores.tables["mpjpe"]
     storage.write_json(
         folder / "scores.json",
         {
             "arm": arm,
             "seed": seed,
-            "config": asdict(config),
+            "config": config.flat(),
             "commit": begun_at,
             "training_mpjpe": float(fitted),
             "seconds": seconds,
-            "mpjpe": {"over_actions": every.over_actions, "over_frames": every.over_frames, **every.actions},
-            "p_mpjpe": {"over_actions": aligned.over_actions, "over_frames": aligned.over_frames},
-            "by_joint": dict(zip(JOINT_NAMES, by_joint, strict=True)),
-            "hardware": describe_machine(),
+            "mpjpe": rows["mpjpe"],
+            "p_mpjpe": {name: rows["p_mpjpe"][name] for name in ("over_actions", "over_frames")},
+            "by_joint": {name: table.means(joint).over_actions for joint, name in enumerate(JOINT_NAMES)},
+            "hardware": record.hardware(),
+            "versions": record.versions(),
         },
     )
     return 0
@@ -187,7 +174,8 @@ def collect(given: argparse.Namespace) -> None:
     """All runs' figures in one file, and the weights of the best fitted network."""
     paths = [place(given, *run) / "scores.json" for run in planned(given)]
     runs = [storage.read_json(path) for path in paths if path.exists()]
-    hardware = [entry.pop("hardware") for entry in runs]
+    machine = [{name: entry.pop(name) for name in ("hardware", "versions")} for entry in runs]
+    commits = sorted({entry.pop("commit") for entry in runs})
     shared = {}
     for entry in runs:  # what all runs share is said once
         config = entry.pop("config")
@@ -203,21 +191,15 @@ def collect(given: argparse.Namespace) -> None:
     command += [] if given.name == "order_sweep" else ["--name", given.name]
     command += ["--keep", given.keep] if given.keep else []
     target = out / "measured" / f"{given.name}.json"
-    storage.write_json(
-        target,
-        {
-            "command": command,
-            "date": datetime.date.today().isoformat(),
-            "commit": ", ".join(sorted({entry.pop("commit") for entry in runs})),
-            "hardware": hardware[0],
-            "config": shared,
-            "evaluation": {"views": VIEWS, "flip_averaging": True, "split": "test"},
-            "kept": {"arm": best["arm"], "seed": best["seed"], "by": "training_mpjpe"}
-            if given.keep
-            else None,
-            "runs": runs,
-        },
-    )
+    head = record.head(WHAT, command, sorted({entry["seed"] for entry in runs}))
+    kept = {"arm": best["arm"], "seed": best["seed"], "by": "training_mpjpe"} if given.keep else None
+    figures = {
+        "config": shared,
+        "evaluation": {"views": VIEWS, "flip_averaging": True, "split": "test"},
+        "kept": kept,
+        "runs": runs,
+    }
+    record.write(target, head | machine[0] | {"commit": ", ".join(commits)} | figures)
     if given.keep:
         shutil.copytree(
             place(given, best["arm"], best["seed"]) / "model", out / given.keep, dirs_exist_ok=True
