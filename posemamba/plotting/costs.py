@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -35,6 +36,7 @@ _WORK = {
     "scan": ("A_log and the scan", "skip"),
 }
 _UNSEEN = ("choosing step, B, C", "scan")
+_MARKS = ("circle", "square", "diamond", "triangle-up")
 _SCAN = COLOURS[1]  # in every figure
 _SHADES = tuple(COLOURS[k] for k in (0, 5, 2, 3, 4))
 
@@ -209,3 +211,84 @@ def stacked_shares(
 
 def _pattern(hatched: bool) -> dict:
     return dict(shape="/", size=8, solidity=0.18, fgcolor="#ffffff", fillmode="overlay") if hatched else {}
+
+
+def crossings(
+    rows: Mapping[str, Mapping[str, float | tuple[float, float]]],
+    reference: float | None = None,
+    title: str = "",
+    xlabel: str = "frames T",
+    alt: str | None = None,
+) -> go.Figure:
+    """Lengths at which one thing becomes cheaper than others, by different ways to count: one axis for all.
+
+    Args:
+        rows: the way to count -> what is crossed -> the length in frames, or two of them between which the
+            crossing lies; from top to bottom. At most four things are crossed.
+        reference: a length to compare with, drawn as a dashed line.
+        title: the figure's title.
+        xlabel: what the axis shows.
+        alt: alternative text; made from the lengths where not given.
+
+    Returns:
+        A Plotly figure with a logarithmic axis and a trace for each thing that is crossed.
+
+    Raises:
+        ValueError: for no lengths, more than four things, and lengths that are not positive and in order.
+    """
+    lines = list(dict.fromkeys(line for row in rows.values() for line in row))
+    if not 1 <= len(lines) <= len(_MARKS):
+        raise ValueError(f"rows cross {len(lines)} things, expected 1 to {len(_MARKS)}.")
+    figure, told, ends = go.Figure(), [], [reference] if reference else []
+    for line, colour, symbol in zip(lines, COLOURS, _MARKS, strict=False):
+        spans = {k: np.broadcast_to(row[line], 2) for k, row in enumerate(rows.values()) if line in row}
+        if any(not 0 < low <= high for low, high in spans.values()):
+            raise ValueError(f"rows hold {rows} frames, expected numbers above 0 or (low, high).")
+        low, high = np.array(list(spans.values()), dtype=np.float64).T
+        middle = np.sqrt(low * high)
+        text = [f"{a:.4g}" if a == b else f"{a:.4g} to {b:.4g}" for a, b in zip(low, high, strict=True)]
+        figure.add_scatter(
+            x=middle,
+            y=list(spans),
+            text=text,
+            mode="markers+text",
+            name=line,
+            textposition="top center",
+            marker=dict(color=colour, symbol=symbol, size=11),
+            cliponaxis=False,
+            error_x=dict(array=high - middle, arrayminus=middle - low, color=colour, thickness=2),
+            customdata=[list(rows)[k] for k in spans],
+            hovertemplate=f"%{{customdata}}<br>{line}: %{{text}} frames<extra></extra>",
+        )
+        names = [list(rows)[k] for k in spans]
+        told += [f"{line} {value} ({name})" for name, value in zip(names, text, strict=True)]
+        ends += [*low, *high]
+    if reference:
+        figure.add_vline(x=reference, line=dict(color=INK, width=1, dash="dash"))
+        figure.add_annotation(
+            x=np.log10(reference), y=1, yref="paper", text=f"{reference:g}", showarrow=False, yshift=8
+        )
+    for k, name in enumerate(rows):
+        figure.add_annotation(text=name, x=0, xref="paper", xanchor="left", y=k, yshift=34, showarrow=False)
+    reach = np.log10([min(ends), max(ends)]) + np.array([-0.2, 0.2])
+    ticks = [step * 10**power for power in range(7) for step in (1, 2, 5)]
+    figure.update_layout(
+        title=dict(text=title),
+        height=170 + 72 * len(rows),
+        margin=dict(l=16, t=92),
+        legend=dict(y=1.06),
+        xaxis=dict(
+            title=dict(text=xlabel),
+            type="log",
+            range=reach.tolist(),
+            tickvals=ticks,
+            ticktext=list(map(str, ticks)),
+        ),
+        yaxis=dict(
+            range=[len(rows) - 0.5, -0.75],
+            showticklabels=False,
+            zeroline=False,
+            tickvals=list(range(len(rows))),
+        ),
+    )
+    return describe(figure, alt or f"Crossings on one axis: {title or xlabel}. {'; '.join(told)}.")

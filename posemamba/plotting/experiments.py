@@ -1,30 +1,13 @@
 """Experiments with several seeds: every run as a dot, the mean with its interval."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
-from scipy import stats
 
+from posemamba.experiments import mean_interval
 from posemamba.plotting.style import COLOURS, INK, describe
-
-
-def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
-    """The mean, and Student's t interval for it.
-
-    Arguments:
-        values: two or more independent numbers, roughly normal.
-        level: how often such an interval holds the true mean.
-
-    Returns (mean, low, high). Raises ValueError for fewer than two values.
-    """
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or len(values) < 2:
-        raise ValueError(f"values has shape {values.shape}, expected at least two numbers.")
-    middle, error = values.mean(), values.std(ddof=1) / np.sqrt(len(values))
-    half = stats.t.ppf(0.5 + level / 2, len(values) - 1) * error
-    return float(middle), float(middle - half), float(middle + half)
 
 
 def seeds(
