@@ -4,7 +4,7 @@ A body's right side and trunk are drawn in a strong colour, its left side in the
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -21,6 +21,8 @@ BODY_COLOURS = (  # (right side and trunk, left side): one pair a skeleton
 )
 SIDES = (("trunk",), ("left leg", "left arm"), ("right leg", "right arm"))
 GREYS = ("#7d7d7d", "#b5b5b5")
+VIEW = (0.7, -1.75, 0.5)  # from where a scene is seen at first
+EDGE_ROOM = (52, 8, 44)  # pixels at a scene's sides, above and below it: ticks and titles of its axes
 AXES = {"world": ("x", "y", "z"), "camera": ("right", "depth", "up")}
 
 
@@ -72,7 +74,7 @@ def _span(values: np.ndarray, margin: float = 0.06) -> list[float]:
 def _legend(name: str, colours: tuple[str, str], kind: type) -> list:
     """Entries that stand for a skeleton's two sides; a click on one hides the skeleton."""
     gone = dict(x=[None], y=[None], z=[None]) if kind is go.Scatter3d else dict(x=[None], y=[None])
-    labels = ("right", "left") if not name else (f"{name}, right", "left")
+    labels = [f"{name}, {side}" if name else side for side in ("right", "left")]
     entries = zip(labels, colours, strict=True)
     return [
         kind(**gone, mode="lines", line=dict(color=colour, width=6), name=label, legendgroup=name or "body")
@@ -114,8 +116,7 @@ def _scene(bodies: list[np.ndarray], labels: tuple[str, str, str]) -> dict:
     """A 3D scene with equal scales and room for every frame of every body."""
     spans = [_span(np.stack([body[..., axis] for body in bodies])) for axis in range(3)]
     extent = np.array([high - low for low, high in spans])
-    # As large as the view holds: a tall, narrow body is held by its height.
-    ratio = np.round(extent * min(1.8 / np.linalg.norm(extent), 1.35 / extent[2]), 3).tolist()
+    ratio = np.round(1.8 * extent / np.linalg.norm(extent), 3).tolist()
     scene = {
         f"{key}axis": dict(range=span, title=dict(text=f"{label} (mm)"), nticks=4, tickangle=0)
         for key, span, label in zip("xyz", spans, labels, strict=True)
@@ -123,10 +124,56 @@ def _scene(bodies: list[np.ndarray], labels: tuple[str, str, str]) -> dict:
     return scene | dict(
         aspectmode="manual",
         aspectratio=dict(zip("xyz", ratio, strict=True)),
-        camera=dict(eye=dict(x=0.7, y=-1.75, z=0.45), center=dict(x=0, y=0, z=-0.1)),
         bgcolor=CLEAR,
         uirevision="keep",  # a reader's turn of the view outlives the next frame
     )
+
+
+def _camera(ratio: Sequence[float], width: float, height: float) -> dict:
+    """As near as a box of these sides can be seen whole, with what is written at its edges.
+
+    Args:
+        ratio: the box's sides, as the scene's aspectratio has them.
+        width: of the scene, in pixels.
+        height: of the scene, in pixels.
+    """
+    back = np.array(VIEW) / np.linalg.norm(VIEW)
+    right = np.cross([0, 0, 1], back) / np.linalg.norm(np.cross([0, 0, 1], back))
+    corners = np.stack(np.meshgrid(*([-side / 2, side / 2] for side in ratio)), axis=-1).reshape(-1, 3)
+    near, across, up = corners @ back, corners @ right, corners @ np.cross(back, right)
+    focal = height / 2 / math.tan(math.pi / 8)  # Plotly's view is 45 degrees high
+    side, above, below = EDGE_ROOM
+    shift = (below - above) / 2 / focal  # of the picture's middle, for what is written below the box
+    rooms = (width / 2 - side, (height - above - below) / 2)
+    away = max(
+        float((near + focal * np.abs(lengths) / room).max())
+        for lengths, room in zip((across, up), rooms, strict=True)
+    )
+    centre = -shift * away * np.cross(back, right)
+    eye = centre + away * back
+    return {
+        name: dict(zip("xyz", np.round(place, 3).tolist(), strict=True))
+        for name, place in (("eye", eye), ("center", centre))
+    }
+
+
+def _lay_out(figure: go.Figure, flat: bool) -> None:
+    """Places the scene and, beside it, the flat panel; on a narrow page one above the other."""
+    ratio = [figure.layout.scene.aspectratio[key] for key in "xyz"]
+    for narrow, width, height in ((False, 620, 520), (True, 320, 760 if flat else 480)):
+        across, low = 1, 0
+        panel = {}
+        if flat:
+            across, low = (1, 0.42) if narrow else (0.68, 0)
+            domains = ([0.1, 1], [0, 0.36]) if narrow else ([0.77, 1], [0.1, 0.9])
+            panel = {f"{key}axis": dict(domain=domain) for key, domain in zip("xy", domains, strict=True)}
+        camera = _camera(ratio, (width - 16) * across, (height - 148) * (1 - low))
+        scene = dict(domain=dict(x=[0, across], y=[low, 1]), camera=camera)
+        if narrow:  # no room for numbers: hover text has them
+            scene |= {f"{key}axis": dict(showticklabels=False) for key in "xyz"}
+            figure.layout.meta = dict(narrow=dict(panel, height=height, scene=scene))
+        else:
+            figure.update_layout(panel, height=height, scene=scene, margin=dict(l=8, r=8))
 
 
 def _place(
@@ -206,21 +253,11 @@ def skeleton_animation(
         figure.add_traces(_legend(name, colours, go.Scatter3d))
     for (name, body), colours, aside in zip(bodies.items(), BODY_COLOURS, shift, strict=False):
         figure.add_trace(_body_3d(body[0], name, colours, AXES[space], aside))
-    scene = _scene(list(bodies.values()), AXES[space])
-    figure.update_layout(title=dict(text=title), scene=scene, height=520, margin=dict(l=8, r=8))
+    figure.update_layout(title=dict(text=title), scene=_scene(list(bodies.values()), AXES[space]))
     if flat is not None:
         figure.add_traces(_lines_2d(flat[0], "input", BODY_COLOURS[0] if len(bodies) == 1 else GREYS))
-        figure.update_layout(scene_domain=dict(x=[0, 0.64]), **_image_axes(flat))
-        figure.update_layout(xaxis_domain=[0.72, 1], yaxis_domain=[0.1, 0.9])
-        # What the book's script changes on a narrow screen: the panels stand one above the other.
-        figure.layout.meta = dict(
-            narrow=dict(
-                height=760,
-                scene=dict(domain=dict(x=[0, 1], y=[0.42, 1])),
-                xaxis=dict(domain=[0.1, 1]),
-                yaxis=dict(domain=[0, 0.36]),
-            )
-        )
+        figure.update_layout(**_image_axes(flat))
+    _lay_out(figure, flat is not None)
     drawn = ", ".join(name for name in bodies if name) or "one skeleton"
     drawn += ", the 2D input in a panel of its own" if flat is not None else ""
     told = f"3D skeleton animation: {title or 'untitled'}. {length / fps:.1f} seconds of {drawn}."

@@ -33,9 +33,18 @@ class BookRenderer(PlotlyRenderer):
 
 
 def _template() -> go.layout.Template:
-    axis = dict(gridcolor=GRID, zerolinecolor=GRID, linecolor=INK, automargin=True)
+    axis = dict(
+        gridcolor=GRID, zerolinecolor=GRID, linecolor=INK, automargin=True, title=dict(font=dict(size=13))
+    )
     # WebGL draws thin clear lines as none at all: in space the grid is a solid grey.
-    space = dict(gridcolor="#a6a6a6", zerolinecolor="#a6a6a6", linecolor=INK, backgroundcolor=CLEAR)
+    space = dict(
+        gridcolor="#a6a6a6",
+        zerolinecolor="#a6a6a6",
+        linecolor=INK,
+        backgroundcolor=CLEAR,
+        tickfont=dict(size=11),
+        title=dict(font=dict(size=12)),
+    )
     return go.layout.Template(
         layout=dict(
             colorway=COLOURS,
