@@ -39,7 +39,8 @@
       if (line && pen.measureText(`${line} ${word}`).width > width) [lines, line] = [[...lines, line], word];
       else line = line ? `${line} ${word}` : word;
     }
-    return {...title, text: [...lines, line].join("<br>")};
+    const pad = lines.length ? {t: 12 + 14 * lines.length} : {};  // Plotly pushes the first line up
+    return {...title, text: [...lines, line].join("<br>"), pad: {...title.pad, ...pad}};
   };
 
   // A legend of several lines grows upwards: where it meets the title, the figure grows by as much.
@@ -70,7 +71,8 @@
     frames = frames?.map((frame) => frame.layout?.title ? {...frame, layout: titled(frame.layout)} : frame);
     shown = titled(shown);
     for (const axis of Object.keys(shown).filter((key) => key.startsWith("xaxis"))) {
-      shown[axis] = {...shown[axis], title: wrapped(shown[axis].title, 13, width)};
+      const {text} = wrapped(shown[axis].title, 13, width) || {};
+      if (text) shown[axis] = merge(shown[axis], {title: {text}});
     }
     element.narrow = narrow;
     element.style.minHeight = `${shown.height}px`;

@@ -16,6 +16,23 @@ DIVERGING = ((0.0, "#0072B2"), (0.5, "#f2f2f2"), (1.0, "#D55E00"))
 INK = "#7d7d7d"  # reads on white and on black alike
 GRID = "rgba(127,127,127,0.3)"
 CLEAR = "rgba(0,0,0,0)"
+_INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
+STATIC = {  # Matplotlib's settings, which seaborn draws with too
+    **dict.fromkeys(_INKED, INK),
+    **dict.fromkeys(("axes.facecolor", "figure.facecolor", "savefig.facecolor"), "none"),
+    "axes.prop_cycle": f"cycler('color', {list(COLOURS)})",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "grid.alpha": 0.3,
+    "figure.figsize": (7.0, 4.0),
+    "figure.constrained_layout.use": True,
+    "legend.frameon": False,
+    "image.cmap": "cividis",
+    "font.size": 11.0,
+}
 
 
 class BookRenderer(PlotlyRenderer):
@@ -87,29 +104,7 @@ def use_book_style() -> None:
     renderer = os.environ.get("POSEMAMBA_RENDERER") or (None if foreign else "book")
     if renderer:
         pio.renderers.default = renderer
-    ink = dict.fromkeys(
-        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK
-    )
-    matplotlib.rcParams.update(
-        {
-            **ink,
-            "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
-            "axes.facecolor": "none",
-            "axes.grid": True,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titlelocation": "left",
-            "grid.color": INK,
-            "grid.alpha": 0.3,
-            "figure.facecolor": "none",
-            "figure.figsize": (7.0, 4.0),
-            "figure.constrained_layout.use": True,
-            "savefig.facecolor": "none",
-            "legend.frameon": False,
-            "image.cmap": "cividis",
-            "font.size": 11.0,
-        }
-    )
+    matplotlib.rcParams.update(STATIC)
 
 
 def describe(figure: go.Figure, alt: str) -> go.Figure:
