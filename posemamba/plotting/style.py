@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from io import BytesIO
 
+import numpy as np
 import plotly.graph_objects as go
 import plotly.io as pio
 from plotly.io.base_renderers import PlotlyRenderer
@@ -112,6 +113,9 @@ def describe(figure: go.Figure, alt: str) -> go.Figure:
 
     It is kept in the layout's ``meta``; the built book hands it to screen readers. The functions of this
     package write one themselves, or take it as ``alt``; this is for figures made by hand.
+
+    Raises:
+        ValueError: for an empty alt.
     """
     if not alt.strip():
         raise ValueError("alt is empty; expected a sentence that says what the figure shows.")
@@ -119,15 +123,35 @@ def describe(figure: go.Figure, alt: str) -> go.Figure:
     return figure
 
 
+def numbers(values) -> np.ndarray:
+    """Arrays, tensors and lists as float32, which a page holds in half the bytes."""
+    values = values.detach().cpu() if hasattr(values, "detach") else values
+    return np.asarray(values, dtype=np.float32)
+
+
+def colour_scale(matrices: Sequence[np.ndarray], signed: bool) -> dict:
+    """One scale for some heat maps: all their values, or with ``signed`` zero in its middle."""
+    low = min(float(np.nanmin(matrix)) for matrix in matrices)
+    high = max(float(np.nanmax(matrix)) for matrix in matrices)
+    if signed:
+        high = max(-low, high) or 1.0
+        low = -high
+    return dict(zmin=low, zmax=high, colorscale=DIVERGING if signed else SEQUENTIAL)
+
+
 def static_figure(figure, alt: str, dpi: int = 192):
     """A Matplotlib figure (or a seaborn axes or grid) as a sharp picture with its alternative text.
 
-    Arguments:
+    Args:
         figure: a Matplotlib figure, or anything with a ``.figure``; it is closed.
         alt: what a reader who cannot see the picture should know, in a sentence or two.
         dpi: pixels an inch; the picture is shown at 96, so 192 is sharp on a dense screen.
 
-    Returns an ``IPython.display.Image`` (PNG), to be the last value of a cell.
+    Returns:
+        An ``IPython.display.Image`` (PNG), to be the last value of a cell.
+
+    Raises:
+        ValueError: for an empty alt.
     """
     import matplotlib.pyplot as plt
     from IPython.display import Image
@@ -148,36 +172,27 @@ def add_slider(
 ) -> go.Figure:
     """Adds a slider over the figure's frames, which must be named "0", "1", ...
 
-    Arguments:
+    Args:
+        figure: changed in place, and returned.
         labels: what the slider says at each frame, between prefix and suffix.
+        prefix: before each label, such as "time ".
+        suffix: after it, such as its unit.
         interval: milliseconds a frame; where given there are a play and a pause button too.
     """
     still = dict(mode="immediate", frame=dict(duration=0, redraw=True), transition=dict(duration=0))
-    playing = interval is not None
-    titled = bool(figure.layout.xaxis.title.text)  # then the slider keeps off the axis's title
-    figure.layout.sliders = [
-        dict(
-            steps=[
-                dict(args=[[str(k)], still], label=label, method="animate") for k, label in enumerate(labels)
-            ],
-            currentvalue=dict(prefix=prefix, suffix=suffix, xanchor="right", font=dict(size=13, color=INK)),
-            x=0.22 if playing else 0,
-            len=0.78 if playing else 1,
-            pad=dict(t=46 if titled else 30, b=4),
-            tickcolor=CLEAR,
-            # Only the current value is written: the labels of many frames would run into each other.
-            font=dict(size=1, color=CLEAR),
-        )
-    ]
-    figure.layout.margin.b = 116 if titled else 84
+    playing, titled = interval is not None, bool(figure.layout.xaxis.title.text)
+    below = 46 if titled else 30  # the slider keeps off the axis's title
+    steps = [dict(args=[[str(k)], still], label=label, method="animate") for k, label in enumerate(labels)]
+    told = dict(prefix=prefix, suffix=suffix, xanchor="right", font=dict(size=13, color=INK))
+    place = dict(x=0.22, len=0.78) if playing else dict(x=0, len=1)
+    # Only the current value is written: the labels of many frames would run into each other.
+    hidden = dict(tickcolor=CLEAR, font=dict(size=1, color=CLEAR))
+    figure.layout.sliders = [dict(steps=steps, currentvalue=told, pad=dict(t=below, b=4), **place, **hidden)]
+    figure.layout.margin.b = below + (70 if titled else 54)
     if playing:
         moving = dict(still, fromcurrent=True, frame=dict(duration=interval, redraw=True))
-        buttons = [
-            dict(label="\u25b6", method="animate", args=[None, moving]),
-            dict(label="\u275a\u275a", method="animate", args=[[None], still]),
-        ]
-        place = dict(type="buttons", direction="left", x=0, y=0, xanchor="left", yanchor="top")
-        figure.layout.updatemenus = [
-            dict(place, buttons=buttons, pad=dict(t=50 if titled else 34), showactive=False)
-        ]
+        play = dict(label="\u25b6", method="animate", args=[None, moving])
+        pause = dict(label="\u275a\u275a", method="animate", args=[[None], still])
+        place = dict(direction="left", x=0, y=0, xanchor="left", yanchor="top", pad=dict(t=below + 4))
+        figure.layout.updatemenus = [dict(place, type="buttons", buttons=[play, pause], showactive=False)]
     return figure
