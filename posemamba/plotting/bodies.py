@@ -116,9 +116,10 @@ def _scene(bodies: list[np.ndarray], labels: tuple[str, str, str]) -> dict:
     """A 3D scene with equal scales and room for every frame of every body."""
     spans = [_span(np.stack([body[..., axis] for body in bodies])) for axis in range(3)]
     extent = np.array([high - low for low, high in spans])
+    few = np.where(extent < 0.45 * extent.max(), 2, 4).tolist()  # numbers of a short axis would touch
     scene = {
-        f"{key}axis": dict(range=span, title_text=f"{label} (mm)", nticks=4, tickangle=0)
-        for key, span, label in zip("xyz", spans, labels, strict=True)
+        f"{key}axis": dict(range=span, title_text=f"{label} (mm)", nticks=ticks, tickangle=0)
+        for key, span, label, ticks in zip("xyz", spans, labels, few, strict=True)
     }
     ratio = _xyz(1.8 * extent / np.linalg.norm(extent))
     # A reader's turn of the view outlives the next frame.

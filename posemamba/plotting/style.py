@@ -74,7 +74,7 @@ def _template() -> go.layout.Template:
             plot_bgcolor=CLEAR,
             hovermode="closest",
             height=420,
-            margin=dict(l=60, r=16, t=64, b=48),
+            margin=dict(l=60, r=16, t=64, b=56),
             xaxis=axis,
             yaxis=axis,
             scene=dict(xaxis=space, yaxis=space, zaxis=space),
