@@ -10,6 +10,7 @@ import plotly.io as pio
 import pytest
 import torch
 
+from posemamba import plotting
 from posemamba.plotting import (
     COLOURS,
     BookRenderer,
@@ -286,3 +287,23 @@ def test_a_scene_leaves_room_for_what_is_written_at_its_edges(clip, count, flat,
     assert wide / 2 - np.abs(x).max() >= 48
     assert high / 2 - y.max() >= 2 and high / 2 + y.min() >= 36
     assert max(np.ptp(x) / wide, np.ptp(y) / high) > 0.4, "and the box is not lost in its scene"
+
+
+def test_no_figure_of_the_package_names_two_things_alike():
+    figures = (
+        plotting.error_against_macs({"PoseMamba-S": 1}),
+        plotting.stacked_shares({"a": {"u": 1, "v": 3}}, unit="s"),
+        plotting.crossings({"counted": {"full": 31, "factored": 377}}),
+        plotting.scan_paths("global-local"),
+        plotting.limb_meetings(),
+        plotting.order_playground(),
+        plotting.reach_counts(),
+    )
+    for figure in figures:
+        shown = [[True] * len(figure.data)]
+        if figure.layout.updatemenus and figure.layout.updatemenus[-1].type != "buttons":
+            shown = [choice.args[0]["visible"] for choice in figure.layout.updatemenus[-1].buttons]
+        for seen in shown:
+            entries = [trace for trace, there in zip(figure.data, seen, strict=True) if there]
+            entries = legend(go.Figure(entries))
+            assert len(set(entries)) == len(entries)
