@@ -1,22 +1,24 @@
-"""Turn cmu_mocap_17.npz into a motion file of posemamba: memory-mapped, versioned, one safetensors file.
+"""Turn an .npz of CMU motion capture into a motion file of posemamba: one safetensors file, memory-mapped.
 
     python data_prep/cmu_mocap.py cmu_mocap_17.npz cmu.safetensors
 
-The npz holds clips of the CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu) reduced to the 17
-joints of Human3.6M. `posemamba train --data` reads either file; the motion file opens without being read
-into memory.
+Such an npz holds clips of the CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu) reduced to the 17
+joints of Human3.6M, in the arrays that `posemamba.motion.read_cmu` names. The one that the book's measured
+runs were made with, cmu_mocap_17.npz, is not distributed, and no command here makes it from the database
+yet: without it, train on `--data synthetic`. `posemamba train --data` reads npz and motion file alike; the
+motion file opens without being read into memory.
 """
 
 import argparse
 import sys
 
-from posemamba.motion.clips import read_cmu, save_motion
+from posemamba.motion import read_cmu, save_motion
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Convert; bad input is one line on standard error and exit code 2."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", help="cmu_mocap_17.npz")
+    parser.add_argument("source", help="the .npz (the book's own, cmu_mocap_17.npz, is not distributed)")
     parser.add_argument("target", help="the motion file to write")
     given = parser.parse_args(arguments)
     try:

@@ -14,8 +14,7 @@ import matplotlib.pyplot as plt
 import torch
 
 from posemamba import PoseMamba, lift, storage
-from posemamba.motion.clips import load_motion
-from posemamba.motion.rig import CameraRig, see
+from posemamba.motion import CameraRig, load_motion, see
 from posemamba.plotting import COLOURS
 from posemamba.skeleton import BONES, LEFT
 
@@ -44,14 +43,8 @@ def main() -> None:
         body = figure.add_subplot(2, 4, column + 5, projection="3d")
         for pose, colours in ((truth[frame], grey), (lifted[frame], blue)):
             draw(body, pose[:, [0, 2, 1]] * torch.tensor([1, 1, -1]), colours)
-        body.set(
-            xlim=(-700, 700),
-            ylim=(-700, 700),
-            zlim=(-900, 700),
-            xticklabels=[],
-            yticklabels=[],
-            zticklabels=[],
-        )
+        body.set(xlim=(-700, 700), ylim=(-700, 700), zlim=(-900, 700))
+        body.set(xticklabels=[], yticklabels=[], zticklabels=[])
         body.set_box_aspect((1, 1, 1.15), zoom=1.35)
         body.view_init(12, -40)
     figure.text(0.01, 0.73, "seen", rotation=90)

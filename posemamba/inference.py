@@ -7,6 +7,7 @@ there is no jump where a window begins or ends.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from posemamba.keypoints import inspect
 from posemamba.metrics import check_finite
 from posemamba.skeleton import flip as mirror
 
@@ -50,7 +52,7 @@ def predict_windows(
 ) -> Float[Tensor, "n frames 17 3"]:
     """The model's answers for many windows, batch by batch.
 
-    Arguments:
+    Args:
         model: takes `(b, frames, 17, 2)` to `(b, frames, 17, 3)`; runs in evaluation mode, on the device and
             in the precision of its first parameter, and is left in the mode it was in.
         inputs: windows of normalised 2D joints, on any device.
@@ -58,8 +60,12 @@ def predict_windows(
         batch_size: windows at once.
         progress: called after each batch with the windows done and their number.
 
-    Returns float32 on the CPU: in millimetres where `model.config.millimetres_per_unit` is known, else in the
-    model's own units. Raises ValueError for shapes that do not fit and for NaN.
+    Returns:
+        float32 on the CPU: in millimetres where `model.config.millimetres_per_unit` is known, else in the
+        model's own units.
+
+    Raises:
+        ValueError: shapes that do not fit, NaN.
     """
     _check(inputs, "inputs", "(n, frames, 17, 2)", 4)
     if batch_size < 1:
@@ -93,10 +99,11 @@ def lift(
     flip: bool = True,
     batch_size: int = 32,
     progress: Progress | None = None,
+    check: bool = True,
 ) -> Float[Tensor, "frames 17 3"]:
     """Lifts a 2D sequence of any length to 3D.
 
-    Arguments:
+    Args:
         model: as in `predict_windows`, with its window length in `model.config.frames`. A sequence shorter
             than that goes through as one short window.
         keypoints: 2D joints in Human3.6M's order, normalised so that the image's width spans [-1, 1]
@@ -104,19 +111,23 @@ def lift(
         overlap: frames that neighbouring windows share, from 0 (fastest, with jumps where windows meet) to
             one less than a window; half a window by default.
         flip, batch_size, progress: as in `predict_windows`.
+        check: whether `keypoints.inspect` looks at the keypoints first. What is certainly wrong (pixels,
+            COCO's order) is refused; what is only likely (fractions of the image, y upwards, another order)
+            is a warning.
 
-    Returns float32 on the CPU, in millimetres or in the model's own units as `predict_windows` does. Raises
-    ValueError for another shape, for an empty sequence, for NaN (naming the frame and joint) and for pixels.
+    Returns:
+        float32 on the CPU, in millimetres or in the model's own units as `predict_windows` has it.
+
+    Raises:
+        ValueError: another shape, an empty sequence, NaN (naming frame and joint), what `check` refuses.
     """
     if not isinstance(keypoints, Tensor):
         keypoints = torch.tensor(np.asarray(keypoints))
     _check(keypoints, "keypoints", "(frames, 17, 2)", 3)
-    largest = float(keypoints.abs().max())
-    if largest > 10:
-        raise ValueError(
-            f"keypoints reach {largest:.0f}, expected the image's width to span [-1, 1]: "
-            "camera.normalise_screen turns pixels into that"
-        )
+    for finding in inspect(keypoints.detach().cpu().double().numpy()) if check else []:
+        if finding.certain:
+            raise ValueError(f"{finding.sentence} (check=False lifts them as they are)")
+        warnings.warn(f"{finding.sentence} (check=False lifts them unseen)", stacklevel=2)
     window = model.config.frames
     overlap = window // 2 if overlap is None else overlap
     if not 0 <= overlap < window:

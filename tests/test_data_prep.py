@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from posemamba.motion.clips import load_motion
+from posemamba.motion import load_motion
 
 ROOT = Path(__file__).resolve().parents[1]
 

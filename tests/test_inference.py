@@ -1,5 +1,6 @@
 """Sliding windows and flip averaging, with stand-in models whose right answer is known exactly."""
 
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +9,12 @@ import torch
 from torch import nn
 
 from posemamba.inference import lift, predict_windows, window_starts, window_weights
+from posemamba.motion import CameraRig, see, synthetic_clips
+from posemamba.motion.rig import middle_and_reach
 from posemamba.skeleton import flip
+
+# A plausible body is lifted without a word.
+pytestmark = pytest.mark.filterwarnings("error::UserWarning")
 
 
 class StandIn(nn.Module):
@@ -37,8 +43,17 @@ def place_in_window(x):
     return place.expand(*x.shape[:3], 3)
 
 
+@cache
+def walker() -> torch.Tensor:
+    clip = synthetic_clips(train=1, test=0, seconds=7, actions=["walking"])[0]
+    world = torch.from_numpy(clip.joints)
+    generator = torch.Generator().manual_seed(0)
+    return see(world, CameraRig().sample(generator, *middle_and_reach(world)))[0]
+
+
 def sequence(length: int, seed: int = 0) -> torch.Tensor:
-    return 2 * torch.rand(length, 17, 2, generator=torch.Generator().manual_seed(seed)) - 1
+    noise = torch.randn(length, 17, 2, generator=torch.Generator().manual_seed(seed))
+    return walker()[:length] + 0.01 * noise
 
 
 @pytest.mark.parametrize("length", [1, 2, 8, 9, 10, 13, 17, 18, 19, 50])
@@ -169,7 +184,7 @@ def test_what_does_not_fit_is_named():
         lift(model, keypoints, overlap=9)
     with pytest.raises(ValueError, match="batch_size is 0"):
         lift(model, keypoints, batch_size=0)
-    with pytest.raises(ValueError, match=r"keypoints reach 1000, .*normalise_screen"):
+    with pytest.raises(ValueError, match=r"keypoints reach 1000 as pixels do, .*normalise_screen"):
         lift(model, 1000 * keypoints / keypoints.abs().max())
     broken = keypoints.clone()
     broken[7, 3, 1] = float("nan")
@@ -183,3 +198,21 @@ def test_what_does_not_fit_is_named():
         ValueError, match=r"model answered with shape \(1, 9, 17, 2\), expected \(1, 9, 17, 3\)"
     ):
         lift(StandIn(lambda x: x), sequence(9))
+
+
+def test_keypoints_that_look_wrong_are_refused_or_warned_about():
+    model, keypoints = StandIn(frame_by_frame), sequence(12)
+    fractions = (keypoints + 1) / 2
+    with pytest.warns(
+        UserWarning, match=r"between 0 and 1: .*fractions of the image.*normalise_screen"
+    ) as seen:
+        torch.testing.assert_close(lift(model, fractions), frame_by_frame(fractions))
+    assert len(seen) == 1 and seen[0].filename == __file__
+    with pytest.warns(UserWarning, match=r"head lies far below the feet.*check=False"):
+        lift(model, -keypoints)
+    pixels = 500 * (keypoints + 1)
+    with pytest.raises(ValueError, match=r"as pixels do.*check=False"):
+        lift(model, pixels)
+    for unseen in (fractions, -keypoints, pixels):
+        torch.testing.assert_close(lift(model, unseen, check=False), frame_by_frame(unseen))
+    lift(model, keypoints.double().requires_grad_())

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posemamba.motion.bodies import Body, Pose, forward_kinematics, highest_root, hips, place_feet
+from posemamba.motion.synthetic.bodies import Body, Pose, forward_kinematics, highest_root, hips, place_feet
 
 
 def test_forward_kinematics_of_known_poses():

@@ -1,6 +1,8 @@
+import ast
 import json
 import os
 import struct
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +48,12 @@ def rewrite(path: Path, change) -> Path:
     return path
 
 
+def relist(header: dict, **changes) -> None:
+    """Changes the first clip in the header's list."""
+    clips = json.loads(header["__metadata__"]["clips"])
+    header["__metadata__"]["clips"] = json.dumps([clips[0] | changes, *clips[1:]])
+
+
 def test_saved_clips_come_back(saved):
     clips = load_motion(saved)
     assert same(clips, make_clips()) and same(open_motion(saved), clips)
@@ -86,6 +94,32 @@ def test_a_write_that_fails_leaves_the_old_file(saved, monkeypatch):
     assert saved.read_bytes() == content and os.listdir(saved.parent) == [saved.name]
     with pytest.raises(ValueError, match="no clips to save"):
         save_motion(saved, [])
+
+
+def test_the_older_paths_of_the_readers_still_lead_to_them():
+    import posemamba.motion
+    from posemamba.motion import clips
+
+    for name in ("load_motion", "open_motion", "read_cmu", "save_motion"):
+        assert getattr(clips, name) is getattr(posemamba.motion, name)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = clips.nothing
+
+
+def test_no_two_modules_of_motion_import_each_other():
+    import posemamba
+
+    root, graph = Path(posemamba.__file__).parent, {}
+    for file in (root / "motion").rglob("*.py"):
+        name = ".".join(("posemamba", *file.relative_to(root).with_suffix("").parts))
+        name = name.removesuffix(".__init__")
+        tree = ast.walk(ast.parse(file.read_text("utf-8")))
+        imports = [node for node in tree if isinstance(node, ast.ImportFrom)]
+        found = {f"{node.module}.{alias.name}" for node in imports for alias in node.names}
+        found |= {node.module for node in imports}
+        graph[name] = {module for module in found if module.startswith("posemamba.motion.")}
+    assert graph["posemamba.motion.sources"] >= {"posemamba.motion.clips", "posemamba.motion.synthetic"}
+    tuple(TopologicalSorter(graph).static_order())  # raises CycleError
 
 
 def test_select_split():
@@ -135,6 +169,8 @@ def test_missing_and_foreign_files(tmp_path):
     for read in (load_motion, read_cmu, open_motion):
         with pytest.raises(FileNotFoundError, match=r"nowhere\.safetensors does not exist"):
             read(tmp_path / "nowhere.safetensors")
+    with pytest.raises(FileNotFoundError, match="'synthetic' for generated motion"):
+        open_motion("cmu_mocap_17.npz")
     with pytest.raises(ValueError, match="is a folder"):
         open_motion(tmp_path)
     with pytest.raises(ValueError, match="is a folder"):
@@ -142,11 +178,13 @@ def test_missing_and_foreign_files(tmp_path):
     path = tmp_path / "some file"
     for content, message in {
         b"": "is empty",
-        b"abc": "no whole safetensors header",
-        b"\xff" * 64: "no whole safetensors header",
-        struct.pack("<Q", 4) + b"nope" + b"\0" * 40: "not safetensors' JSON",
+        b"abc": "header too small",
+        b"\xff" * 64: "header too large",
+        struct.pack("<Q", 4) + b"nope" + b"\0" * 40: "invalid JSON",
+        struct.pack("<Q", 2) + b"{}": "not a motion file: its metadata names no",
         struct.pack("<Q", 2) + b"{}" + b"\0" * 40: "not a motion file",
-        b"text that goes on for a while, in a file of words": "no whole safetensors header",
+        b"text that goes on for a while, in a file of words": "header too large",
+        b"<!doctype html><title>404</title>": "header too large",
     }.items():
         path.write_bytes(content)
         with pytest.raises(ValueError, match=message) as refusal:
@@ -165,18 +203,31 @@ def test_a_file_cut_short_anywhere_is_refused(saved):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda h: h["__metadata__"].update(version="2"), "version 2, expected at most 1: a newer posemamba"),
-        (lambda h: h["__metadata__"].update(version="new"), "format version 'new'"),
+        (lambda h: h["__metadata__"].update(version="2"), "version '2', expected '1': a newer posemamba"),
+        (lambda h: h["__metadata__"].update(version="new"), "format version 'new', expected '1'$"),
+        (lambda h: h["__metadata__"].pop("version"), "format version ''"),
         (lambda h: h["__metadata__"].update(format="other"), "not a motion file"),
+        (lambda h: h.pop("__metadata__"), "not a motion file"),
         (lambda h: h["__metadata__"].update(clips="[{]"), "damaged header"),
+        (lambda h: h["__metadata__"].update(clips="[" * 100_000), "damaged header"),
+        (lambda h: h["__metadata__"].update(clips="7"), "damaged header"),
         (lambda h: h["__metadata__"].update(clips="[]"), "lists clips of 0 frames"),
         (lambda h: h["__metadata__"].update(clips='[{"name": "a"}]'), "damaged header"),
-        (lambda h: h.pop("joints"), "damaged header"),
-        (lambda h: h["joints"].update(dtype="F16"), "type F16"),
-        (lambda h: h["joints"].update(shape=[13, 16, 3]), r"shape \(13, 16, 3\)"),
-        (lambda h: h["joints"].update(shape=[14, 17, 3]), "clips of 13 frames in all but holds 14"),
-        (lambda h: h["joints"].update(data_offsets=[0, 8]), "damaged header"),
-        (lambda h: h["joints"].update(data_offsets=[4, 2656]), "damaged header"),
+        (lambda h: relist(h, frames=float("inf")), "damaged header"),
+        (lambda h: relist(h, frames="5"), "damaged header"),
+        (lambda h: relist(h, fps=10**400), "damaged header"),
+        (lambda h: relist(h, fps=float("nan")), "fps is nan"),
+        (lambda h: relist(h, split=[]), "split is"),
+        (lambda h: relist(h, frames=6), "clips of 14 frames in all but holds 13"),
+        (lambda h: relist(h, frames=-5), "clips of 3 frames in all but holds 13"),
+        (lambda h: h.pop("joints"), "cut short|damaged"),
+        (lambda h: h.update(other=h.pop("joints")), "holds the tensors other, expected joints"),
+        (lambda h: h["joints"].update(dtype="F16", shape=[26, 17, 3]), "type F16"),
+        (lambda h: h["joints"].update(shape=[17, 13, 3]), r"shape \(17, 13, 3\)"),
+        (lambda h: h["joints"].update(shape=[14, 17, 3]), "damaged"),
+        (lambda h: h["joints"].update(shape=[13.0, 17, 3]), "damaged"),
+        (lambda h: h["joints"].update(data_offsets=[0, 8]), "damaged"),
+        (lambda h: h["joints"].update(data_offsets=[4, 2656]), "damaged"),
     ],
 )
 def test_headers_that_lie_are_refused(saved, change, message):
@@ -194,7 +245,7 @@ def cmu_arrays() -> dict[str, np.ndarray]:
 
 def test_read_cmu_cuts_clips_in_order(tmp_path):
     arrays = cmu_arrays()
-    np.savez(tmp_path / "m.npz", **arrays)
+    np.savez(tmp_path / "m.npz", **arrays, subject=np.array([7, 9]), description=np.array(["a", "b"]))
     first, second = open_motion(tmp_path / "m.npz")
     assert np.array_equal(first.joints, arrays["joints"][:4])
     assert np.array_equal(second.joints, arrays["joints"][4:])
@@ -204,7 +255,7 @@ def test_read_cmu_cuts_clips_in_order(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"fps": None}, "lacks the arrays fps"),
+        ({"fps": None}, "lacks the array 'fps', expected joints"),
         ({"length": np.array([4, 4])}, "sum to 8 frames but it holds 9"),
         ({"joints": np.zeros((9, 16, 3), np.float32)}, r"shape \(9, 16, 3\)"),
         ({"joints": np.full((9, 17, 3), np.nan, np.float32)}, "clip 'one': frame 0"),

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from posemamba.motion import open_motion, synthetic_clips
-from posemamba.motion.bodies import LIMITS, forward_kinematics
 from posemamba.motion.synthetic import ACTIONS, perform
+from posemamba.motion.synthetic.bodies import LIMITS, forward_kinematics
 from posemamba.skeleton import BONES, bone_lengths
 
 R_HIP, R_KNEE, R_ANKLE, L_HIP, L_KNEE, L_ANKLE = 1, 2, 3, 4, 5, 6

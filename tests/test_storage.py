@@ -113,7 +113,9 @@ def test_json_without_nan(tmp_path, bad):
     assert read_json(path) == 1
 
 
-@pytest.mark.parametrize("text", [b"{'a': 1}", b"[1,", b"NaN", b"\xff\xfe1", b"[" * 100_000, HTML, b""])
+@pytest.mark.parametrize(
+    "text", [b"{'a': 1}", b"[1,", b"NaN", b"1e999", b"[-1e999]", b"\xff\xfe1", b"[" * 100_000, HTML, b""]
+)
 def test_bad_json_is_named(tmp_path, text):
     path = tmp_path / "bad.json"
     path.write_bytes(text)

@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import re
+import shlex
 import tarfile
 import warnings
 import zipfile
@@ -151,15 +152,18 @@ def test_truncated_checkpoints_are_refused(written, tmp_path):
 def test_an_unzipped_checkpoint_is_recognised_and_can_be_packed_again(tmp_path):
     torch.save(contents(), tmp_path / "best_epoch.bin")
     with zipfile.ZipFile(tmp_path / "best_epoch.bin") as archive:
-        archive.extractall(tmp_path / "outer")
-    inner = tmp_path / "outer" / "best_epoch"
+        archive.extractall(tmp_path / "the outer")
+    inner = tmp_path / "the outer" / "best_epoch"
     assert (inner / "data.pkl").is_file() and (inner / "version").exists()
-    for path in (inner, tmp_path / "outer", inner / "data.pkl"):
+    for path in (inner, tmp_path / "the outer", inner / "data.pkl"):
         with pytest.raises(ValueError) as caught:
             read_checkpoint(path)
         one_sentence(caught.value, str(path), "unzipped", "python -m zipfile -c")
     again = tmp_path / "again.bin"
-    zipfile.main(["-c", str(again), str(inner)])
+    # The command that the sentence suggests, as a shell reads it: the folder's name holds a space.
+    command = shlex.split(str(caught.value).partition("(")[2].rstrip(")"))
+    assert command == ["python", "-m", "zipfile", "-c", "checkpoint.bin", str(inner)]
+    zipfile.main(["-c", str(again), command[-1]])
     assert read_checkpoint(again)["min_loss"] == 38.1
 
 

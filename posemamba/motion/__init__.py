@@ -1,15 +1,11 @@
-"""Motion: clips on disk and in memory, windows seen through virtual cameras, and a synthetic generator."""
+"""Motion: clips in memory and on disk, windows seen through virtual cameras, and a synthetic generator."""
 
-from posemamba.motion.clips import Clip, load_motion, open_motion, read_cmu, save_motion, select_split
+from posemamba.motion.clips import Clip, select_split
+from posemamba.motion.files import load_motion, read_cmu, save_motion
+from posemamba.motion.rig import CameraRig, see
+from posemamba.motion.sources import open_motion
 from posemamba.motion.synthetic import synthetic_clips
-from posemamba.motion.windows import (
-    CameraRig,
-    EvaluationWindows,
-    WindowSampler,
-    evaluation_windows,
-    resample,
-    see,
-)
+from posemamba.motion.windows import EvaluationWindows, WindowSampler, evaluation_windows, resample
 
 __all__ = [
     "CameraRig",

@@ -16,14 +16,15 @@ from posemamba.camera import Camera, normalise_screen
 class CameraRig:
     """How virtual cameras are placed around a body. All ranges are drawn from uniformly.
 
-    Arguments:
+    Attributes:
         distance: from the camera to the body, mm (nearest, farthest).
         height: of the camera above the floor z = 0, mm (lowest, highest).
         focal: focal length in units of half the image's width; 1145 pixels on 1000, as Human3.6M's cameras.
         jitter: the camera looks at a point this far, at most, from the body along each world axis, mm.
         size: width and height of the square image, pixels.
 
-    Raises ValueError for ranges that are empty or not positive.
+    Raises:
+        ValueError: ranges that are empty or not positive.
     """
 
     distance: tuple[float, float] = (4500.0, 6500.0)
@@ -36,9 +37,8 @@ class CameraRig:
         for name in ("distance", "height"):
             low, high = getattr(self, name)
             if not 0 < low <= high:
-                raise ValueError(
-                    f"the camera rig's {name} is ({low}, {high}), expected two positive numbers in order"
-                )
+                found = f"the camera rig's {name} is ({low}, {high})"
+                raise ValueError(f"{found}, expected two positive numbers in order")
         if not (self.focal > 0 and self.size > 0 and self.jitter >= 0):
             raise ValueError(
                 "the camera rig needs a positive focal length and size and a jitter that is not negative"
@@ -52,13 +52,14 @@ class CameraRig:
     ) -> Camera:
         """One camera a target, at a random azimuth, looking near it.
 
-        Arguments:
+        Args:
             generator: every random number comes from it, so equal states give equal cameras.
             targets: `(*b, 3)` points of the bodies, commonly the window's mean root, mm in the world.
             reach: `(*b,)` how far from its target a body gets, mm. A camera is moved back to stand 1.5 m
                 farther than that, so that long windows of a runner have nothing behind the camera.
 
-        Returns a `Camera` with batch shape `*b`.
+        Returns:
+            A `Camera` with batch shape `*b`.
         """
         draws = torch.rand(*targets.shape[:-1], 6, generator=generator, dtype=torch.float64).to(targets)
         azimuth = 2 * math.pi * draws[..., 0]
@@ -78,10 +79,13 @@ class CameraRig:
 def see(world: Float[Tensor, "*b frames 17 3"], camera: Camera) -> tuple[Tensor, Tensor]:
     """What a camera makes of a window: the network's input and its target.
 
-    Arguments: world `(*b, frames, 17, 3)`, mm; camera with batch shape `*b` and a square image.
+    Args:
+        world: `(*b, frames, 17, 3)`, mm.
+        camera: of batch shape `*b`.
 
-    Returns `(inputs (*b, frames, 17, 2) normalised, targets (*b, frames, 17, 3) mm, camera frame,
-    root-relative)`.
+    Returns:
+        The input `(*b, frames, 17, 2)`, normalised, and the target `(*b, frames, 17, 3)` in the camera's
+        frame, relative to the root, mm.
     """
     points = camera.world_to_camera(world)
     inputs = normalise_screen(camera.project(points), camera.width, camera.height)

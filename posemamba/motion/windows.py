@@ -23,15 +23,18 @@ from posemamba.skeleton import flip as flip_pose
 
 
 def resample(joints: Float[np.ndarray, "frames ..."], from_fps: float, to_fps: float, phase: int = 0):
-    """Motion at another rate.
+    """Motion at another rate: every n-th frame where one rate is n times the other, else between frames.
 
-    Arguments:
+    Args:
         joints: `(frames, ...)`.
-        from_fps, to_fps: the rates, frames a second.
-        phase: where to start, in frames of `joints`; only for rates that divide.
+        from_fps, to_fps: the rates, frames a second; to 0.5% a whole ratio counts as whole.
+        phase: where to start, in frames of `joints`; only for whole ratios.
 
-    Returns every n-th frame where `from_fps` is n times `to_fps` (to 0.5%), else linear interpolation
-    between frames. Raises ValueError for rates that are not positive.
+    Returns:
+        `(fewer or more frames, ...)`, linear between the two nearest frames where the ratio is not whole.
+
+    Raises:
+        ValueError: rates that are not positive.
     """
     if not (from_fps > 0 and to_fps > 0):
         raise ValueError(
@@ -71,7 +74,7 @@ class WindowSampler:
     the rate gives n interleaved sequences. A clip shorter than a window is padded by repeating its last
     frame.
 
-    Arguments:
+    Args:
         clips: the training clips.
         frames: the window's length.
         fps: the windows' rate, frames a second.
@@ -82,7 +85,8 @@ class WindowSampler:
             its windows.
         rig: where the cameras stand.
 
-    Raises ValueError for no clips, sizes that are not positive and an unknown balance.
+    Raises:
+        ValueError: no clips, sizes that are not positive, an unknown balance.
     """
 
     def __init__(
@@ -105,8 +109,7 @@ class WindowSampler:
         self.balance, self.rig = balance, rig or CameraRig()
         # Sorted by action, so that an action's windows are one range.
         self.actions = tuple(sorted({clip.action for clip in clips}))
-        pieces, starts, ends, counts = [], [], [], dict.fromkeys(self.actions, 0)
-        at = 0
+        pieces, starts, ends, counts, at = [], [], [], dict.fromkeys(self.actions, 0), 0
         for clip in sorted(clips, key=lambda clip: clip.action):
             for phase in range(min(len(clip), max(1, whole_stride(clip.fps, fps)))):
                 piece = resample(clip.joints, clip.fps, fps, phase)
@@ -136,12 +139,9 @@ class WindowSampler:
     def batch(
         self, step: int
     ) -> tuple[Float[Tensor, "batch frames 17 2"], Float[Tensor, "batch frames 17 3"]]:
-        """The batch of one training step. It depends on the seed and the step alone, so training resumes
-        anywhere.
+        """The batch of one training step, 0 or more: normalised image coordinates, and root-relative mm.
 
-        Arguments: step, 0 or more.
-
-        Returns `(inputs, targets)`: normalised image coordinates, and camera-space root-relative mm.
+        It depends on the seed and the step alone, so training resumes anywhere.
         """
         generator = _generator(self.seed, step)
         window = self._draw(generator)
@@ -168,7 +168,7 @@ def _generator(*key: int) -> torch.Generator:
 class EvaluationWindows:
     """Windows to score a model on; n of them.
 
-    Arguments:
+    Attributes:
         inputs: `(n, frames, 17, 2)` normalised image coordinates.
         targets: `(n, frames, 17, 3)` mm, camera frame, root-relative.
         scored: `(n, frames)` true where the frame counts: each frame of each clip once a view.
@@ -209,15 +209,18 @@ def evaluation_windows(
     repeating its last frame; the padding does not count. A window's cameras depend on the seed, the clip's
     name, the window's place and the view.
 
-    Arguments:
+    Args:
         clips: the clips to score on.
         frames, fps: the windows' length, and rate in frames a second.
         views: cameras a window.
         seed: of the cameras.
         rig: where the cameras stand.
 
-    Returns `EvaluationWindows`, ordered by clip, window, view. Raises ValueError for no clips and sizes
-    that are not positive.
+    Returns:
+        The windows, ordered by clip, window, view.
+
+    Raises:
+        ValueError: no clips, sizes that are not positive.
     """
     _check_sizes(clips, frames, fps)
     if views < 1:

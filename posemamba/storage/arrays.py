@@ -19,10 +19,13 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 def read_pickle(path: str | os.PathLike):
     """Reads a pickle of plain data, as data sets are exchanged; nothing in it is executed.
 
-    Returns arrays (of numbers, of text, of objects that are plain data themselves), numbers, text and builtin
-    containers. An OrderedDict comes as a dict, what Python 2 wrote as latin-1. Protocols 0 to 5.
+    Returns:
+        Arrays (of numbers, of text, of objects that are plain data themselves), numbers, text and builtin
+        containers. An OrderedDict comes as a dict, what Python 2 wrote as latin-1. Protocols 0 to 5.
 
-    Raises FileNotFoundError, or ValueError naming the file and what was refused.
+    Raises:
+        FileNotFoundError: there is no file.
+        ValueError: naming the file and what was refused.
     """
     path = existing_file(path)
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -41,7 +44,9 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
     Arrays of Python objects go through the restricted reader of `read_pickle`, never through numpy's.
 
-    Returns name -> array. Raises FileNotFoundError, or ValueError naming the file, the array and the fault.
+    Raises:
+        FileNotFoundError: there is no file.
+        ValueError: naming the file, the array and the fault.
     """
     path, expected = existing_file(path), "an .npz file of arrays"
     arrays = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import threading
 import warnings
 from pathlib import Path
@@ -23,12 +24,16 @@ _LOADING = threading.Lock()
 def read_checkpoint(path: str | os.PathLike) -> dict:
     """Reads a torch checkpoint (zip or older) or a .safetensors file; its content tells which it is.
 
-    Returns nested dicts, lists and tuples of tensors on the CPU, numbers and text. Parameters come as plain
-    tensors, numpy scalars as Python numbers, types and devices as their names.
+    Nothing in the file is executed.
 
-    Raises FileNotFoundError, or ValueError that says what the file is instead: empty, cut short, a web page,
-    a foreign archive, a checkpoint unzipped into a folder, or one that asks for more than data. Nothing in
-    the file is executed.
+    Returns:
+        Nested dicts, lists and tuples of tensors on the CPU, numbers and text. Parameters come as plain
+        tensors, numpy scalars as Python numbers, types and devices as their names.
+
+    Raises:
+        FileNotFoundError: there is no file.
+        ValueError: what the file is instead: empty, cut short, a web page, a foreign archive, a checkpoint
+            unzipped into a folder, or one that asks for more than data.
     """
     path = Path(path)
     _refuse_unzipped(path)
@@ -58,7 +63,7 @@ def _refuse_unzipped(path: Path) -> None:
         if (folder / "data.pkl").is_file() and (folder / "data").is_dir():
             raise ValueError(
                 f"{path} belongs to a checkpoint that was unzipped: pass the file as it was downloaded, "
-                f"or pack the folder again (python -m zipfile -c checkpoint.bin {folder})"
+                f"or pack the folder again (python -m zipfile -c checkpoint.bin {shlex.quote(str(folder))})"
             )
 
 
@@ -107,9 +112,8 @@ def _torch_load(path: Path):
         known = next((e for e in (error, error.__cause__, error.__context__) if isinstance(e, Refused)), None)
         asked = re.search(r"GLOBAL (\S+) (?:was not|whose module)", str(error))
         if known is None and asked:
-            known = Refused(
-                f"asks for {asked[1]}, which is not data: only tensors, numbers and text are read"
-            )
+            asked = f"asks for {asked[1]}, which is not data"
+            known = Refused(f"{asked}: only tensors, numbers and text are read")
         raise known or Refused("is damaged, cut short or not a checkpoint of weights") from error
 
 

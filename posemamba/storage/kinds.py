@@ -34,12 +34,13 @@ def existing_file(path: str | os.PathLike) -> Path:
 def open_archive(path: Path, expected: str) -> zipfile.ZipFile:
     """Opens a zip archive that does not unpack to absurd sizes; the caller closes it.
 
-    Arguments:
+    Args:
         path: an existing file.
         expected: what the file should have been, for the message.
 
-    Raises ValueError for a file of another kind, a cut one, and one that would unpack to over 1 GiB and 200
-    times its size, as only a file made to fill the memory does.
+    Raises:
+        ValueError: a file of another kind, a cut one, and one that would unpack to over 1 GiB and 200 times
+            its size, as only a file made to fill the memory does.
     """
     with open(path, "rb") as file:
         head = file.read(512)

@@ -20,12 +20,13 @@ from posemamba.storage.values import CONTAINERS, DType, Refused, build_array, bu
 def read_plain(stream, size: int):
     """Reads one pickle.
 
-    Arguments:
+    Args:
         stream: binary, with read and readline; its reads must be short at the end of the data, however much
             was asked for (a memory map or a BytesIO).
         size: bytes of the whole, which bounds what may be built.
 
-    Returns the data. Raises `Refused` for anything that is not data, damage included; nothing is executed.
+    Raises:
+        Refused: anything that is not data, damage included; nothing is executed.
     """
     try:
         found = _Machine(budget=16 * size + 65536).run(stream)
@@ -46,9 +47,8 @@ class _Name:
             raise Refused("asks for a global that has no name")
         self.name = f"{module.replace('__builtin__', 'builtins')}.{name}"
         if self.name not in _ALLOWED:
-            raise Refused(
-                f"asks for {self.name[:80]}, which is not data: only arrays, numbers and text are read"
-            )
+            asked = f"asks for {self.name[:80]}, which is not data"
+            raise Refused(f"{asked}: only arrays, numbers and text are read")
 
 
 class _Pending:
@@ -70,20 +70,12 @@ def _pairs(items: list) -> dict:
     return dict(zip(_keys(items[::2]), items[1::2], strict=True))
 
 
-def _ordered_dict(pairs=()) -> dict:
-    return _pairs([part for key, value in pairs for part in (key, value)])
-
-
 def _bytes(text="", encoding="latin1") -> bytes:
     if type(text) in (bytes, bytearray):
         return bytes(text)
     if type(text) is not str or encoding not in ("latin1", "latin-1"):
         raise Refused("holds bytes in an unknown encoding")
     return text.encode("latin-1")
-
-
-def _complex(real, imaginary) -> complex:
-    return complex(float(real), float(imaginary))
 
 
 def _spellings(name: str) -> set[str]:
@@ -99,19 +91,18 @@ _CALLS = {
     "builtins.frozenset": lambda items=(): frozenset(_keys(items)),
     "builtins.bytearray": lambda *args: bytearray(_bytes(*args)),
     "builtins.bytes": _bytes,
-    "builtins.complex": _complex,
-    "collections.OrderedDict": _ordered_dict,
+    "builtins.complex": lambda real, imaginary: complex(float(real), float(imaginary)),
+    "collections.OrderedDict": lambda pairs=(): _pairs(
+        [part for key, value in pairs for part in (key, value)]
+    ),
     "_codecs.encode": _bytes,
 }
 _ALLOWED = {"numpy.ndarray", "numpy.dtype", *_CALLS} | _RECONSTRUCT | _SCALAR | _FROMBUFFER
-
-# fmt: off
 _LITERALS = (
-    "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE", "BINSTRING", "SHORT_BINSTRING", "STRING",
-    "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8", "BININT", "BININT1", "BININT2", "INT", "LONG",
-    "LONG1", "LONG4", "BINFLOAT", "FLOAT",
+    *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING", "BINSTRING", "SHORT_BINSTRING"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
 )
-# fmt: on
 
 
 class _Machine:
@@ -145,15 +136,15 @@ class _Machine:
             "TUPLE": lambda _: push(tuple(items())),
             "EMPTY_LIST": lambda _: push([]),
             "LIST": lambda _: push(items()),
-            "APPEND": lambda _: self.extend([pop()]),
-            "APPENDS": lambda _: self.extend(items()),
+            "APPEND": lambda _: self.fill(list.extend, [pop()]),
+            "APPENDS": lambda _: self.fill(list.extend, items()),
             "EMPTY_DICT": lambda _: push({}),
             "DICT": lambda _: push(_pairs(items())),
-            "SETITEM": lambda _: self.update([pop(), pop()][::-1]),
-            "SETITEMS": lambda _: self.update(items()),
+            "SETITEM": lambda _: self.fill(dict.update, _pairs([pop(), pop()][::-1])),
+            "SETITEMS": lambda _: self.fill(dict.update, _pairs(items())),
             "EMPTY_SET": lambda _: push(set()),
             "FROZENSET": lambda _: push(frozenset(_keys(items()))),
-            "ADDITEMS": lambda _: self.add(items()),
+            "ADDITEMS": lambda _: self.fill(set.update, _keys(items())),
             "GLOBAL": lambda arg: push(_Name(*arg.split(" ", 1))),
             "STACK_GLOBAL": lambda _: push(_Name(*(pop(), pop())[::-1])),
             "REDUCE": self.reduce,
@@ -185,19 +176,11 @@ class _Machine:
         items, self.stack = self.stack, self.below.pop()
         return items
 
-    def top(self, kind: type):
-        if type(self.stack[-1]) is not kind:
-            raise Refused(f"fills something that is not a {kind.__name__}")
-        return self.stack[-1]
-
-    def extend(self, items: list):
-        self.top(list).extend(items)
-
-    def update(self, items: list):
-        self.top(dict).update(_pairs(items))
-
-    def add(self, items: list):
-        self.top(set).update(_keys(items))
+    def fill(self, method, items):
+        # The method's own class is the only kind that may be filled: no subclass, no stand-in.
+        if type(self.stack[-1]) is not method.__objclass__:
+            raise Refused(f"fills something that is not a {method.__objclass__.__name__}")
+        method(self.stack[-1], items)
 
     def charge(self, data):
         if hasattr(data, "__len__"):

@@ -40,13 +40,16 @@ class DType:
 def build_array(shape: tuple[int, ...], dtype: DType, fortran: bool, raw) -> np.ndarray:
     """The array that a pickle describes.
 
-    Arguments:
+    Nothing is allocated beyond the bytes that are really there.
+
+    Args:
         shape: its shape.
         dtype: its type.
         fortran: whether the first index runs fastest in `raw`.
         raw: its bytes, or the list of its items where the type is object.
 
-    Nothing is allocated beyond the bytes that are really there. Raises `Refused` where these do not fit.
+    Raises:
+        Refused: these do not fit together.
     """
     proper = type(dtype) is DType and type(shape) is tuple and len(shape) <= 32
     if not proper or any(type(n) is not int or n < 0 for n in shape):

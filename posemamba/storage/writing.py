@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import secrets
 import shutil
@@ -27,11 +28,12 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     the block ends, what was written is flushed to the disk and takes the target's place in one step. When the
     block raises (a Ctrl-C too), it is removed and the old file stays as it was.
 
-    Arguments:
+    Args:
         path: the file to write; its folder must exist. A link is followed.
 
-    Raises FileNotFoundError when the folder is missing or the block wrote nothing, OSError naming the file
-    when the disk is full, and whatever the block raises.
+    Raises:
+        FileNotFoundError: the folder is missing, or the block wrote nothing.
+        OSError: naming the file, when the disk is full; and whatever the block raises.
     """
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
@@ -82,8 +84,9 @@ def _flush_folder(folder: Path) -> None:
 def write_json(path: str | os.PathLike, content) -> None:
     """Writes JSON in UTF-8, atomically; numpy's numbers and arrays become plain ones.
 
-    Raises ValueError for NaN and infinity, which JSON does not have, TypeError for what is not data, and as
-    `atomic_path` does.
+    Raises:
+        ValueError: NaN and infinity, which JSON does not have.
+        TypeError: what is not data. And as `atomic_path` does.
     """
 
     def plain(item):
@@ -100,14 +103,16 @@ def write_json(path: str | os.PathLike, content) -> None:
 
 
 def read_json(path: str | os.PathLike):
-    """Reads JSON in UTF-8 without NaN. FileNotFoundError or ValueError says what is wrong with the file."""
+    """Reads JSON in UTF-8 without NaN or infinity. FileNotFoundError or ValueError says what is wrong."""
 
-    def refuse(constant: str):
-        raise ValueError(f"{constant} is not a JSON number")
+    def finite(number: str) -> float:
+        if not math.isfinite(float(number)):
+            raise ValueError(f"{number[:20]} is not a JSON number")
+        return float(number)
 
     path = existing_file(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=refuse)
+        return json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=finite, parse_float=finite)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON in UTF-8: {error}") from error
 

@@ -1,10 +1,4 @@
-"""Motion made from joint angles: bodies of different proportions that walk, jog, turn, sit, wave, reach and
-jump.
-
-Footsteps are planned first, so that planted feet cannot slide; legs follow by inverse kinematics; joint
-angles stay within human limits (`bodies.LIMITS`); forward kinematics gives the joints. No recorded data is
-used.
-"""
+"""The generator: one random body in one random performance of an action, and clips of many."""
 
 from __future__ import annotations
 
@@ -12,21 +6,22 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from posemamba.motion import actions as standing
-from posemamba.motion import gaits, jumping
-from posemamba.motion.bodies import Body, Pose, forward_kinematics
 from posemamba.motion.clips import SPLITS, Clip
+from posemamba.motion.synthetic.actions import reach, sit, wave
+from posemamba.motion.synthetic.bodies import Body, Pose, forward_kinematics
+from posemamba.motion.synthetic.gaits import jog, turn, walk
+from posemamba.motion.synthetic.jumping import jump
 
 Movement = Callable[[np.random.Generator, Body, float, float], Pose]
 
 ACTIONS: dict[str, Movement] = {
-    "walking": gaits.walk,
-    "jogging": gaits.jog,
-    "turning": gaits.turn,
-    "sitting": standing.sit,
-    "waving": standing.wave,
-    "reaching": standing.reach,
-    "jumping": jumping.jump,
+    "walking": walk,
+    "jogging": jog,
+    "turning": turn,
+    "sitting": sit,
+    "waving": wave,
+    "reaching": reach,
+    "jumping": jump,
 }
 
 # The slowest single movement (a jump with its crouch and landing) still fits.
@@ -38,13 +33,17 @@ def perform(
 ) -> tuple[Body, Pose]:
     """One random body in one random performance of an action.
 
-    Arguments:
+    Args:
         action: a name in `ACTIONS`.
         seed: a whole number, or several; the same give the same performance.
-        seconds: how long, at least 4; fps: frames a second.
+        seconds: how long, at least 4.
+        fps: frames a second, at least 10.
 
-    Returns the body and its pose; `forward_kinematics` makes joints of them. Raises ValueError for an
-    unknown action, a clip that is too short and a rate under 10.
+    Returns:
+        The body and its pose; `bodies.forward_kinematics` makes joints of them.
+
+    Raises:
+        ValueError: an unknown action, a time or a rate out of range.
     """
     if action not in ACTIONS:
         raise ValueError(f"there is no action {action!r}, expected one of {', '.join(ACTIONS)}")
@@ -69,15 +68,19 @@ def synthetic_clips(
     its own.
 
     A clip depends on the seed, its split, its action and its number alone: asking for more clips changes
-        none.
+    none.
 
-    Arguments:
+    Args:
         seed: a whole number, 0 or more.
         train, test: clips of each action in each split.
-        seconds: a clip's length, at least 4; fps: frames a second.
+        seconds, fps: as in `perform`.
         actions: names in `ACTIONS`, all where left out.
 
-    Returns the clips, training first. Raises ValueError for arguments out of these ranges.
+    Returns:
+        The clips, training first.
+
+    Raises:
+        ValueError: arguments out of these ranges.
     """
     actions = list(actions)
     if seed < 0 or min(train, test) < 0 or train + test == 0 or not actions:

@@ -26,10 +26,10 @@ def quintic(t: Times, start: float, stop: float, first: tuple, last: tuple) -> T
 
 
 def keys(t: Times, times, values, soft: float = 0.06) -> Times:
-    """Through key values at key times without overshoot (monotone cubics), then smoothed.
+    """Through key values at rising key times without overshoot (monotone cubics), then smoothed.
 
-    Arguments: t, evenly spaced, s; times, rising, s; values; soft, the smoothing's standard deviation, s.
-    The first and last values hold outside the keys.
+    `t` is evenly spaced; `soft` is the smoothing's standard deviation, s. The first and last values hold
+    outside the keys.
     """
     from scipy.interpolate import PchipInterpolator
     from scipy.ndimage import gaussian_filter1d

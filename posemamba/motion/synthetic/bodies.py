@@ -7,7 +7,7 @@ gives the angles.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from jaxtyping import Float
@@ -17,34 +17,31 @@ SIDES = ("right", "left")
 # How far human joints turn, degrees, rounded from the clinical tables (American Academy of Orthopaedic
 # Surgeons). Knees and elbows bend one way only. The lumbar angles are the chest's to the pelvis; the bone
 # from the pelvis to the spine takes half of them.
-_BOTH = {
-    "hip flexion": (-30, 125),
-    "hip abduction": (-30, 45),
-    "hip rotation": (-45, 45),
-    "knee flexion": (0, 150),
-    "shoulder flexion": (-60, 180),
-    "shoulder abduction": (-30, 150),
-    "shoulder rotation": (-95, 90),
-    "elbow flexion": (0, 150),
+_TRUNK = {
+    "pelvis": {"tilt": (-20, 60), "list": (-15, 15)},
+    "lumbar": {"flexion": (-30, 60), "bend": (-30, 30), "twist": (-45, 45)},
+    "neck": {"flexion": (-50, 50), "bend": (-40, 40), "twist": (-70, 70)},
 }
-LIMITS: dict[str, tuple[float, float]] = {
-    "pelvis tilt": (-20, 60),
-    "pelvis list": (-15, 15),
-    "lumbar flexion": (-30, 60),
-    "lumbar bend": (-30, 30),
-    "lumbar twist": (-45, 45),
-    "neck flexion": (-50, 50),
-    "neck bend": (-40, 40),
-    "neck twist": (-70, 70),
-    **{f"{side} {name}": limits for side in SIDES for name, limits in _BOTH.items()},
+_LIMBS = {
+    "hip": {"flexion": (-30, 125), "abduction": (-30, 45), "rotation": (-45, 45)},
+    "knee": {"flexion": (0, 150)},
+    "shoulder": {"flexion": (-60, 180), "abduction": (-30, 150), "rotation": (-95, 90)},
+    "elbow": {"flexion": (0, 150)},
 }
+_JOINTS = _TRUNK | {f"{side} {joint}": ways for side in SIDES for joint, ways in _LIMBS.items()}
+LIMITS = {f"{joint} {way}": limits for joint, ways in _JOINTS.items() for way, limits in ways.items()}
+
+
+def _share(of_height: float) -> float:
+    """A part of the body whose mean share of the height is known."""
+    return field(metadata={"share": of_height})
 
 
 @dataclass(frozen=True)
 class Body:
     """The sizes of a body, mm; left and right are alike.
 
-    Arguments:
+    Attributes:
         height: stature.
         hip, shoulder: from the middle to one side.
         thigh, shank, upper_arm, forearm: limb bones.
@@ -53,18 +50,19 @@ class Body:
         ankle: the ankle's height over the floor when the foot is flat.
     """
 
+    # The shares follow Drillis and Contini (1966), with hips and shoulders as narrow as Human3.6M's.
     height: float
-    hip: float
-    thigh: float
-    shank: float
-    spine: float
-    chest: float
-    neck: float
-    head: float
-    shoulder: float
-    upper_arm: float
-    forearm: float
-    ankle: float
+    hip: float = _share(0.074)
+    thigh: float = _share(0.248)
+    shank: float = _share(0.246)
+    spine: float = _share(0.133)
+    chest: float = _share(0.146)
+    neck: float = _share(0.074)
+    head: float = _share(0.068)
+    shoulder: float = _share(0.088)
+    upper_arm: float = _share(0.166)
+    forearm: float = _share(0.146)
+    ankle: float = _share(0.046)
 
     @property
     def leg(self) -> float:
@@ -73,46 +71,27 @@ class Body:
 
     @classmethod
     def sample(cls, generator: np.random.Generator) -> Body:
-        """A random adult, 1.52 to 1.92 m tall; each part's share of it is a few per cent off the mean.
-
-        The mean shares follow Drillis and Contini (1966), with hips and shoulders as narrow as Human3.6M's.
-        """
-        height = generator.uniform(1520, 1920)
-        shares = {
-            "hip": 0.074,
-            "thigh": 0.248,
-            "shank": 0.246,
-            "spine": 0.133,
-            "chest": 0.146,
-            "neck": 0.074,
-            "head": 0.068,
-            "shoulder": 0.088,
-            "upper_arm": 0.166,
-            "forearm": 0.146,
-            "ankle": 0.046,
-        }
-        spread = {name: 1 + 0.03 * np.clip(generator.normal(), -2, 2) for name in shares}
-        return cls(height, **{name: share * height * spread[name] for name, share in shares.items()})
+        """A random adult, 1.52 to 1.92 m tall; each part's share of it is a few per cent off the mean."""
+        height, parts = generator.uniform(1520, 1920), fields(cls)[1:]
+        spread = [1 + 0.03 * np.clip(generator.normal(), -2, 2) for _ in parts]
+        shares = [part.metadata["share"] for part in parts]
+        return cls(height, *(share * height * by for share, by in zip(shares, spread, strict=True)))
 
     def __post_init__(self):
-        for field in fields(self):
-            if not getattr(self, field.name) > 0:
-                raise ValueError(
-                    f"a body's {field.name} is {getattr(self, field.name)}, expected positive mm"
-                )
+        for name, size in vars(self).items():
+            if not size > 0:
+                raise ValueError(f"a body's {name} is {size}, expected positive mm")
 
 
 class Pose:
     """A body's root and joint angles over time.
 
-    Arguments: frames, how many.
-
     The root, `(frames, 3)` in mm, the heading and all angles (`LIMITS` names them; degrees) start at zero.
     `pose["right knee flexion"] = ...` sets an angle to a number or to `(frames,)` numbers.
 
     Signs: flexion brings a part forward and up (the knee's brings the shank back), abduction away from the
-        middle,
-    rotation inward; the trunk's bend and the pelvis' list lower the right side, twist and heading turn left.
+    middle, rotation inward; the trunk's bend and the pelvis' list lower the right side, twist and heading
+    turn left.
     """
 
     def __init__(self, frames: int):
@@ -156,8 +135,9 @@ def _turn(axis: str, degrees: Float[np.ndarray, " frames"]) -> Float[np.ndarray,
     return matrix
 
 
-def _ball(flexion, abduction, rotation, sign: int) -> Float[np.ndarray, "frames 3 3"]:
+def _ball(pose: Pose, joint: str, sign: int) -> Float[np.ndarray, "frames 3 3"]:
     """A hip's or shoulder's rotation; sign is +1 on the right and -1 on the left."""
+    flexion, abduction, rotation = (pose[f"{joint} {name}"] for name in ("flexion", "abduction", "rotation"))
     return _turn("x", flexion) @ _turn("y", -sign * abduction) @ _turn("z", sign * rotation)
 
 
@@ -167,10 +147,7 @@ def _trunk(pose: Pose, joint: str, share: float = 1.0) -> Float[np.ndarray, "fra
 
 
 def forward_kinematics(body: Body, pose: Pose) -> Float[np.ndarray, "frames 17 3"]:
-    """The 17 joints of a body in a pose.
-
-    Arguments: body; pose of any number of frames. Returns mm in the world, in `skeleton.JOINT_NAMES`' order.
-    """
+    """The 17 joints of a body in a pose: mm in the world, in the order of `skeleton.JOINT_NAMES`."""
     joints = np.zeros((len(pose), 17, 3))
     pelvis = pose.pelvis()
     abdomen, chest = pelvis @ _trunk(pose, "lumbar", 0.5), pelvis @ _trunk(pose, "lumbar")
@@ -182,15 +159,13 @@ def forward_kinematics(body: Body, pose: Pose) -> Float[np.ndarray, "frames 17 3
     joints[:, 9] = joints[:, 8] + head @ (0, 0.45 * body.neck, np.sqrt(1 - 0.45**2) * body.neck)
     joints[:, 10] = joints[:, 9] + head @ (0, -0.3 * body.head, np.sqrt(1 - 0.3**2) * body.head)
     for side, sign, hip, shoulder in (("right", 1, 1, 14), ("left", -1, 4, 11)):
-        angle = {name: pose[f"{side} {name}"] for name in _BOTH}
-        thigh = pelvis @ _ball(angle["hip flexion"], angle["hip abduction"], angle["hip rotation"], sign)
-        shank = thigh @ _turn("x", -angle["knee flexion"])
+        thigh = pelvis @ _ball(pose, f"{side} hip", sign)
+        shank = thigh @ _turn("x", -pose[f"{side} knee flexion"])
         joints[:, hip] = joints[:, 0] + pelvis @ (sign * body.hip, 0, 0)
         joints[:, hip + 1] = joints[:, hip] - thigh @ (0, 0, body.thigh)
         joints[:, hip + 2] = joints[:, hip + 1] - shank @ (0, 0, body.shank)
-        arm = [angle[f"shoulder {name}"] for name in ("flexion", "abduction", "rotation")]
-        upper = chest @ _ball(*arm, sign)
-        lower = upper @ _turn("x", angle["elbow flexion"])
+        upper = chest @ _ball(pose, f"{side} shoulder", sign)
+        lower = upper @ _turn("x", pose[f"{side} elbow flexion"])
         # Human3.6M's shoulders lie a little under its thorax.
         joints[:, shoulder] = joints[:, 8] + chest @ (sign * 0.98 * body.shoulder, 0, -0.2 * body.shoulder)
         joints[:, shoulder + 1] = joints[:, shoulder] - upper @ (0, 0, body.upper_arm)
@@ -229,7 +204,7 @@ def place_feet(
 ) -> None:
     """Sets hip and knee angles for where the ankles should be: analytic two-bone inverse kinematics.
 
-    Arguments:
+    Args:
         body, pose: the root and the pelvis' angles are read, the legs' angles are written.
         ankles: by side, `(frames, 3)` mm in the world. One out of reach is reached towards.
         toes: by side, `(frames,)` where the knee points, degrees in the world, 0 along y and turning left.
@@ -241,9 +216,8 @@ def place_feet(
         distance = np.linalg.norm(down, axis=1, keepdims=True)
         down /= distance
         distance = np.clip(distance, abs(a - b) + 1, REACH * body.leg)
-        ahead = np.stack(
-            [-np.sin(np.radians(toes[side])), np.cos(np.radians(toes[side])), 0 * toes[side]], axis=1
-        )
+        toe = np.radians(toes[side])
+        ahead = np.stack([-np.sin(toe), np.cos(toe), 0 * toe], axis=1)
         hinge = np.cross(ahead, -down)
         hinge /= np.linalg.norm(hinge, axis=1, keepdims=True)
         cosine = (a * a + distance**2 - b * b) / (2 * a * distance)

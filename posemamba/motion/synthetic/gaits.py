@@ -1,8 +1,7 @@
 """Movements on planned footsteps: walking, jogging, turning on the spot.
 
-A planted foot cannot slide: footsteps are laid along the root's path first, an ankle stays on its step
-    until it
-is lifted, and the legs' angles follow from root and ankles. The root rides as high as the legs allow.
+A planted foot cannot slide: footsteps are laid along the root's path first, an ankle stays on its step until
+it is lifted, and the legs' angles follow from root and ankles. The root rides as high as the legs allow.
 """
 
 from __future__ import annotations
@@ -12,20 +11,20 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from posemamba.motion.bodies import SIDES, Body, Pose, highest_root, place_feet
-from posemamba.motion.timing import Times, drift, ease
+from posemamba.motion.synthetic.bodies import SIDES, Body, Pose, highest_root, place_feet
+from posemamba.motion.synthetic.timing import Times, drift, ease
 
 
 @dataclass(frozen=True)
 class Gait:
     """How one foot moves in a cycle. Phases count cycles from its heel's strike; the other foot is half off.
 
-    Arguments:
+    Attributes:
         land: the phase at which the foot lies flat.
         lift: the phase at which its heel leaves the floor.
         under: the phase at which the root passes over the foot.
-        rise: the ankle's way up and down from lift to landing, as (share of the time, share of the
-            clearance).
+        rise: the ankle's way up and down between lift and landing, where it is 0: (share of the time, share
+            of the clearance).
         travel: the part of that time in which the foot goes forward.
     """
 
@@ -36,17 +35,10 @@ class Gait:
     travel: tuple[float, float]
 
 
-WALK = Gait(
-    0.06,
-    0.37,
-    0.24,
-    ((0, 0), (0.18, 0.3), (0.36, 0.82), (0.46, 1), (0.68, 0.5), (0.9, 0.22), (1, 0)),
-    (0.05, 0.92),
-)
-JOG = Gait(
-    0.04, 0.25, 0.15, ((0, 0), (0.15, 0.25), (0.45, 1), (0.75, 0.4), (0.92, 0.07), (1, 0)), (0.03, 0.94)
-)
-STEP = Gait(-0.05, 0.55, 0.25, ((0, 0), (0.25, 0.7), (0.5, 1), (0.75, 0.7), (1, 0)), (0.08, 0.92))
+_WALKING_RISE = ((0.18, 0.3), (0.36, 0.82), (0.46, 1), (0.68, 0.5), (0.9, 0.22))
+WALK = Gait(0.06, 0.37, 0.24, _WALKING_RISE, (0.05, 0.92))
+JOG = Gait(0.04, 0.25, 0.15, ((0.15, 0.25), (0.45, 1), (0.75, 0.4), (0.92, 0.07)), (0.03, 0.94))
+STEP = Gait(-0.05, 0.55, 0.25, ((0.25, 0.7), (0.5, 1), (0.75, 0.7)), (0.08, 0.92))
 
 
 def step_feet(
@@ -61,18 +53,19 @@ def step_feet(
 ) -> tuple[dict[str, Float[np.ndarray, "frames 3"]], dict[str, Times]]:
     """Lays footsteps along a path and walks the ankles over them.
 
-    Arguments:
+    Args:
         body: gives the ankle's height.
         gait: when feet lift and land.
         t: times, s; phase: of the right foot at those times, never falling.
         path: the root's way over the floor, mm; heading: degrees, 0 along y and turning left.
         apart: the distance of the feet's two lines, mm; clearance: how high the ankle is lifted, mm.
 
-    Returns the ankles `(frames, 3)`, mm, and where the toes point, degrees, both by side.
+    Returns:
+        The ankles `(frames, 3)`, mm, and where the toes point, degrees, both by side.
     """
     from scipy.interpolate import CubicSpline
 
-    rise = CubicSpline(*zip(*gait.rise, strict=True), bc_type="clamped")
+    rise = CubicSpline(*zip((0, 0), *gait.rise, (1, 0), strict=True), bc_type="clamped")
     # Where phase stands still, the last moment of it counts; np.interp wants it rising.
     moving = np.flatnonzero(np.diff(phase, append=phase[-1] + 1) > 1e-9)
     ankles, toes = {}, {}
@@ -96,30 +89,15 @@ def step_feet(
     return ankles, toes
 
 
-def ride(body: Body, pose: Pose, ankles: dict, bob: Times, spare: float = 0.0) -> None:
-    """Sets the root's height: the bob, raised as far as both legs always reach their ankles, less spare."""
+def plant(body: Body, pose: Pose, ankles: dict, toes: dict, bob: Times, spare: float) -> None:
+    """Sets the root's height and the legs.
+
+    The root follows the bob, raised as far as both legs always reach their ankles, less spare. Knees point
+    half-way between the pelvis and the toes, and a little outward.
+    """
     pose.root[:, 2] = bob + (highest_root(body, pose, ankles) - bob).min() - spare
-
-
-def plant(body: Body, pose: Pose, ankles: dict, toes: dict, splay: float) -> None:
-    """Sets the legs: knees point half-way between the pelvis and the toes, and a little outward."""
-    place_feet(
-        body,
-        pose,
-        ankles,
-        {side: (pose.heading + toes[side]) / 2 + (-splay if side == "right" else splay) for side in SIDES},
-    )
-
-
-def travel(generator: np.random.Generator, t: Times, speed: float, curve: float):
-    """A path at about a speed (mm/s) whose heading wanders, and turns by `curve` degrees a second."""
-    heading = generator.uniform(0, 360) + curve * t + drift(generator, t, 12)
-    pace = speed * (1 + drift(generator, t, 0.03))
-    velocity = pace[:, None] * np.stack([-np.sin(np.radians(heading)), np.cos(np.radians(heading))], axis=1)
-    # The trapezoid rule: the same path at any frame rate.
-    steps = (velocity[1:] + velocity[:-1]) / 2 * (t[1] - t[0])
-    path = np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)])
-    return path + generator.uniform(-1000, 1000, 2), heading
+    outward = {"right": -6, "left": 6}
+    place_feet(body, pose, ankles, {side: (pose.heading + toes[side]) / 2 + outward[side] for side in SIDES})
 
 
 def _run_up(seconds: float, fps: float) -> tuple[Times, int, int]:
@@ -128,75 +106,55 @@ def _run_up(seconds: float, fps: float) -> tuple[Times, int, int]:
     return (np.arange(frames + 2 * extra) - extra) / fps, extra, extra + frames
 
 
+def _trip(generator: np.random.Generator, t: Times, speed: float, stride: float, curve: float):
+    """Phase, path and heading at about a speed (m/s) and a stride (m a cycle).
+
+    The heading wanders, and turns by at most `curve` degrees a second.
+    """
+    phase = generator.uniform() + t * speed / stride + drift(generator, t, 0.01)
+    curve = generator.uniform(-curve, curve)
+    heading = generator.uniform(0, 360) + curve * t + drift(generator, t, 12)
+    pace = 1000 * speed * (1 + drift(generator, t, 0.03))
+    velocity = pace[:, None] * np.stack([-np.sin(np.radians(heading)), np.cos(np.radians(heading))], axis=1)
+    # The trapezoid rule: the same path at any frame rate.
+    steps = (velocity[1:] + velocity[:-1]) / 2 * (t[1] - t[0])
+    path = np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)])
+    return phase, path + generator.uniform(-1000, 1000, 2), heading
+
+
 def walk(generator: np.random.Generator, body: Body, seconds: float, fps: float) -> Pose:
     """Walking along a gently curving path.
 
-    Arguments: generator of all variation; body; the clip's seconds and frames a second. Returns the pose.
+    Args:
+        generator: of all variation.
+        body: who walks.
+        seconds, fps: the clip's length, and frames a second.
     """
-    t, start, stop = _run_up(seconds, fps)
-    speed = generator.uniform(0.95, 1.4) * (body.leg / 870) ** 0.5
-    stride = 1.12 * speed**0.55 * (body.leg / 870) ** 0.7 * generator.uniform(0.95, 1.05)  # metres a cycle
-    phase = generator.uniform() + t * speed / stride + drift(generator, t, 0.01)
-    path, heading = travel(generator, t, 1000 * speed, generator.uniform(-12, 12))
-    lively = generator.uniform(0.75, 1.25)
-    return _locomotion(
-        generator,
-        body,
-        WALK,
-        t,
-        phase,
-        path,
-        heading,
-        {
-            "apart": generator.uniform(0.9, 1.35) * body.hip,
-            "clearance": generator.uniform(0.12, 0.145) * body.leg,
-            "bob": 0.015 * body.leg * speed**1.3,
-            "bob phase": 0.015,
-            "spare": 0.0,
-            "sway": generator.uniform(12, 22),
-            "twist": 5 * lively,
-            "list": 3.5,
-            "lean": generator.uniform(1, 6),
-            "swing": 20 * lively * speed,
-            "arms": generator.uniform(-6, 2),
-            "elbow": generator.uniform(14, 28),
-            "elbow swing": generator.uniform(6, 14),
-        },
-    ).cut(start, stop)
+    draw, (t, start, stop) = generator.uniform, _run_up(seconds, fps)
+    speed = draw(0.95, 1.4) * (body.leg / 870) ** 0.5
+    stride = 1.12 * speed**0.55 * (body.leg / 870) ** 0.7 * draw(0.95, 1.05)
+    trip = _trip(generator, t, speed, stride, 12)
+    lively = draw(0.75, 1.25)
+    feet = {"apart": draw(0.9, 1.35) * body.hip, "clearance": draw(0.12, 0.145) * body.leg}
+    bob = {"bob": 0.015 * body.leg * speed**1.3, "bob phase": 0.015, "spare": 0.0}
+    trunk = {"sway": draw(12, 22), "twist": 5 * lively, "list": 3.5, "lean": draw(1, 6)}
+    arms = {"swing": 20 * lively * speed, "arms": draw(-6, 2), "elbow": draw(14, 28), "fold": draw(6, 14)}
+    return _locomotion(generator, body, WALK, t, *trip, feet | bob | trunk | arms).cut(start, stop)
 
 
 def jog(generator: np.random.Generator, body: Body, seconds: float, fps: float) -> Pose:
     """Jogging along a gently curving path; arguments as `walk`."""
-    t, start, stop = _run_up(seconds, fps)
-    speed = generator.uniform(2.2, 3.1) * (body.leg / 870) ** 0.5
-    stride = speed * generator.uniform(0.68, 0.74) * (body.leg / 870) ** 0.5
-    phase = generator.uniform() + t * speed / stride + drift(generator, t, 0.01)
-    path, heading = travel(generator, t, 1000 * speed, generator.uniform(-20, 20))
-    lively = generator.uniform(0.8, 1.2)
-    return _locomotion(
-        generator,
-        body,
-        JOG,
-        t,
-        phase,
-        path,
-        heading,
-        {
-            "apart": generator.uniform(0.5, 0.9) * body.hip,
-            "clearance": generator.uniform(0.3, 0.42) * body.leg,
-            "bob": 0.037 * body.leg,
-            "bob phase": 0.16,
-            "spare": 0.008 * body.leg,  # runners do not stretch their knees
-            "sway": generator.uniform(5, 10),
-            "twist": 7 * lively,
-            "list": 4,
-            "lean": generator.uniform(5, 10),
-            "swing": 30 * lively,
-            "arms": generator.uniform(-12, -4),
-            "elbow": generator.uniform(75, 95),
-            "elbow swing": generator.uniform(8, 16),
-        },
-    ).cut(start, stop)
+    draw, (t, start, stop) = generator.uniform, _run_up(seconds, fps)
+    speed = draw(2.2, 3.1) * (body.leg / 870) ** 0.5
+    stride = speed * draw(0.68, 0.74) * (body.leg / 870) ** 0.5
+    trip = _trip(generator, t, speed, stride, 20)
+    lively = draw(0.8, 1.2)
+    feet = {"apart": draw(0.5, 0.9) * body.hip, "clearance": draw(0.3, 0.42) * body.leg}
+    # Runners do not stretch their knees: some of the leg is spared.
+    bob = {"bob": 0.037 * body.leg, "bob phase": 0.16, "spare": 0.008 * body.leg}
+    trunk = {"sway": draw(5, 10), "twist": 7 * lively, "list": 4, "lean": draw(5, 10)}
+    arms = {"swing": 30 * lively, "arms": draw(-12, -4), "elbow": draw(75, 95), "fold": draw(8, 16)}
+    return _locomotion(generator, body, JOG, t, *trip, feet | bob | trunk | arms).cut(start, stop)
 
 
 def _locomotion(generator, body, gait, t, phase, path, heading, style) -> Pose:
@@ -222,9 +180,8 @@ def _locomotion(generator, body, gait, t, phase, path, heading, style) -> Pose:
         pose[f"{side} shoulder flexion"] = style["arms"] + style["swing"] * wave + drift(generator, t, 2)
         pose[f"{side} shoulder abduction"] = generator.uniform(6, 12) + 1.5 * np.cos(twice)
         pose[f"{side} shoulder rotation"] = generator.uniform(10, 25) + 5 * wave
-        pose[f"{side} elbow flexion"] = style["elbow"] + style["elbow swing"] * wave
-    ride(body, pose, ankles, -style["bob"] * np.cos(twice), style["spare"])
-    plant(body, pose, ankles, toes, splay=6)
+        pose[f"{side} elbow flexion"] = style["elbow"] + style["fold"] * wave
+    plant(body, pose, ankles, toes, -style["bob"] * np.cos(twice), style["spare"])
     return pose
 
 
@@ -244,16 +201,12 @@ def turn(generator: np.random.Generator, body: Body, seconds: float, fps: float)
         at += length + generator.uniform(0.4, 1.0)
         way = -way if generator.uniform() < 0.7 else way
     pose = Pose(len(t))
-    path = np.stack([drift(generator, t, 15), drift(generator, t, 15)], axis=1) + generator.uniform(
-        -1000, 1000, 2
-    )
-    busy = np.convolve(
-        np.gradient(phase, t), np.hanning(round(0.4 * fps)) / np.hanning(round(0.4 * fps)).sum(), "same"
-    )
-    busy = np.clip(busy, 0, 1)
-    ankles, toes = step_feet(
-        body, STEP, t, phase, path, heading, 2.1 * body.hip, generator.uniform(0.07, 0.11) * body.leg
-    )
+    path = np.stack([drift(generator, t, 15), drift(generator, t, 15)], axis=1)
+    path = path + generator.uniform(-1000, 1000, 2)
+    window = np.hanning(round(0.4 * fps))
+    busy = np.clip(np.convolve(np.gradient(phase, t), window / window.sum(), "same"), 0, 1)
+    clearance = generator.uniform(0.07, 0.11) * body.leg
+    ankles, toes = step_feet(body, STEP, t, phase, path, heading, 2.1 * body.hip, clearance)
     aside = np.sin(2 * np.pi * phase) * busy
     across = np.stack([np.cos(np.radians(heading)), np.sin(np.radians(heading))], axis=1)
     pose.root[:, :2] = path + (25 * aside)[:, None] * across
@@ -271,6 +224,5 @@ def turn(generator: np.random.Generator, body: Body, seconds: float, fps: float)
         pose[f"{side} shoulder abduction"] = hang + 5 * busy + drift(generator, t, 1.5)
         pose[f"{side} shoulder rotation"] = generator.uniform(10, 25)
         pose[f"{side} elbow flexion"] = generator.uniform(12, 24) + 8 * busy
-    ride(body, pose, ankles, 0 * t, 0.004 * body.leg)
-    plant(body, pose, ankles, toes, splay=6)
+    plant(body, pose, ankles, toes, 0 * t, 0.004 * body.leg)
     return pose.cut(start, stop)

@@ -9,14 +9,12 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from posemamba.motion.bodies import SIDES, Body, Pose, highest_root, place_feet
-from posemamba.motion.timing import Times, drift, ease, keys
+from posemamba.motion.synthetic.bodies import SIDES, Body, Pose, highest_root, place_feet
+from posemamba.motion.synthetic.timing import Times, drift, ease, keys
 
 
 class Stand:
     """A body on two planted feet that the movements below build on: it stands at ease, breathes and sways.
-
-    Arguments: generator of all variation; body; the clip's seconds and frames a second.
 
     `ahead`, `aside` and `up` say where the root is relative to the middle of the feet and to standing, mm.
     """
@@ -43,10 +41,6 @@ class Stand:
             pose[f"{side} shoulder rotation"] = draw(10, 28) + wander(2)
             pose[f"{side} elbow flexion"] = draw(10, 22) + wander(3)
 
-    def keys(self, times, values, soft: float = 0.06) -> Times:
-        """`timing.keys` at this clip's times."""
-        return keys(self.t, times, values, soft)
-
     def floor(self, right: Times | float, ahead: Times | float) -> Float[np.ndarray, "frames 2"]:
         """Points over the floor, given to the right of and ahead of where the body stands, mm."""
         angle = np.radians(self.facing)
@@ -71,8 +65,8 @@ class Stand:
     def finish(self, ankles: dict[str, np.ndarray] | None = None) -> Pose:
         """Puts the root over the floor and the feet on it.
 
-        Arguments: ankles, where the movement plans them itself; else they stand still, and the root comes
-        down as far as the legs need when it moves aside or back.
+        Where the movement does not plan the ankles they stand still, and the root comes down as far as the
+        legs need when it moves aside or back.
         """
         pose = self.pose
         pose.root[:, :2] = self.floor(self.aside, self.ahead)
@@ -141,9 +135,7 @@ def reach(generator: np.random.Generator, body: Body, seconds: float, fps: float
     while True:
         names = names or list(generator.permutation(list(_TARGETS)))
         side, target = generator.choice(SIDES), _TARGETS[names.pop()]
-        flex, wide, turn, elbow, trunk, twist, tilt, sink = np.array(target) * generator.uniform(
-            0.88, 1.08, 8
-        )
+        flex, wide, turn, elbow, trunk, twist, tilt, sink = np.array(target) * draw(0.88, 1.08, 8)
         out, hold, back = draw(0.6, 0.9) + 0.8 * sink, draw(0.15, 0.5), draw(0.6, 0.9) + 0.8 * sink
         if at + out + hold + back > seconds:
             break
@@ -193,7 +185,7 @@ def sit(generator: np.random.Generator, body: Body, seconds: float, fps: float) 
         lean, rest, first, last = draw(30, 42), draw(-8, 2), start + 1.1 * down, rise - 0.15 * up
         last = max(last, first + 0.05)
         nod = [start - 0.05, start + 0.55 * down, first, last, rise + 0.35 * up, rise + 1.05 * up]
-        bow = stand.keys(nod, [0, lean, rest, rest, lean, 0], soft=0.1)
+        bow = keys(t, nod, [0, lean, rest, rest, lean, 0], soft=0.1)
         pose["pelvis tilt"] += 0.55 * bow - 6 * sat
         pose["lumbar flexion"] += 0.45 * bow + 8 * sat
         pose["neck flexion"] -= 0.4 * bow

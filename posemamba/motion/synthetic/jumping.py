@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from posemamba.motion.actions import Stand
-from posemamba.motion.bodies import SIDES, Body, Pose
-from posemamba.motion.timing import ease, quintic
+from posemamba.motion.synthetic.actions import Stand
+from posemamba.motion.synthetic.bodies import SIDES, Body, Pose
+from posemamba.motion.synthetic.timing import ease, keys, quintic
 
 GRAVITY = 9810.0  # mm/s^2
 
@@ -14,8 +14,7 @@ GRAVITY = 9810.0  # mm/s^2
 def jump(generator: np.random.Generator, body: Body, seconds: float, fps: float) -> Pose:
     """Standing jumps: a crouch with the arms back, a push, flight under gravity, a landing on bent knees.
 
-    In flight the root's height is a falling body's, a parabola with g = 9.81 m/s^2. Arguments: as
-    `gaits.walk`.
+    In flight the root's height is a falling body's, with g = 9.81 m/s^2. Arguments as `gaits.walk`.
     """
     stand = Stand(generator, body, seconds, fps)
     draw, t, pose = generator.uniform, stand.t, stand.pose
@@ -61,7 +60,7 @@ def jump(generator: np.random.Generator, body: Body, seconds: float, fps: float)
         moved += leap * ease(t, off - 0.3 * roll, land)
         _swing_arms(stand, at, low, off, land, soft, done)
         times = [at, low, off, off + 0.5 * flight, soft, done]
-        bow = stand.keys(times, [0, draw(32, 46), 0, 2, draw(24, 36), 0])
+        bow = keys(stand.t, times, [0, draw(32, 46), 0, 2, draw(24, 36), 0])
         pose["pelvis tilt"] += 0.6 * bow
         pose["lumbar flexion"] += 0.4 * bow
         pose["neck flexion"] -= 0.45 * bow
@@ -76,6 +75,6 @@ def _swing_arms(stand: Stand, at, low, off, land, soft, done) -> None:
     for side in SIDES:
         times = [at, low - 0.05, off + 0.03, land, soft + 0.05, done]
         swing = [0, draw(-38, -24), high + draw(-6, 6), 0.65 * high, draw(10, 30), 0]
-        stand.pose[f"{side} shoulder flexion"] += stand.keys(times, swing, soft=0.08)
-        stand.pose[f"{side} shoulder abduction"] += stand.keys(times, [0, 6, 8, 14, 10, 0])
-        stand.pose[f"{side} elbow flexion"] += stand.keys(times, [0, 12, draw(5, 20), 25, 20, 0])
+        stand.pose[f"{side} shoulder flexion"] += keys(stand.t, times, swing, soft=0.08)
+        stand.pose[f"{side} shoulder abduction"] += keys(stand.t, times, [0, 6, 8, 14, 10, 0])
+        stand.pose[f"{side} elbow flexion"] += keys(stand.t, times, [0, 12, draw(5, 20), 25, 20, 0])
