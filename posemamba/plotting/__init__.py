@@ -11,7 +11,7 @@ from posemamba.plotting.charts import curves, heatmap, slider_figure
 from posemamba.plotting.costs import crossings, error_against_macs, stacked_shares, where_the_work_goes
 from posemamba.plotting.experiments import seeds
 from posemamba.plotting.export import save
-from posemamba.plotting.maps import frame_heatmap, joint_heatmap, map_panels, relevance_panels
+from posemamba.plotting.maps import map_panels, relevance_panels
 from posemamba.plotting.paths import limb_meetings, scan_paths
 from posemamba.plotting.pipeline import pipeline, pipeline_stages
 from posemamba.plotting.reach import directions_reaching, order_playground, reach_counts
@@ -25,9 +25,7 @@ __all__ = [
     "describe",
     "directions_reaching",
     "error_against_macs",
-    "frame_heatmap",
     "heatmap",
-    "joint_heatmap",
     "limb_meetings",
     "map_panels",
     "mean_interval",
