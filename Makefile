@@ -11,7 +11,11 @@ PY := $(BIN)/python
 STAMP := $(VENV)/.installed
 CHAPTERS ?= book
 
-.PHONY: book test test-all chapters lint format clean
+# Threads that wait for each other sleep, in tests and in chapters: torch's spin by default, and beside other
+# busy processes everything then takes many times as long. figures/benchmark/under_load.py measures it.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: book test test-all chapters lab lint format clean
 
 book: $(STAMP)
 	@$(PY) -c "import shutil; shutil.rmtree('_build', ignore_errors=True)"
@@ -24,23 +28,27 @@ test: $(STAMP)
 
 # What is long too: slow tests, lint, and every chapter alone in an empty folder, its gpu cells at tiny sizes.
 test-all: lint
-	SCALE=gpu POSEMAMBA_TINY=1 $(PY) -m posemamba.book try book
+	SCALE=gpu POSEMAMBA_TINY=1 $(PY) tools/notebooks.py try book
 	$(PY) -m pytest tests
 	$(PY) -m pytest --nbval book/
 
 # Runs the notebooks and stores their outputs in normal form; `make chapters CHAPTERS=book/x/y.ipynb` runs one.
 chapters: $(STAMP)
-	$(PY) -m posemamba.book execute $(CHAPTERS)
+	$(PY) tools/notebooks.py execute $(CHAPTERS)
+
+# Opens the chapters to read, run and change.
+lab: $(STAMP)
+	$(PY) -m jupyter lab book
 
 lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m posemamba.book normalise --check book
+	$(PY) tools/notebooks.py normalise --check book
 
 format: $(STAMP)
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
-	$(PY) -m posemamba.book normalise book
+	$(PY) tools/notebooks.py normalise book
 
 # The stamp says that what these two files ask for is installed.
 $(STAMP): requirements.txt pyproject.toml

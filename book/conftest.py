@@ -1,12 +1,15 @@
-"""How chapters are tested: `pytest --nbval book/` runs them and compares outputs with the stored ones."""
+"""`pytest --nbval book/` runs the chapters and compares their outputs."""
 
 import os
 
-# A figure's JSON holds every digit of its data. Its text/plain form, which names the figure, is compared.
+# A figure's JSON holds every digit of its data. What is compared is its
+# text/plain form, which names the figure.
 FIGURE = "application/vnd.plotly.v1+json"
 
 # The kernels that nbval starts inherit these.
-os.environ.update(SCALE="small", POSEMAMBA_TINY="0", POSEMAMBA_RENDERER="book")
+os.environ.update(
+    SCALE="small", POSEMAMBA_TINY="0", POSEMAMBA_RENDERER="book"
+)
 
 
 def pytest_collectstart(collector):

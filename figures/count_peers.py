@@ -9,17 +9,15 @@ apart: written as a scaling of rows they would cost next to nothing.
 """
 
 import argparse
-import datetime
-import sys
 from pathlib import Path
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from posemamba import storage
+from posemamba import record
 from posemamba.accounting import count
-from posemamba.benchmark import peers, record
+from posemamba.benchmark.peers import Peer
 from posemamba.model import VARIANTS, PoseMamba
 
 OUT = Path(__file__).resolve().parents[1] / "posemamba" / "assets" / "measured"
@@ -54,20 +52,20 @@ def diagonal(matrices: torch.Tensor) -> bool:
     return int(matrices.count_nonzero()) == int(kept.count_nonzero()) > 0
 
 
-def counted(network: peers.Network, frames: int, seed: int) -> dict:
+def counted(name: str, kind: str, network: torch.nn.Module, frames: int, seed: int) -> dict:
     """Parameters and multiply-adds of one forward pass."""
     torch.manual_seed(seed)
-    keypoints = torch.randn(1, frames, 17, network.channels)
+    keypoints = torch.randn(1, frames, 17, 3 if kind == "peer" else 2)
     apart = Diagonal()
-    with torch.no_grad(), network.present(), FlopCounterMode(display=False) as counter, apart:
-        network.module(keypoints)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter, apart:
+        network(keypoints)
     operators = counter.get_flop_counts()["Global"]
     by_operator = {str(name).removeprefix("aten."): flops // 2 for name, flops in operators.items()}
     return {
-        "name": network.name,
-        "kind": network.kind,
+        "name": name,
+        "kind": kind,
         "frames": frames,
-        "parameters": network.parameters,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "macs": counter.get_total_flops() // 2,
         "macs_by_operator": by_operator,
         "diagonal_macs": apart.macs,
@@ -83,36 +81,24 @@ def main() -> None:
     parser.add_argument("--out", default=str(OUT / "peer_counts.json"))
     given = parser.parse_args()
 
-    begun_at = record.commit()
-    checkouts = [peers.find(path) for path in given.peer]
-    networks = []
-    for variant in VARIANTS:
-        module = PoseMamba.from_variant(variant, frames=given.frames).eval()
-        networks.append(peers.Network(f"PoseMamba-{variant}", "posemamba", module, 2))
-    rows = [counted(network, given.frames, given.seed) for network in networks]
-    for row, network in zip(rows, networks, strict=True):  # our rule and torch's counter are held together
-        if row["macs"] != count(network.module).macs:
-            raise SystemExit(f"{row['name']}: torch counts {row['macs']}, our rule another number")
-    for checkout in checkouts:
-        for name in checkout.networks:
-            network = peers.build(checkout, name, given.frames, given.seed)
-            rows.append(counted(network, given.frames, given.seed))
+    checkouts = [Peer(path) for path in given.peer]
     command = ["python", "figures/count_peers.py"]
     command += [part for checkout in checkouts for part in ("--peer", checkout.name)]
-    storage.write_json(
-        given.out,
-        {
-            "what": "parameters and multiply-adds of one sequence, by torch's FLOP counter",
-            "command": [*command, "--frames", str(given.frames), "--seed", str(given.seed)],
-            "date": datetime.date.today().isoformat(),
-            "commit": begun_at,
-            "hardware": record.hardware("cpu"),
-            "versions": record.versions(),
-            "peers": [peers.describe(checkout) for checkout in checkouts],
-            "seed": given.seed,
-            "rows": rows,
-        },
-    )
+    command += ["--frames", given.frames, "--seed", given.seed]
+    what = "parameters and multiply-adds of one sequence, by torch's FLOP counter"
+    report = record.head(what, command, [given.seed]) | {"peers": [peer.described() for peer in checkouts]}
+    rows = []
+    for variant in VARIANTS:
+        module = PoseMamba.from_variant(variant, frames=given.frames).eval()
+        row = counted(f"PoseMamba-{variant}", "posemamba", module, given.frames, given.seed)
+        if row["macs"] != count(module).macs:  # our rule and torch's counter are held together
+            raise SystemExit(f"{row['name']}: torch counts {row['macs']}, our rule another number")
+        rows.append(row)
+    for checkout in checkouts:
+        for name in checkout.networks:
+            network = checkout.build(name, given.frames, given.seed)
+            rows.append(counted(name, "peer", network, given.frames, given.seed))
+    record.write(given.out, report | {"rows": rows})
     for row in rows:
         print(
             f"{row['name']:<17} {row['parameters']:>11,} parameters, {row['macs'] / 1e9:7.2f} G MACs, "
@@ -121,4 +107,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

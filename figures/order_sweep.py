@@ -1,39 +1,39 @@
 """Table 4, run again with controls: does the order in which a scan reads the body matter?
 
-    python figures/order_sweep.py --data ../shared/data/cmu_mocap_17.npz
+    python figures/order_sweep.py
 
-trains the same small network on the same batches once for each arm and seed: the six strategies of Table 4,
-and four controls. Ctrl-C stops and saves; the same command goes on, and skips what is done. When all runs are
-done it writes their figures to posemamba/assets/measured/order_sweep.json. Seeds come one after the other, so
-that a sweep that was stopped early has whole seeds; the arms on which the claim about limbs hangs get more of
-them.
+trains the same small network on the same batches once for each variant and seed: the six strategies of
+Table 4, and four controls, on motion that the package makes itself. Ctrl-C stops and saves; the same
+command goes on, and skips what is done. When all runs are done it writes their figures to
+runs/orders/assets/measured/order_sweep.json. Seeds come one after the other, so that a sweep that was
+stopped early has whole seeds; the variants on which the claim about limbs hangs get more of them.
 
-    python figures/order_sweep.py --data ../shared/data/cmu_mocap_17.npz --config small --seeds 2 --more 0 \\
-        --arms global-local bidirectional --name order_sweep_longer --keep small_orders --folder runs/longer
+The sweeps that the book shows were made so, on motion capture of the CMU database that is not distributed
+with it. The second trains two variants three times as long, and keeps the weights that fit the training
+split best:
 
-trains two arms three times as long, and leaves the weights of the network that fits the training split best
-in posemamba/assets/small_orders.
+    python figures/order_sweep.py --data cmu_mocap_17.npz --folder runs/orders_cmu --out posemamba/assets
+    python figures/order_sweep.py --data cmu_mocap_17.npz --folder runs/longer --out posemamba/assets \\
+        --config small --seeds 2 --more 0 --arms global-local bidirectional \\
+        --name order_sweep_longer --keep small_orders
 """
 
 import argparse
-import datetime
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from posemamba import storage
+from posemamba import record, storage
 from posemamba.skeleton import JOINT_NAMES, JOINTS
 
-ROOT = Path(__file__).resolve().parents[1]
-ASSETS = ROOT / "posemamba" / "assets"
 VIEWS = 4
+WHAT = "training runs of arms that differ in the order of the scan, scored on test clips"
 FITTED_ON = 512  # training windows that tell how well a run fitted
 
 
@@ -68,7 +68,7 @@ def planned(given: argparse.Namespace) -> list[tuple[str, int]]:
 
 
 def settings(given: argparse.Namespace, arm: str, seed: int):
-    from posemamba.configs import TrainingConfig
+    from posemamba.training import TrainingConfig
 
     steps = {} if given.steps is None else dict(steps=given.steps)
     return TrainingConfig.load(given.config, seed=seed, **ARMS[arm](seed), **steps)
@@ -83,15 +83,14 @@ def run(given: argparse.Namespace, arm: str, seed: int) -> int:
     import torch
 
     from posemamba import metrics
-    from posemamba.benchmark.record import commit
+    from posemamba.evaluation import score
     from posemamba.inference import predict_windows
-    from posemamba.motion.clips import open_motion, select_split
-    from posemamba.motion.windows import WindowSampler, evaluation_windows
-    from posemamba.training import Interrupted, describe_machine, train
+    from posemamba.motion import WindowSampler, evaluation_windows, open_motion, select_split
+    from posemamba.training import Interrupted, train
 
     torch.set_num_threads(given.threads)
     config, clips, folder = settings(given, arm, seed), open_motion(given.data), place(given, arm, seed)
-    seconds, begun_at = 0.0, commit() or "unknown"
+    seconds, begun_at = 0.0, record.commit() or "unknown"
 
     def log(step: int, figures: dict[str, float]) -> None:
         nonlocal seconds
@@ -102,38 +101,27 @@ def run(given: argparse.Namespace, arm: str, seed: int) -> int:
     except Interrupted:
         return 130
     model = model.cpu()
-    sampler = WindowSampler(
-        select_split(clips, "train"), config.frames, config.fps, FITTED_ON, seed=10_000, flip=False
-    )
+    frames, fps = config.model.frames, config.data.fps
+    sampler = WindowSampler(select_split(clips, "train"), frames, fps, FITTED_ON, seed=10_000, flip=False)
     inputs, targets = sampler.batch(0)
     fitted = metrics.mpjpe(predict_windows(model, inputs, flip=True), targets).mean()
-    windows = evaluation_windows(select_split(clips, "test"), config.frames, config.fps, VIEWS)
-    predicted = predict_windows(model, windows.inputs, flip=True)
-    predicted = predicted - predicted[:, :, :1]
-    every = metrics.per_action(
-        metrics.mpjpe(predicted, windows.targets), windows.action, windows.scored, windows.actions
-    )
-    aligned = metrics.per_action(
-        metrics.p_mpjpe(predicted, windows.targets), windows.action, windows.scored, windows.actions
-    )
-    distance = (predicted - windows.targets).double().norm(dim=-1)
-    by_joint = [
-        metrics.per_action(distance[..., joint], windows.action, windows.scored, windows.actions).over_actions
-        for joint in range(JOINTS)
-    ]
+    windows = evaluation_windows(select_split(clips, "test"), frames, fps, VIEWS)
+    scores = score(predict_windows(model, windows.inputs, flip=True), windows)
+    rows, table = scores.rows(), scores.tables["mpjpe"]
     storage.write_json(
         folder / "scores.json",
         {
             "arm": arm,
             "seed": seed,
-            "config": asdict(config),
+            "config": config.flat(),
             "commit": begun_at,
             "training_mpjpe": float(fitted),
             "seconds": seconds,
-            "mpjpe": {"over_actions": every.over_actions, "over_frames": every.over_frames, **every.actions},
-            "p_mpjpe": {"over_actions": aligned.over_actions, "over_frames": aligned.over_frames},
-            "by_joint": dict(zip(JOINT_NAMES, by_joint, strict=True)),
-            "hardware": describe_machine(),
+            "mpjpe": rows["mpjpe"],
+            "p_mpjpe": {name: rows["p_mpjpe"][name] for name in ("over_actions", "over_frames")},
+            "by_joint": {name: table.means(joint).over_actions for joint, name in enumerate(JOINT_NAMES)},
+            "hardware": record.hardware(),
+            "versions": record.versions(),
         },
     )
     return 0
@@ -187,7 +175,8 @@ def collect(given: argparse.Namespace) -> None:
     """All runs' figures in one file, and the weights of the best fitted network."""
     paths = [place(given, *run) / "scores.json" for run in planned(given)]
     runs = [storage.read_json(path) for path in paths if path.exists()]
-    hardware = [entry.pop("hardware") for entry in runs]
+    machine = [{name: entry.pop(name) for name in ("hardware", "versions")} for entry in runs]
+    commits = sorted({entry.pop("commit") for entry in runs})
     shared = {}
     for entry in runs:  # what all runs share is said once
         config = entry.pop("config")
@@ -195,7 +184,7 @@ def collect(given: argparse.Namespace) -> None:
         entry |= {name: config[name] for name in own if name != "seed"}
         shared = {name: value for name, value in config.items() if name not in own}
     best = min(runs, key=lambda entry: entry["training_mpjpe"])
-    out = Path(given.out)
+    out = Path(given.out or Path(given.folder) / "assets")
     (out / "measured").mkdir(parents=True, exist_ok=True)
     command = ["python", "figures/order_sweep.py", "--data", Path(given.data).name]
     command += ["--config", given.config, "--seeds", str(given.seeds), "--more", str(given.more)]
@@ -203,21 +192,15 @@ def collect(given: argparse.Namespace) -> None:
     command += [] if given.name == "order_sweep" else ["--name", given.name]
     command += ["--keep", given.keep] if given.keep else []
     target = out / "measured" / f"{given.name}.json"
-    storage.write_json(
-        target,
-        {
-            "command": command,
-            "date": datetime.date.today().isoformat(),
-            "commit": ", ".join(sorted({entry.pop("commit") for entry in runs})),
-            "hardware": hardware[0],
-            "config": shared,
-            "evaluation": {"views": VIEWS, "flip_averaging": True, "split": "test"},
-            "kept": {"arm": best["arm"], "seed": best["seed"], "by": "training_mpjpe"}
-            if given.keep
-            else None,
-            "runs": runs,
-        },
-    )
+    head = record.head(WHAT, command, sorted({entry["seed"] for entry in runs}))
+    kept = {"arm": best["arm"], "seed": best["seed"], "by": "training_mpjpe"} if given.keep else None
+    figures = {
+        "config": shared,
+        "evaluation": {"views": VIEWS, "flip_averaging": True, "split": "test"},
+        "kept": kept,
+        "runs": runs,
+    }
+    record.write(target, head | machine[0] | {"commit": ", ".join(commits)} | figures)
     if given.keep:
         shutil.copytree(
             place(given, best["arm"], best["seed"]) / "model", out / given.keep, dirs_exist_ok=True
@@ -232,7 +215,7 @@ def collect(given: argparse.Namespace) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default="../shared/data/cmu_mocap_17.npz")
+    parser.add_argument("--data", default="synthetic", help="'synthetic', or a file of motion")
     parser.add_argument("--config", default="orders", help="the budget, shared by all runs")
     parser.add_argument("--steps", type=int, help="steps a run, instead of the configuration's")
     parser.add_argument("--seeds", type=int, default=3, help="seeds an arm: 0, 1, ...")
@@ -242,7 +225,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2, help="runs at a time")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads a run")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--out", default=str(ASSETS), help="the folder of assets to write to")
+    parser.add_argument("--out", help="the folder of assets to write to; FOLDER/assets by default")
     parser.add_argument("--name", default="order_sweep", help="what the file of figures is called")
     parser.add_argument("--keep", default="", help="where in the assets the best fitted weights go")
     parser.add_argument("--collect", action="store_true", help="only gather the runs that are done")

@@ -15,10 +15,10 @@ from pathlib import Path
 from posemamba.accounting import TABLE_2, TABLE_6, count
 from posemamba.model import PoseMambaConfig
 
-COUNTED = (
-    "M parameters (paper)", "M parameters, its rule", "M parameters, all",
-    "G MACs (paper)", "G MACs, its rule", "G MACs, products and convolutions", "G MACs, scan", "G MACs, all",
-)  # fmt: skip
+COUNTED = [f"M parameters{of}" for of in (" (paper)", ", its rule", ", all")]
+COUNTED += [
+    f"G MACs{of}" for of in (" (paper)", ", its rule", ", products and convolutions", ", scan", ", all")
+]
 
 
 def counted(depth: int, channels: int, frames: int, printed: tuple[str, str]) -> list[str]:

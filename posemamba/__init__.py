@@ -7,8 +7,8 @@ __version__ = "0.1.0"
 # Names that load their module on first use: importing the package stays quick.
 _LAZY = {
     "PoseMamba": "model",
-    "PoseMambaConfig": "model",
-    "VARIANTS": "model",
+    "PoseMambaConfig": "config",
+    "VARIANTS": "config",
     "selective_scan": "scan",
     "lift": "inference",
 }

@@ -1,8 +1,4 @@
-"""What the book's chapters share: set-up, scale, checks of exercises, timings, measured runs.
-
-``python -m posemamba.book execute PATH...`` runs notebooks and stores their outputs in one normal form; its
-``try`` runs each alone in an empty folder and stores nothing; ``normalise`` only brings them into that form.
-"""
+"""What the book's chapters share: set-up, scale, checks of exercises, timings, measured runs."""
 
 import copy
 import inspect
@@ -25,7 +21,7 @@ SCALES = ("small", "gpu")
 class Scale:
     """How large a chapter's runs are.
 
-    Arguments:
+    Attributes:
         name: "small" (a laptop's CPU) or "gpu".
         tiny: stand-in sizes at gpu scale, with which the tests exercise the cells of that scale.
         device: where the chapter's tensors live, "cpu" or "cuda".
@@ -54,11 +50,15 @@ class Scale:
 def setup(scale: str = "small") -> Scale:
     """What every chapter does first: style, seeds, threads; no progress bars, no warnings of other packages.
 
-    Arguments:
+    Args:
         scale: "small" or "gpu"; the environment variable SCALE overrides it. At gpu scale POSEMAMBA_TINY=1
             asks for tiny sizes.
 
-    Returns the scale. Raises ValueError for another scale. Prints nothing.
+    Returns:
+        The scale. Nothing is printed.
+
+    Raises:
+        ValueError: for another scale.
     """
     name = os.environ.get("SCALE") or scale
     if name not in SCALES:
@@ -67,6 +67,9 @@ def setup(scale: str = "small") -> Scale:
     # Progress bars in a stored output differ from run to run.
     for switch in ("TQDM_DISABLE", "HF_HUB_DISABLE_PROGRESS_BARS"):
         os.environ.setdefault(switch, "1")
+    # Threads that wait for each other sleep. By default torch's spin, and hold up those for whom they wait
+    # where others want the cores too; libgomp reads this when torch is imported, so it comes before that.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning, UserWarning):
         warnings.simplefilter("ignore", category)
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it says when it builds its list of fonts
@@ -90,9 +93,9 @@ def measured(name: str) -> dict:
 
     Raises FileNotFoundError where there is none of that name.
     """
-    from posemamba.storage import asset, read_json
+    from posemamba import record, storage
 
-    return read_json(asset(f"measured/{name}.json"))
+    return record.read(storage.asset(f"measured/{name}.json"))
 
 
 def timed(function: Callable, *arguments, repeats: int = 5, **options) -> float:
@@ -121,7 +124,7 @@ def check(
     The line is ``NAME: correct``, or ``NAME: not solved yet`` (the function returns None or raises
     NotImplementedError), or it says for which input what was found and what was expected.
 
-    Arguments:
+    Args:
         name: what the line calls the exercise.
         function: the reader's.
         reference: the same by other means.
@@ -147,7 +150,7 @@ def check(
 def check_value(name: str, value: float | None, truth: float, rtol: float = 0.05, atol: float = 0.0) -> None:
     """Compares a number that a reader predicted or measured with the true one; prints one line as check does.
 
-    Arguments:
+    Args:
         name: what the line calls the exercise.
         value: the reader's number; None for "not solved yet".
         truth: the true one, which the line does not give away.
@@ -225,9 +228,3 @@ def _brief(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_brief, value))}]"
     return f"{value:.4g}" if isinstance(value, float) else repr(value)
-
-
-if __name__ == "__main__":
-    from posemamba.notebooks import main
-
-    raise SystemExit(main())

@@ -7,6 +7,8 @@ The lens is Human3.6M's: radial k1, k2, k3 and tangential p1, p2. With r2 = x^2 
 s = 1 + k1 r2 + k2 r2^2 + k3 r2^3 + p1 y + p2 x, a point (x, y) moves to (x s + p2 r2, y s + p1 r2). This is
 what that data set's own code computes. OpenCV's form of Brown's model has 2 p1 y + 2 p2 x in s; with
 Human3.6M's coefficients the two differ by less than a pixel inside the image.
+
+Everything here raises ValueError for arrays of a shape that does not fit; the message names it.
 """
 
 from __future__ import annotations
@@ -21,13 +23,15 @@ from torch import Tensor
 
 # A point nearer to the camera's plane than this has no image (mm).
 NEAR = 1.0
+# What a camera's tensors end in, after the batch.
+_SIZES = dict(rotation=(3, 3), translation=(3,), focal=(2,), center=(2,), radial=(3,), tangential=(2,))
 
 
 @dataclass(frozen=True, eq=False)
 class Camera:
     """One camera, or a batch of them with any leading shape `*b`.
 
-    Arguments:
+    Attributes:
         rotation: `(*b, 3, 3)` from the world's axes to the camera's.
         translation: `(*b, 3)` the world's origin in the camera's frame, mm.
         focal: `(*b, 2)` focal length along x and y, pixels.
@@ -35,8 +39,6 @@ class Camera:
         radial: `(*b, 3)` coefficients k1, k2, k3; zero where left out.
         tangential: `(*b, 2)` coefficients p1, p2; zero where left out.
         width, height: the image's size, pixels.
-
-    Raises ValueError where the shapes do not fit together.
     """
 
     rotation: Float[Tensor, "*b 3 3"]
@@ -54,15 +56,7 @@ class Camera:
             object.__setattr__(self, "radial", self.focal.new_zeros(*batch, 3))
         if self.tangential is None:
             object.__setattr__(self, "tangential", self.focal.new_zeros(*batch, 2))
-        sizes = {
-            "rotation": (3, 3),
-            "translation": (3,),
-            "focal": (2,),
-            "center": (2,),
-            "radial": (3,),
-            "tangential": (2,),
-        }
-        for name, size in sizes.items():
+        for name, size in _SIZES.items():
             found = tuple(getattr(self, name).shape)
             if found != (*batch, *size):
                 raise ValueError(f"the camera's {name} has shape {found}, expected {(*batch, *size)}")
@@ -85,28 +79,23 @@ class Camera:
         """The cameras at `index` of the batch."""
         if not self.batch_shape:
             raise IndexError("this is one camera, not a batch of them")
-        return replace(self, **{name: getattr(self, name)[index] for name in self._tensors()})
+        return replace(self, **{name: getattr(self, name)[index] for name in _SIZES})
 
     @classmethod
     def stack(cls, cameras: Sequence[Camera]) -> Camera:
         """Cameras of one batch shape and image size as one batch, along a new first dimension.
 
-        Raises ValueError where there is none, or where image sizes differ.
+        Raises:
+            ValueError: there is none, or image sizes differ.
         """
         if len({(camera.width, camera.height) for camera in cameras}) != 1:
             raise ValueError("cameras to stack must be at least one and share one image size")
-        tensors = {
-            name: torch.stack([getattr(camera, name) for camera in cameras]) for name in cls._tensors()
-        }
+        tensors = {name: torch.stack([getattr(camera, name) for camera in cameras]) for name in _SIZES}
         return cls(**tensors, width=cameras[0].width, height=cameras[0].height)
 
     def to(self, *args, **kwargs) -> Camera:
         """The camera on another device or in another floating type; arguments as `Tensor.to`."""
-        return replace(self, **{name: getattr(self, name).to(*args, **kwargs) for name in self._tensors()})
-
-    @staticmethod
-    def _tensors() -> tuple[str, ...]:
-        return ("rotation", "translation", "focal", "center", "radial", "tangential")
+        return replace(self, **{name: getattr(self, name).to(*args, **kwargs) for name in _SIZES})
 
     def _align(self, parameter: Tensor, points: Tensor, size: int, name: str) -> Tensor:
         """The parameter `(*b, k)`, with ones after `*b` for the middle dimensions of the points."""
@@ -125,7 +114,11 @@ class Camera:
     def world_to_camera(self, points: Float[Tensor, "*b_more 3"]) -> Float[Tensor, "*b_more 3"]:
         """Points of the world in the camera's frame.
 
-        Arguments: points `(*b, ..., 3)`, mm. Returns the same shape, mm. Raises ValueError for another shape.
+        Args:
+            points: `(*b, ..., 3)`, mm.
+
+        Returns:
+            The same shape, mm.
         """
         translation = self._align(self.translation, points, 3, "points")
         return self._rotate(points, self.rotation) + translation
@@ -138,11 +131,15 @@ class Camera:
     def project(self, points: Float[Tensor, "*b_more 3"]) -> Float[Tensor, "*b_more 2"]:
         """The pixels of points given in the camera's frame.
 
-        Arguments: points `(*b, ..., 3)`, mm, in the camera's frame.
+        Args:
+            points: `(*b, ..., 3)`, mm, in the camera's frame.
 
-        Returns pixels `(*b, ..., 2)`, distorted by the lens; they may lie outside the image. A point behind
-        the camera, or less than 1 mm in front of its plane, has no image: both its coordinates are NaN.
-        Raises ValueError for another shape. Source: Human3.6M's projection (see the module's text).
+        Returns:
+            Pixels `(*b, ..., 2)`, distorted by the lens; they may lie outside the image. A point behind the
+            camera, or less than 1 mm in front of its plane, has no image: both its coordinates are NaN.
+
+        Source:
+            Human3.6M's projection (see the module's text).
         """
         focal = self._align(self.focal, points, 3, "points")
         depth = points[..., 2:]
@@ -157,12 +154,13 @@ class Camera:
     ) -> Float[Tensor, "*b_more 3"]:
         """The inverse of `project`: points in the camera's frame that have these pixels at these depths.
 
-        Arguments:
+        Args:
             pixels: `(*b, ..., 2)`, distorted pixels.
             depth: `(*b, ...)`, distance along the optical axis, mm.
 
-        Returns `(*b, ..., 3)`, mm. The distortion is inverted by Newton's method, to rounding within the
-        part of the image where the lens model is one-to-one. Raises ValueError for other shapes.
+        Returns:
+            `(*b, ..., 3)`, mm. The distortion is inverted by Newton's method, to rounding within the part of
+            the image where the lens model is one-to-one.
         """
         focal = self._align(self.focal, pixels, 2, "pixels")
         if depth.shape != pixels.shape[:-1]:
@@ -200,9 +198,8 @@ class Camera:
             x, y = plane.unbind(-1)
             r2 = x * x + y * y
             scale = 1 + r2 * (k1 + r2 * (k2 + r2 * k3)) + p1 * y + p2 * x
-            slope = 2 * (
-                k1 + r2 * (2 * k2 + r2 * 3 * k3)
-            )  # d scale / dx = slope * x + p2, d / dy = slope * y + p1
+            slope = 2 * (k1 + r2 * (2 * k2 + r2 * 3 * k3))
+            # The scale's derivatives are slope * x + p2 along x and slope * y + p1 along y.
             xx, xy = scale + x * (slope * x + p2) + 2 * p2 * x, x * (slope * y + p1) + 2 * p2 * y
             yx, yy = y * (slope * x + p2) + 2 * p1 * x, scale + y * (slope * y + p1) + 2 * p1 * y
             ex, ey = (self._distort(plane) - distorted).unbind(-1)
@@ -223,14 +220,15 @@ class Camera:
         """A camera at `position` that sees `target` at its principal point, with the world's z upwards in
         the image.
 
-        Arguments:
+        Args:
             position, target: `(*b, 3)` in the world, mm.
             focal: pixels, one number for both axes or `(*b, 2)`.
             center: principal point `(*b, 2)`, pixels; the image's middle where left out.
             width, height: the image's size, pixels.
 
-        Raises ValueError where the camera looks straight up or down (the image's up is then undefined), where
-        target and position are one, and for other shapes.
+        Raises:
+            ValueError: the camera looks straight up or down (the image's up is then undefined), or target
+                and position are one.
         """
         if position.shape != target.shape or position.shape[-1:] != (3,):
             found = f"{tuple(position.shape)} and {tuple(target.shape)}"
@@ -269,9 +267,15 @@ def normalise_screen(pixels: Float[Tensor, "*shape 2"], width: int, height: int)
     """Pixels to the network's input: the width spans [-1, 1], the height [-h/w, h/w], so that shapes keep
     their form.
 
-    Arguments: pixels `(..., 2)`, floating tensor or array; width and height of the image, pixels.
-    Returns `x/w*2 - 1, y/w*2 - h/w`, same kind and shape. Raises ValueError for another shape. Source:
-    VideoPose3D.
+    Args:
+        pixels: `(..., 2)`, floating tensor or array.
+        width, height: of the image, pixels.
+
+    Returns:
+        `x/w*2 - 1, y/w*2 - h/w`, same kind and shape.
+
+    Source:
+        VideoPose3D.
     """
     middle = _screen_middle(pixels, width, height, "pixels")
     return pixels * (2 / width) - middle

@@ -1,11 +1,13 @@
 """What a network's blocks computed on the way: a named record of each, taken while it runs."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from posemamba.config import block_parts
 
 
 @dataclass(frozen=True)
@@ -44,34 +46,37 @@ class BlockRecord:
     out: Float[Tensor, "batch frames joints channels"]
 
 
-def note(module: nn.Module, **values: Tensor) -> None:
-    """Keep some values of a module that is being recorded."""
-    if module.notes is not None:
-        module.notes.update((name, value.detach()) for name, value in values.items())
-
-
 @contextmanager
 def recording(blocks: dict[str, nn.Module]) -> Iterator[dict[str, BlockRecord]]:
-    """Record some blocks; see `posemamba.model.PoseMamba.capture`."""
+    """Record some blocks; see `posemamba.model.PoseMamba.capture`.
+
+    The scan notes what it chose itself; what passes the block's other parts is taken from their modules.
+    """
     records: dict[str, BlockRecord] = {}
 
     def finish(name: str):
         def hook(block: nn.Module, _, out: Tensor) -> None:
-            records[name] = BlockRecord(**block.notes, out=out.detach())
-            block.notes.clear()
+            records[name] = BlockRecord(**block.ssm.notes, out=out.detach())
+            block.ssm.notes.clear()
 
         return hook
 
-    hooks = []
-    try:
+    with ExitStack() as stack:
         for name, block in blocks.items():
-            if block.notes is not None:
+            if block.ssm.notes is not None:
                 raise ValueError(f"{name} is being captured already")
-            block.notes = block.ssm.notes = {}
-            hooks.append(block.register_forward_hook(finish(name)))
+            block.ssm.notes = {}
+            stack.callback(setattr, block.ssm, "notes", None)
+            for part in block_parts(block.ssm.config):
+                if part.record:
+                    hook = _keep(block.ssm.notes, part.record, entering=part.kind != "gate")
+                    stack.callback(block.get_submodule(part.passes).register_forward_hook(hook).remove)
+            stack.callback(block.register_forward_hook(finish(name)).remove)
         yield records
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for block in list(blocks.values())[: len(hooks)]:
-            block.notes = block.ssm.notes = None
+
+
+def _keep(notes: dict[str, Tensor], name: str, entering: bool):
+    def hook(_, inputs: tuple[Tensor, ...], out: Tensor) -> None:
+        notes[name] = (inputs[0] if entering else out).detach()
+
+    return hook

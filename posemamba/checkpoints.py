@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
-from posemamba import storage
-from posemamba.model import PoseMamba, PoseMambaConfig
+from posemamba import orders, storage
+from posemamba.config import PoseMambaConfig
 
 #: The released names, as patterns, and ours. The release keeps A_log and the skip
 #: as (4D, N) and (4D,), and the positions with a leading 1; all else has our shapes.
@@ -68,7 +68,7 @@ def _weights_of(checkpoint: dict, where: str) -> dict[str, Tensor]:
     return weights
 
 
-def load_released(cls: type[PoseMamba], source: str | Path | dict, **changes) -> PoseMamba:
+def load_released(cls: type[nn.Module], source: str | Path | dict, **changes) -> nn.Module:
     """A network with the authors' weights.
 
     Args:
@@ -97,10 +97,13 @@ def load_released(cls: type[PoseMamba], source: str | Path | dict, **changes) ->
         frames, channels = weights["Temporal_pos_embed"].shape[1], weights["Temporal_pos_embed"].shape[2]
         joints = weights["Spatial_pos_embed"].shape[1]
         pairs = len({name.split(".")[1] for name in weights if name.startswith("STEblocks.")})
-        state = weights["STEblocks.0.op.A_logs"].shape[1]
+        state, K = weights["STEblocks.0.op.A_logs"].shape[1], weights["STEblocks.0.op.dt_projs_bias"].shape[0]
         config = PoseMambaConfig(
             frames=frames, joints=joints, channels=channels, depth=2 * pairs, state=state, **changes
         )
+        if len(orders.directions(config.scan)) != K:
+            found = f"scan {config.scan!r} has {len(orders.directions(config.scan))} directions"
+            raise ValueError(f"{where}: {found}, the released weights {K}")
     except KeyError as error:
         raise ValueError(f"{where}: the released weights are incomplete, {error} is missing") from None
     except IndexError:
@@ -111,7 +114,7 @@ def load_released(cls: type[PoseMamba], source: str | Path | dict, **changes) ->
     return model
 
 
-def _fill(model: PoseMamba, weights: dict[str, Tensor], where: str, reshape: bool = False) -> None:
+def _fill(model: nn.Module, weights: dict[str, Tensor], where: str, reshape: bool = False) -> None:
     """Copy weights into a model, or say in one sentence what does not fit."""
     ours = model.state_dict()
     if missing := sorted(set(ours) - set(weights)):
@@ -139,7 +142,7 @@ def _released_shape(name: str, shape: torch.Size) -> tuple[int, ...]:
     return (shape[0] * shape[1], *shape[2:]) if name.endswith((".A_log", ".skip")) else tuple(shape)
 
 
-def save_pretrained(model: PoseMamba, folder: str | Path, **about: Any) -> None:
+def save_pretrained(model: nn.Module, folder: str | Path, **about: Any) -> None:
     """Write `model.safetensors` and `config.json` into a folder, each whole or not at all.
 
     Args:
@@ -161,7 +164,7 @@ def save_pretrained(model: PoseMamba, folder: str | Path, **about: Any) -> None:
         storage.write_json(config_path, {**settings, "about": about} if about else settings)
 
 
-def load_pretrained(cls: type[PoseMamba], source: str | Path) -> PoseMamba:
+def load_pretrained(cls: type[nn.Module], source: str | Path) -> nn.Module:
     """A network from a folder that `save_pretrained` wrote, or from the Hub.
 
     Args:

@@ -44,8 +44,10 @@ def phi(x: Inexact[Tensor, "*shape"]) -> Inexact[Tensor, "*shape"]:
 
     Args:
         x: any shape, real or complex.
+
     Returns:
         The same shape and type; value and gradient are good to rounding everywhere, x = 0 included.
+
     Source:
         phi_1 of Hochbruck and Ostermann, Exponential integrators, Acta Numerica 2010.
     """
@@ -71,11 +73,14 @@ def zoh(A: Matrix, B: Columns, step: Step) -> tuple[Matrix, Columns]:
         A: state matrix, `(*batch, N, N)`.
         B: input matrix, `(*batch, N, M)` for M inputs; one input is a column, M = 1.
         step: how long the input is held, >= 0, in the time unit of A; a number or `(*batch)`.
+
     Returns:
         A_bar `(*batch, N, N)` and B_bar `(*batch, N, M)`, in the common type of A and B.
+
     Raises:
         TypeError: A or B is not a floating-point tensor.
         ValueError: A is not square, or B does not have N rows.
+
     Source:
         Equation 4 without its approximation; Van Loan, Computing integrals involving the matrix exponential,
         IEEE Transactions on Automatic Control 1978.
@@ -98,11 +103,14 @@ def zoh_diagonal(A: Diagonal, B: Diagonal, step: Step) -> tuple[Diagonal, Diagon
         B: the input's weight on each state, `(*batch, N)`.
         step: how long the input is held, >= 0, in the time unit of A, the same for all N states; a number or
             `(*batch)`. A (N,), B (L, N) and step (L,) give a recurrence that changes from token to token.
+
     Returns:
         A_bar and B_bar, `(*batch, N)`, in the common type of A and B.
+
     Raises:
         TypeError: A or B is not a floating-point tensor.
         ValueError: A and B differ in N.
+
     Source:
         Equation 4 without its approximation; Equation 4 and Theorem 1 of Gu and Dao, Mamba, 2023.
     """

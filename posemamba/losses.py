@@ -1,8 +1,8 @@
 """What training minimises: Equation 11 of the paper, as its code computes it.
 
 Predictions and targets are poses `(..., frames, joints, 3)` with any leading batch shape, root-relative and
-in one unit. Each loss averages over everything and comes as a scalar. Its gradient is finite everywhere, also
-where a predicted joint meets the true one.
+in one unit; a ValueError names shapes that do not fit. Each loss averages over everything and comes as a
+scalar. Its gradient is finite everywhere, also where a predicted joint meets the true one.
 
 Paper and released code differ in three things:
 - Equation 12 sums over frames and joints; the code averages, as here. The weights of Equation 11 belong to
@@ -15,12 +15,18 @@ Paper and released code differ in three things:
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, replace
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+Bodies = Float[Tensor, "*batch joints 3"]
+Poses = Float[Tensor, "*batch frames joints 3"]
+JointWeights = tuple[float, ...] | Float[Tensor, " joints"]
 
 # How much each joint's movement counts in the released consistency term: elbows and wrists most.
 JOINT_WEIGHTS = (1, 1, 2.5, 2.5, 1, 2.5, 2.5, 1, 1, 1, 1.5, 1.5, 4, 4, 1.5, 4, 4)
@@ -35,21 +41,16 @@ def check_poses(prediction: Tensor, target: Tensor | None = None) -> None:
         raise ValueError(f"target has shape {tuple(target.shape)}, expected that of the prediction, {shape}")
 
 
-def mpjpe(
-    prediction: Float[Tensor, "*batch frames joints 3"], target: Float[Tensor, "*batch frames joints 3"]
-) -> Float[Tensor, ""]:
+def mpjpe(prediction: Poses, target: Poses) -> Float[Tensor, ""]:
     """Mean per-joint position error: the mean distance of predicted from true joints (Equation 12, averaged).
 
-    In the unit of the poses. Where a distance is zero its gradient is taken as zero. Raises ValueError for
-    shapes that do not fit.
+    In the unit of the poses. Where a distance is zero its gradient is taken as zero.
     """
     check_poses(prediction, target)
     return torch.linalg.vector_norm(prediction - target, dim=-1).mean()
 
 
-def fit_scale(
-    prediction: Float[Tensor, "*batch joints 3"], target: Float[Tensor, "*batch joints 3"]
-) -> Float[Tensor, "*batch 1 1"]:
+def fit_scale(prediction: Bodies, target: Bodies) -> Float[Tensor, "*batch 1 1"]:
     """For each pose the factor s that makes the sum of |s prediction - target|^2 least.
 
     s = <prediction, target> / <prediction, prediction>, over joints and coordinates. A prediction that is
@@ -62,24 +63,19 @@ def fit_scale(
     return product / torch.where(held > 0, held, torch.ones_like(held))
 
 
-def n_mpjpe(
-    prediction: Float[Tensor, "*batch frames joints 3"], target: Float[Tensor, "*batch frames joints 3"]
-) -> Float[Tensor, ""]:
+def n_mpjpe(prediction: Poses, target: Poses) -> Float[Tensor, ""]:
     """MPJPE after each frame's prediction is scaled by `fit_scale`, in the unit of the target.
 
-    The released code trains with this under the name of a 2D re-projection loss. Raises ValueError for shapes
-    that do not fit.
+    The released code trains with this under the name of a 2D re-projection loss.
     """
     check_poses(prediction, target)
     return mpjpe(fit_scale(prediction, target) * prediction, target)
 
 
-def mpjve(
-    prediction: Float[Tensor, "*batch frames joints 3"], target: Float[Tensor, "*batch frames joints 3"]
-) -> Float[Tensor, ""]:
+def mpjve(prediction: Poses, target: Poses) -> Float[Tensor, ""]:
     """Mean per-joint velocity error: MPJPE of the steps from frame to frame (Pavllo et al. 2019).
 
-    In the unit of the poses per frame; zero for a single frame. Raises ValueError for shapes that do not fit.
+    In the unit of the poses per frame; zero for a single frame.
     """
     check_poses(prediction, target)
     distance = torch.linalg.vector_norm(torch.diff(prediction - target, dim=-3), dim=-1)
@@ -87,18 +83,17 @@ def mpjve(
     return distance.sum() / max(distance.numel(), 1)
 
 
-def temporal_consistency(
-    prediction: Float[Tensor, "*batch frames joints 3"],
-    joint_weights: tuple[float, ...] | Float[Tensor, " joints"] = JOINT_WEIGHTS,
-) -> Float[Tensor, ""]:
+def temporal_consistency(prediction: Poses, joint_weights: JointWeights = JOINT_WEIGHTS) -> Float[Tensor, ""]:
     """The TC loss (Hossain and Little 2018): the mean of w_j (x_{t+1} - x_t)^2 over all coordinates.
 
-    Arguments:
+    In the square of the poses' unit; zero for a single frame.
+
+    Args:
         prediction: poses.
         joint_weights: w, one for each joint; the released ones by default.
 
-    In the square of the poses' unit; zero for a single frame. Raises ValueError where the weights do not fit
-    the joints.
+    Raises:
+        ValueError: the weights do not fit the joints.
     """
     check_poses(prediction)
     weights = torch.as_tensor(joint_weights, dtype=prediction.dtype, device=prediction.device)
@@ -112,25 +107,58 @@ def temporal_consistency(
 
 @dataclass(frozen=True)
 class LossWeights:
-    """The weights of Equation 11, by term.
+    """The weights of Equation 11, by term. A term that is not named weighs 0 and so does not train.
 
-    The paper's lambda_2D is `n_mpjpe`, its lambda_m `mpjve`, its lambda_t `temporal_consistency`. The
-    defaults are the released ones, for poses in the released units. Raises ValueError for negative weights.
+    The released weights are `LOSS_WEIGHTS["released"]`: 1, 0.5, 20 and 0.5.
+
+    Attributes:
+        mpjpe: 1 in the paper.
+        n_mpjpe: the paper's lambda_2D.
+        mpjve: the paper's lambda_m.
+        temporal_consistency: the paper's lambda_t.
+
+    Raises:
+        ValueError: a weight that is negative or no finite number, or none above 0.
     """
 
-    mpjpe: float = 1.0
-    n_mpjpe: float = 0.5
-    mpjve: float = 20.0
-    temporal_consistency: float = 0.5
+    mpjpe: float = 0.0
+    n_mpjpe: float = 0.0
+    mpjve: float = 0.0
+    temporal_consistency: float = 0.0
 
     def __post_init__(self):
-        if not all(weight >= 0 for weight in astuple(self)):
-            raise ValueError(f"loss weights must be 0 or more, found {self}")
+        for name, weight in vars(self).items():
+            if not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+                raise ValueError(f"the loss's weight of {name} must be 0 or more, found {weight!r}")
+        if not any(vars(self).values()):
+            raise ValueError("the loss gives every term the weight 0, expected at least one that counts")
+
+    @classmethod
+    def of(cls, given: str | Mapping[str, float] | LossWeights) -> LossWeights:
+        """Weights from the name of a set in `LOSS_WEIGHTS`, or from a mapping, whose missing terms weigh 0.
+
+        Raises:
+            ValueError: an unknown name or term.
+        """
+        if isinstance(given, cls):
+            return given
+        if isinstance(given, str) and given in LOSS_WEIGHTS:
+            return LOSS_WEIGHTS[given]
+        if not isinstance(given, Mapping):
+            known = ", ".join(LOSS_WEIGHTS)
+            raise ValueError(f"loss weights are {given!r}, expected one of {known}, or weights by term")
+        known = [field.name for field in fields(cls)]
+        if unknown := [name for name in given if name not in known]:
+            raise ValueError(f"unknown loss term {unknown[0]!r}, expected some of {', '.join(known)}")
+        return cls(**given)
 
     def in_unit(self, per_unit: float) -> LossWeights:
         """The weights that pull the same way when the poses are given in a unit `per_unit` times smaller.
 
         The distances grow by `per_unit` and the squares by its square, so their weight shrinks by `per_unit`.
+
+        Raises:
+            ValueError: `per_unit` is not positive.
         """
         if not per_unit > 0:
             raise ValueError(f"per_unit must be more than 0, found {per_unit}")
@@ -141,10 +169,11 @@ class LossWeights:
 # person about 5 m away, a pixel is 4.4 mm.
 MILLIMETRES_PER_RELEASED_UNIT = 2200.0
 
+_RELEASED = LossWeights(mpjpe=1.0, n_mpjpe=0.5, mpjve=20.0, temporal_consistency=0.5)
 LOSS_WEIGHTS = {
-    "released": LossWeights(),
-    "millimetres": LossWeights().in_unit(MILLIMETRES_PER_RELEASED_UNIT),
-    "metres": LossWeights().in_unit(MILLIMETRES_PER_RELEASED_UNIT / 1000),
+    "released": _RELEASED,
+    "millimetres": _RELEASED.in_unit(MILLIMETRES_PER_RELEASED_UNIT),
+    "metres": _RELEASED.in_unit(MILLIMETRES_PER_RELEASED_UNIT / 1000),
 }
 
 
@@ -156,28 +185,27 @@ class PoseLoss(NamedTuple):
 
 
 def pose_loss(
-    prediction: Float[Tensor, "*batch frames joints 3"],
-    target: Float[Tensor, "*batch frames joints 3"],
-    weights: str | LossWeights = "released",
-    joint_weights: tuple[float, ...] | Float[Tensor, " joints"] = JOINT_WEIGHTS,
+    prediction: Poses,
+    target: Poses,
+    weights: str | Mapping[str, float] | LossWeights = "released",
+    joint_weights: JointWeights = JOINT_WEIGHTS,
 ) -> PoseLoss:
     """Equation 11: MPJPE + 0.5 N-MPJPE + 20 MPJVE + 0.5 TC in the released units.
 
-    Arguments:
+    Args:
         prediction, target: root-relative poses in one unit.
         weights: "released" for poses in the released units (the image's width spans [-1, 1], depth in the
-            same scale), "millimetres" or "metres" for poses in these, or your own `LossWeights`. On the same
-            poses the three totals differ by the unit alone.
+            same scale), "millimetres" or "metres" for poses in these, or your own, as `LossWeights.of` takes
+            them. On the same poses the three totals differ by the unit alone.
         joint_weights: as in `temporal_consistency`; other joint sets need their own.
 
-    Returns the total, and the unweighted terms "mpjpe", "n_mpjpe", "mpjve" and "temporal_consistency". Raises
-    ValueError for unknown weights and for shapes that do not fit.
+    Returns:
+        The total, and the unweighted terms "mpjpe", "n_mpjpe", "mpjve" and "temporal_consistency".
+
+    Raises:
+        ValueError: unknown weights, or shapes that do not fit.
     """
-    if isinstance(weights, str):
-        if weights not in LOSS_WEIGHTS:
-            known = ", ".join(LOSS_WEIGHTS)
-            raise ValueError(f"weights is {weights!r}, expected one of {known}, or LossWeights")
-        weights = LOSS_WEIGHTS[weights]
+    weights = LossWeights.of(weights)
     terms = {
         "mpjpe": mpjpe(prediction, target),
         "n_mpjpe": n_mpjpe(prediction, target),

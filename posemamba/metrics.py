@@ -1,13 +1,15 @@
 """What evaluation reports: position and velocity errors, per frame first and averaged after.
 
 Poses are `(..., frames, joints, 3)` with any leading batch shape, root-relative millimetres unless a caller
-decides otherwise; errors come in the poses' unit. All is computed in float64 on the CPU, without gradients.
-Training minimises the functions of `losses`, which share the names.
+decides otherwise. A metric gives `(..., frames)` in the poses' unit, or with `by_joint` each joint's error,
+`(..., frames, joints)`; a ValueError names NaN and shapes that do not fit. All is computed in float64 on the
+CPU, without gradients. Training minimises the functions of `losses`, which share the names. `METRICS` lists
+what evaluation reports; a new metric is a function and a line there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +17,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from posemamba.losses import check_poses, fit_scale
+from posemamba.losses import Bodies, Poses, check_poses, fit_scale
 from posemamba.skeleton import JOINT_NAMES
+
+Errors = Float[Tensor, "*batch frames"] | Float[Tensor, "*batch frames joints"]
 
 
 def check_finite(poses: Tensor, name: str) -> None:
@@ -45,58 +49,43 @@ def _pair(prediction, target) -> list[Tensor]:
     return [prediction, target]
 
 
-def _distance(
-    a: Float[Tensor, "*batch joints 3"], b: Float[Tensor, "*batch joints 3"]
-) -> Float[Tensor, "*batch"]:
-    return torch.linalg.vector_norm(a - b, dim=-1).mean(-1)
+def _errors(found: Tensor, wanted: Tensor, by_joint: bool) -> Tensor:
+    distance = torch.linalg.vector_norm(found - wanted, dim=-1)
+    return distance if by_joint else distance.mean(-1)
 
 
-def mpjpe(
-    prediction: Float[Tensor, "*batch frames joints 3"], target: Float[Tensor, "*batch frames joints 3"]
-) -> Float[Tensor, "*batch frames"]:
-    """Mean per-joint position error of each frame (P1 where both are root-relative), in the poses' unit.
-
-    Raises ValueError for shapes that do not fit and for NaN.
-    """
-    return _distance(*_pair(prediction, target))
+def mpjpe(prediction: Poses, target: Poses, by_joint: bool = False) -> Errors:
+    """Mean per-joint position error of each frame (P1 where both are root-relative), in the poses' unit."""
+    return _errors(*_pair(prediction, target), by_joint)
 
 
-def n_mpjpe(
-    prediction: Float[Tensor, "*batch frames joints 3"], target: Float[Tensor, "*batch frames joints 3"]
-) -> Float[Tensor, "*batch frames"]:
-    """MPJPE of each frame after its prediction is scaled by the factor that fits best in least squares.
-
-    In the target's unit. Raises ValueError for shapes that do not fit and for NaN.
-    """
+def n_mpjpe(prediction: Poses, target: Poses, by_joint: bool = False) -> Errors:
+    """MPJPE of each frame after its prediction is scaled by `fit_scale`, in the target's unit."""
     prediction, target = _pair(prediction, target)
-    return _distance(fit_scale(prediction, target) * prediction, target)
+    return _errors(fit_scale(prediction, target) * prediction, target, by_joint)
 
 
-def p_mpjpe(
-    prediction: Float[Tensor, "*batch frames joints 3"], target: Float[Tensor, "*batch frames joints 3"]
-) -> Float[Tensor, "*batch frames"]:
+def p_mpjpe(prediction: Poses, target: Poses, by_joint: bool = False) -> Errors:
     """MPJPE of each frame after `align` (P2), in the target's unit.
 
     The paper speaks of a rigid transformation; what it and its peers compute includes the scale, as here.
-    Raises ValueError for shapes that do not fit and for NaN.
     """
     prediction, target = _pair(prediction, target)
-    return _distance(align(prediction, target), target)
+    return _errors(align(prediction, target), target, by_joint)
 
 
-def align(
-    prediction: Float[Tensor, "*batch joints 3"], target: Float[Tensor, "*batch joints 3"]
-) -> Float[Tensor, "*batch joints 3"]:
+def align(prediction: Bodies, target: Bodies) -> Bodies:
     """Moves, turns and scales each predicted pose as near to the target as it gets, in least squares.
 
     The closed form of Umeyama (1991): the rotation from the singular vectors of the 3 x 3 covariance, without
     a reflection, then scale and translation. A prediction whose joints all coincide has no orientation; it is
     put into the target's centre.
 
-    Arguments:
+    Args:
         prediction, target: poses in any units, finite; float64 gives accurate rotations.
 
-    Returns the predictions in the targets' frame and unit.
+    Returns:
+        The predictions in the targets' frame and unit.
     """
     middle, centre = prediction.mean(-2, keepdim=True), target.mean(-2, keepdim=True)
     shape, wanted = prediction - middle, target - centre
@@ -110,16 +99,13 @@ def align(
     return scale[..., None, None] * (shape @ rotation) + centre
 
 
-def mpjve(
-    prediction: Float[Tensor, "*batch frames joints 3"], target: Float[Tensor, "*batch frames joints 3"]
-) -> Float[Tensor, "*batch steps"]:
+def mpjve(prediction: Poses, target: Poses, by_joint: bool = False) -> Errors:
     """Mean per-joint velocity error of each step from one frame to the next, in the poses' unit per frame.
 
-    Returns `(..., frames - 1)`; `scored_steps` says which of them count. Raises ValueError for shapes that do
-    not fit and for NaN.
+    There is one step less than frames; `scored_steps` says which of them count.
     """
     prediction, target = _pair(prediction, target)
-    return _distance(torch.diff(prediction, dim=-3), torch.diff(target, dim=-3))
+    return _errors(torch.diff(prediction, dim=-3), torch.diff(target, dim=-3), by_joint)
 
 
 def scored_steps(scored: Bool[Tensor, "*batch frames"]) -> Bool[Tensor, "*batch steps"]:
@@ -128,12 +114,40 @@ def scored_steps(scored: Bool[Tensor, "*batch frames"]) -> Bool[Tensor, "*batch 
 
 
 @dataclass(frozen=True)
+class Metric:
+    """A metric that evaluation reports.
+
+    Attributes:
+        of: takes predictions and targets, and `by_joint`, as `mpjpe` does.
+        label: its name in tables.
+        unit: of its numbers, for poses in millimetres.
+        steps: whether it is of the steps between frames, and not of frames.
+    """
+
+    of: Callable[..., Tensor]
+    label: str
+    unit: str
+    steps: bool = False
+
+
+METRICS = {
+    "mpjpe": Metric(mpjpe, "MPJPE", "mm"),
+    "n_mpjpe": Metric(n_mpjpe, "N-MPJPE", "mm"),
+    "p_mpjpe": Metric(p_mpjpe, "P-MPJPE", "mm"),
+    "mpjve": Metric(mpjve, "MPJVE", "mm a frame", steps=True),
+}
+
+
+@dataclass(frozen=True)
 class ActionMeans:
     """Mean errors in the errors' unit.
 
-    `actions` and `frames` give each action's mean and how many frames it has. `over_actions` is the mean of
-    the actions' means, Human3.6M's protocol, in which a rare action counts as much as a common one;
-    `over_frames` is the mean of all frames.
+    Attributes:
+        actions: each action's mean.
+        frames: how many frames each action has.
+        over_actions: the mean of the actions' means, Human3.6M's protocol, in which a rare action counts as
+            much as a common one.
+        over_frames: the mean of all frames.
     """
 
     actions: dict[str, float]
@@ -147,24 +161,31 @@ def per_action(
     actions: Sequence[str] | Int[Tensor, " n"],
     scored: Bool[Tensor, "n frames"] | None = None,
     names: Sequence[str] | None = None,
+    frame: Int[Tensor, "n frames"] | None = None,
 ) -> ActionMeans:
-    """Averages errors per frame over each action, then over actions and over frames.
+    """Average errors per frame over each action, then over actions and over frames.
 
-    Arguments:
+    An action of which nothing is scored is left out.
+
+    Args:
         errors: errors of n windows, `(n, frames)` or `(n, steps)`.
         actions: each window's action, as a name or as an index into `names`.
         scored: which errors count; all by default. What does not count may be NaN.
         names: the actions' names, where `actions` are indices.
+        frame: a number for each error, the same where windows overlap and speak of the same frame: it then
+            counts once, with the mean of its errors, as the released evaluation does it. By default all
+            frames are different ones.
 
-    An action of which nothing is scored is left out. Raises ValueError for shapes that do not fit, for an
-    unknown action, for NaN in what counts and where nothing counts.
+    Raises:
+        ValueError: shapes that do not fit, an unknown action, NaN in what counts, or nothing counts.
     """
     (errors,) = _double(errors)
     scored = torch.ones_like(errors, dtype=torch.bool) if scored is None else torch.as_tensor(scored).cpu()
-    if errors.dim() != 2 or scored.shape != errors.shape or len(actions) != len(errors):
+    frame = torch.arange(errors.numel()).view_as(errors) if frame is None else torch.as_tensor(frame).cpu()
+    if errors.dim() != 2 or not errors.shape == scored.shape == frame.shape or len(actions) != len(errors):
         raise ValueError(
-            f"errors have shape {tuple(errors.shape)}, scored {tuple(scored.shape)} and actions "
-            f"({len(actions)},), expected (n, frames) twice and (n,)"
+            f"errors have shape {tuple(errors.shape)}, scored {tuple(scored.shape)}, frame "
+            f"{tuple(frame.shape)} and actions ({len(actions)},), expected (n, frames) thrice and (n,)"
         )
     labels = [action if isinstance(action, str) else int(action) for action in actions]
     if names is not None:
@@ -177,9 +198,18 @@ def per_action(
     if not torch.isfinite(errors[scored]).all():
         raise ValueError("errors hold NaN or infinity where they are scored")
     found, index = np.unique([str(label) for label in labels], return_inverse=True)
-    index = torch.from_numpy(index)
-    total = torch.zeros(len(found), dtype=torch.float64).index_add(0, index, errors.where(scored, 0.0).sum(1))
-    count = torch.zeros(len(found), dtype=torch.int64).index_add(0, index, scored.sum(1))
-    means = {str(name): float(t / n) for name, t, n in zip(found, total, count, strict=True) if n}
+    action = torch.from_numpy(index)[:, None].expand_as(errors)[scored]
+    # One row for each frame of each action, however many windows speak of it.
+    number = torch.unique(frame[scored], return_inverse=True)[1]
+    rows, place = torch.unique(action * len(number) + number, return_inverse=True)
+    each, action = _means(errors[scored], place, len(rows)), rows // len(number)
+    means, count = _means(each, action, len(found)), torch.bincount(action, minlength=len(found))
+    means = {str(name): float(mean) for name, mean, n in zip(found, means, count, strict=True) if n}
     frames = {str(name): int(n) for name, n in zip(found, count, strict=True) if n}
-    return ActionMeans(means, frames, float(np.mean(list(means.values()))), float(total.sum() / count.sum()))
+    return ActionMeans(means, frames, float(np.mean(list(means.values()))), float(each.mean()))
+
+
+def _means(values: Float[Tensor, " n"], place: Int[Tensor, " n"], places: int) -> Float[Tensor, " places"]:
+    """The mean of the values at each place; NaN where there is none."""
+    total = torch.zeros(places, dtype=values.dtype).index_add(0, place, values)
+    return total / torch.bincount(place, minlength=places)

@@ -2,7 +2,7 @@
 
 import math
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import torch
@@ -10,101 +10,30 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from posemamba import orders
-from posemamba.capture import BlockRecord, note, recording
+from posemamba import checkpoints, orders
+from posemamba.capture import BlockRecord, recording
+from posemamba.config import VARIANTS, PoseMambaConfig
 from posemamba.scan import directional_scan
 
-#: The sizes of Table 2. Depth counts blocks, spatial and temporal together; channels is the paper's d_m.
-VARIANTS = {
-    "S": dict(depth=20, channels=64),
-    "B": dict(depth=20, channels=128),
-    "L": dict(depth=40, channels=128),
-    "X": dict(depth=40, channels=256),
-}
-
-
-@dataclass(frozen=True)
-class PoseMambaConfig:
-    """The shape of a network.
-
-    Attributes:
-        frames: the longest sequence, in frames; shorter ones are accepted.
-        joints: joints in a frame.
-        depth: number of blocks as Table 2 counts them, spatial and temporal together; even.
-        channels: the paper's d_m. Inside the SSM there are twice as many.
-        state: N, the states of each inner channel.
-        scan: one of the six strategies of Table 4, or of `posemamba.orders.CONTROLS`.
-        gradient: "exact" or "released", see `posemamba.orders.arrange`.
-        drop_path: rate at which the last pair of blocks is skipped in training, rising linearly from 0 at
-            the first. The released training uses 0.2.
-        millimetres_per_unit: what one unit of the output is worth, where it is known. The released weights
-            predict in units of half the image's width, so it is None for them.
-        joint_order: the order in which the network sees the joints, None for the skeleton's own. What goes
-            in and what comes out stay in the skeleton's. A shuffled one takes the body's meaning from every
-            scan and from the convolution: a control.
-    """
-
-    frames: int = 243
-    joints: int = 17
-    depth: int = 20
-    channels: int = 64
-    state: int = 16
-    scan: str = "global-local"
-    gradient: str = "exact"
-    drop_path: float = 0.0
-    millimetres_per_unit: float | None = None
-    joint_order: tuple[int, ...] | None = None
-
-    def __post_init__(self):
-        for name in ("frames", "joints", "depth", "channels", "state"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a positive whole number, found {value!r}")
-        if self.depth % 2:
-            raise ValueError(
-                f"depth counts spatial and temporal blocks together and must be even, found {self.depth}"
-            )
-        if not (isinstance(self.drop_path, int | float) and 0 <= self.drop_path < 1):
-            raise ValueError(f"drop_path must lie in [0, 1), found {self.drop_path!r}")
-        unit = self.millimetres_per_unit
-        if unit is not None and not (isinstance(unit, int | float) and 0 < unit < math.inf):
-            raise ValueError(f"millimetres_per_unit must be None or a positive number, found {unit!r}")
-        orders.directions(self.scan)
-        orders.check_gradient(self.gradient)
-        if self.joint_order is not None:
-            order = self.joint_order
-            if not isinstance(order, list | tuple) or sorted(order) != list(range(self.joints)):
-                raise ValueError(
-                    f"joint_order must hold each of the {self.joints} joints once, found {order!r}"
-                )
-            object.__setattr__(self, "joint_order", tuple(order))
-
-    @property
-    def inner(self) -> int:
-        """Channels inside the SSM."""
-        return 2 * self.channels
-
-    @property
-    def rank(self) -> int:
-        """Rank of the map that chooses the steps."""
-        return math.ceil(self.channels / 16)
+__all__ = ["VARIANTS", "Block", "DropPath", "PoseMamba", "PoseMambaConfig", "SpatioTemporalSSM"]
 
 
 class SpatioTemporalSSM(nn.Module):
     """The scan between two projections: the SSF of Equation 8 with its gate, as released.
 
-    Each of the K = 4 directions has its own weights; the D-inner channels of a direction each hold N states.
+    Each of the K directions has its own weights; the D-inner channels of a direction each hold N states.
     From a token's channels, `select` computes the token's step (through a low rank), its B and its C.
     """
 
-    notes: dict[str, Tensor] | None = None
+    notes: dict[str, Tensor] | None = None  # what `posemamba.capture` asks the scan to keep
 
     def __init__(self, config: PoseMambaConfig):
         super().__init__()
-        self.config = config
-        C, D, N, R, K = config.channels, config.inner, config.state, config.rank, 4
+        self.config, self.directions = config, orders.directions(config.scan)
+        C, D, N, R, K = config.channels, config.inner, config.state, config.rank, len(self.directions)
         self.in_proj = nn.Linear(C, 2 * D, bias=False)
         self.conv = nn.Conv2d(D, D, kernel_size=3, padding=1, groups=D)
+        self.activation = nn.SiLU()
         self.select = nn.Parameter(torch.empty(K, R + 2 * N, D).uniform_(-(D**-0.5), D**-0.5))
         self.step = nn.Parameter(torch.empty(K, D, R).uniform_(-(R**-0.5), R**-0.5))
         # softplus(bias) is log-uniform in [0.001, 0.1]: memories of ten to a thousand tokens for A = -1.
@@ -113,6 +42,7 @@ class SpatioTemporalSSM(nn.Module):
         self.A_log = nn.Parameter(torch.log(torch.arange(1, N + 1.0)).repeat(K, D, 1))
         self.skip = nn.Parameter(torch.ones(K, D))
         self.norm = nn.LayerNorm(D)
+        self.gate = nn.SiLU()
         self.out_proj = nn.Linear(D, C, bias=False)
 
     def forward(
@@ -120,34 +50,34 @@ class SpatioTemporalSSM(nn.Module):
     ) -> Float[Tensor, "batch frames joints channels"]:
         x, z = self.in_proj(tokens).chunk(2, -1)  # (b, T, J, D) each
         x = self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # frames by joints as an image
-        y, gate = self.scan(F.silu(x)), F.silu(z)
-        note(self, before=x, y=y, gate=gate)
-        return self.out_proj(self.norm(y) * gate)
+        y = self.scan(self.activation(x))
+        return self.out_proj(self.norm(y) * self.gate(z))
 
     def scan(
         self, x: Float[Tensor, "batch frames joints inner"]
     ) -> Float[Tensor, "batch frames joints inner"]:
-        """Read x along four directions, scan each, put the results back in place and sum them."""
-        config, (batch, frames, joints, D) = self.config, x.shape
-        x = x.reshape(batch, frames * joints, D)
-        reads, mixes = orders.tables(config.scan, frames, joints, x.device)
-        mixes = mixes if any(orders.mixing(config.scan)[0]) else None
-        low_rank, B, C = self.choose(x, frames).split([config.rank, config.state, config.state], -1)
+        """Read x along each direction, scan it, put the results back in place and sum them."""
+        config, shape, frames = self.config, x.shape, x.shape[1]
+        x = x.flatten(1, 2)
+        reads, mixes = orders.tables(self.directions, frames, config.joints, x.device)
+        low_rank, B, C = (
+            chosen.transpose(1, 2)
+            for chosen in self.choose(x, frames).split([config.rank, config.state, config.state], -1)
+        )  # (b, K, L, R or N)
         # In half precision too the decays and the states are in float32.
-        A_log, step_bias, skip = (
+        A, step_bias, skip = (
             p.to(torch.promote_types(p.dtype, torch.float32)) for p in (self.A_log, self.step_bias, self.skip)
         )
+        A = -torch.exp(A)
         if self.notes is not None:  # the kernels below never store the steps
-            steps = F.softplus(torch.einsum("blkr,kdr->bkld", low_rank, self.step) + step_bias[:, None])
-            none = torch.full_like(reads, -1)
-            note(self, x=x, steps=steps, B=B.transpose(1, 2), C=C.transpose(1, 2), A=-torch.exp(A_log),
-                 skip=skip, reads=reads, mixes=none if mixes is None else mixes)  # fmt: skip
-        y = directional_scan(
-            x, low_rank.transpose(1, 2), -torch.exp(A_log), B.transpose(1, 2), C.transpose(1, 2), skip,
-            reads, mixes, delta_projection=self.step, delta_bias=step_bias, delta_softplus=True,
-            through_mix=config.gradient == "exact",
-        )  # fmt: skip
-        return y.reshape(batch, frames, joints, D)
+            steps = torch.einsum("bklr,kdr->bkld", low_rank, self.step) + step_bias[:, None]
+            noted = dict(x=x, steps=F.softplus(steps), B=B, C=C, A=A, skip=skip, reads=reads, mixes=mixes)
+            self.notes.update((name, value.detach()) for name, value in noted.items())
+        mixes = mixes if any(direction.mix for direction in self.directions) else None
+        steps = dict(delta_projection=self.step, delta_bias=step_bias, delta_softplus=True)
+        exact = config.gradient == "exact"
+        y = directional_scan(x, low_rank, A, B, C, skip, reads, mixes, through_mix=exact, **steps)
+        return y.reshape(shape)
 
     def choose(
         self, x: Float[Tensor, "batch tokens inner"], frames: int
@@ -156,17 +86,15 @@ class SpatioTemporalSSM(nn.Module):
         weight = self.select.flatten(0, 1).to(x.dtype)  # (K (R + 2 N), D)
         shape = (*x.shape[:2], *self.select.shape[:2])
         chosen = (x @ weight.T).reshape(shape)
-        which, mix = orders.mixing(self.config.scan, x.device)
-        if mix is None:
+        mixes = orders.mixing(self.directions, x.device)
+        if all(mix is None for mix in mixes):
             return chosen
         # The choice is linear: that of a sum of two joints is the sum of their choices.
         others = chosen if self.config.gradient == "exact" else (x.detach() @ weight.T).reshape(shape)
         others = others.unflatten(1, (frames, self.config.joints))
         summed = [
-            chosen[:, :, k] + others[..., k, :].index_select(2, mix).flatten(1, 2)
-            if which[k]
-            else chosen[:, :, k]
-            for k in range(len(which))
+            one if mix is None else one + others[..., k, :].index_select(2, mix).flatten(1, 2)
+            for k, (one, mix) in enumerate(zip(chosen.unbind(2), mixes, strict=True))
         ]
         return torch.stack(summed, 2)
 
@@ -188,8 +116,6 @@ class DropPath(nn.Module):
 class Block(nn.Module):
     """Equation 8: the SSM and an MLP, each behind a norm and beside a residual path."""
 
-    notes: dict[str, Tensor] | None = None
-
     def __init__(self, config: PoseMambaConfig, drop_path: float = 0.0):
         super().__init__()
         C = config.channels
@@ -202,10 +128,8 @@ class Block(nn.Module):
     def forward(
         self, tokens: Float[Tensor, "batch frames joints channels"]
     ) -> Float[Tensor, "batch frames joints channels"]:
-        middle = tokens + self.drop_path(self.ssm(self.norm(tokens)))
-        hidden = self.mlp[0](self.mlp_norm(middle))
-        note(self, tokens=tokens, middle=middle, hidden=hidden)
-        return middle + self.drop_path(self.mlp[2](self.mlp[1](hidden)))
+        tokens = tokens + self.drop_path(self.ssm(self.norm(tokens)))
+        return tokens + self.drop_path(self.mlp(self.mlp_norm(tokens)))
 
 
 class PoseMamba(nn.Module):
@@ -249,7 +173,7 @@ class PoseMamba(nn.Module):
             raise ValueError(f"keypoints hold {keypoints.dtype}, expected floating-point numbers")
         if order := config.joint_order:
             keypoints = keypoints[:, :, list(order)]
-        tokens = self.embed(keypoints.to(self.embed.weight.dtype)) + self.joint_position  # (b, T, J, C)
+        tokens = self.embed(keypoints.to(self.joint_position.dtype)) + self.joint_position  # (b, T, J, C)
         for i, (spatial, temporal) in enumerate(zip(self.spatial_blocks, self.temporal_blocks, strict=True)):
             tokens = self.spatial_norm(spatial(tokens))
             if i == 0:
@@ -271,8 +195,7 @@ class PoseMamba(nn.Module):
         Raises:
             ValueError: there is no such block, or it is being captured already.
         """
-        known = {f"{kind}.{i}": block for kind in ("spatial_blocks", "temporal_blocks")
-                 for i, block in enumerate(getattr(self, kind))}  # fmt: skip
+        known = {name: block for name, block in self.named_modules() if isinstance(block, Block)}
         if unknown := [name for name in blocks if name not in known]:
             raise ValueError(f"there is no block {unknown[0]!r}, expected some of {', '.join(known)}")
         return recording({name: known[name] for name in blocks or known})
@@ -296,22 +219,16 @@ class PoseMamba(nn.Module):
     @classmethod
     def from_released(cls, source: str | Path | dict, **changes) -> "PoseMamba":
         """The authors' checkpoint; see `posemamba.checkpoints.load_released`."""
-        from posemamba.checkpoints import load_released
-
-        return load_released(cls, source, **changes)
+        return checkpoints.load_released(cls, source, **changes)
 
     def save_pretrained(self, folder: str | Path, **about) -> None:
         """Write model.safetensors and config.json; `about` is kept beside the settings."""
-        from posemamba.checkpoints import save_pretrained
-
-        save_pretrained(self, folder, **about)
+        checkpoints.save_pretrained(self, folder, **about)
 
     @classmethod
     def from_pretrained(cls, source: str | Path) -> "PoseMamba":
         """A network from `save_pretrained`'s folder, or from the Hugging Face Hub by its name."""
-        from posemamba.checkpoints import load_pretrained
-
-        return load_pretrained(cls, source)
+        return checkpoints.load_pretrained(cls, source)
 
     def config_dict(self) -> dict:
         """The settings as plain values."""

@@ -1,11 +1,13 @@
 """How a body over time becomes sequences: a direction is a mix of readings of the tokens, then a permutation.
 
-Token (t, j) of the grid of T frames by J joints stands at place t * J + j ("row-major"). Every strategy
-reads the grid along K = 4 directions; the released weights hold them in the order of the tuples below.
+Token (t, j) of the grid of T frames by J joints stands at place t * J + j ("row-major"). A strategy is a
+tuple of directions, of any number; those of Table 4 have K = 4, and the released weights hold them in the
+order of the tuples below. `register` adds a strategy to those that a network's settings can name.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 
 import numpy as np
 import torch
@@ -51,51 +53,89 @@ def temporal_backward(frames: int, joints: int) -> Places:
     return _grid(frames, joints).flip(0).T.flatten()
 
 
+PATHS = {
+    ("spatial", "forward"): spatial_forward,
+    ("spatial", "backward"): spatial_backward,
+    ("spatial", "reversed"): spatial_reversed,
+    ("temporal", "forward"): temporal_forward,
+    ("temporal", "backward"): temporal_backward,
+    ("temporal", "reversed"): temporal_reversed,
+}
+
+
 @dataclass(frozen=True)
 class Direction:
     """One way to read the tokens.
 
     Attributes:
-        name: for people.
-        permutation: (frames, joints) -> the token read at each place of the sequence.
+        name: for people; nothing is read from it.
+        permutation: (frames, joints) -> the token read at each place of the sequence, each token once. Made
+            of torch's operations it also serves a network that is compiled for any number of frames.
         mix: None, or for each joint the joint of the same frame whose token is added to its own. The sum is
             still counted as the first joint's.
+        axis: "spatial" where one joint follows the other, "temporal" where one frame does; "" for neither.
+        way: "forward", "backward" (inside each frame or joint), "reversed" (the whole from its end), or "".
+
+    Raises:
+        ValueError: a mix that names no joint, another axis or way.
     """
 
     name: str
     permutation: Callable[[int, int], Places]
     mix: tuple[int, ...] | None = None
+    axis: str = ""
+    way: str = ""
+
+    def __post_init__(self):
+        if self.mix is not None and not all(0 <= joint < len(self.mix) for joint in self.mix):
+            raise ValueError(
+                f"direction {self.name!r} mixes {self.mix}, expected joints 0 to {len(self.mix) - 1}"
+            )
+        for what, value, known in (("axis", self.axis, _AXES), ("way", self.way, _WAYS)):
+            if value not in known:
+                raise ValueError(
+                    f"direction {self.name!r} has the {what} {value!r}, expected one of {[*known]}"
+                )
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.permutation))
+
+    @property
+    def mark(self) -> str:
+        """Two signs for a narrow box: S or T, then an arrow; a hooked one reads the whole backwards."""
+        return (_AXES[self.axis] or self.name[:1].upper()) + _WAYS[self.way]
 
 
-def _twice(*directions: Direction) -> tuple[Direction, ...]:
-    return directions * 2
+Strategy = str | Sequence[Direction]  # its name, or its directions
+
+_AXES = {"spatial": "S", "temporal": "T", "": ""}
+_WAYS = {"forward": "→", "backward": "←", "reversed": "↩", "": ""}
 
 
-_SPATIAL = {
-    "forward": Direction("spatial forward", spatial_forward),
-    "backward": Direction("spatial backward", spatial_backward),
-}
-_TEMPORAL = {
-    "forward": Direction("temporal forward", temporal_forward),
-    "backward": Direction("temporal backward", temporal_backward),
-}
+def reading(axis: str, way: str, mix: tuple[int, ...] | None = None, told: str = "") -> Direction:
+    """One of the six ways of `PATHS`; `told` says in its name what is mixed in."""
+    return Direction(f"{axis} {way}{told}", PATHS[axis, way], mix, axis, way)
 
 
-def _both_ways(mix: tuple[int, ...] | None = None, what: str = "") -> tuple[Direction, ...]:
+def both_ways(mix: tuple[int, ...] | None = None, told: str = "") -> tuple[Direction, ...]:
     """Both readings and their reversals; `mix` enters the spatial ones."""
     return (
-        Direction(f"spatial forward{what}", spatial_forward, mix),
-        Direction("temporal forward", temporal_forward),
-        Direction(f"spatial reversed{what}", spatial_reversed, mix),
-        Direction("temporal reversed", temporal_reversed),
+        reading("spatial", "forward", mix, told),
+        reading("temporal", "forward"),
+        reading("spatial", "reversed", mix, told),
+        reading("temporal", "reversed"),
     )
 
 
+_ONE_WAY = [
+    (spatial, temporal) for spatial in ("forward", "backward") for temporal in ("forward", "backward")
+]
+
 #: The six strategies of Table 4. In the four unidirectional ones two directions are each used twice.
 STRATEGIES: dict[str, tuple[Direction, ...]] = {
-    "global-local": _both_ways(LIMB_ORDER, ", limbs mixed in"),
-    "bidirectional": _both_ways(),
-    **{f"{s}-{t}": _twice(_SPATIAL[s], _TEMPORAL[t]) for s in _SPATIAL for t in _TEMPORAL},
+    "global-local": both_ways(LIMB_ORDER, ", limbs mixed in"),
+    "bidirectional": both_ways(),
+    **{f"{s}-{t}": (reading("spatial", s), reading("temporal", t)) * 2 for s, t in _ONE_WAY},
 }
 
 
@@ -107,99 +147,132 @@ def random_mix(seed: int) -> tuple[int, ...]:
 #: What "global-local" is to be compared with, and the paper does not: the same sum with the joint itself, and
 #: with joints drawn at random (eight draws).
 CONTROLS: dict[str, tuple[Direction, ...]] = {
-    "global-self": _both_ways(tuple(range(JOINTS)), ", added to themselves"),
-    **{f"global-random-{k}": _both_ways(random_mix(k), ", random joints mixed in") for k in range(8)},
+    "global-self": both_ways(tuple(range(JOINTS)), ", added to themselves"),
+    **{f"global-random-{k}": both_ways(random_mix(k), ", random joints mixed in") for k in range(8)},
 }
 
 GRADIENTS = ("exact", "released")
+_registered: dict[str, tuple[Direction, ...]] = {}
 
 
-def directions(strategy: str) -> tuple[Direction, ...]:
-    """The four directions of a strategy, one of `STRATEGIES` or of `CONTROLS`.
+def register(name: str, strategy: Sequence[Direction]) -> None:
+    """Add a strategy to those that `PoseMambaConfig.scan` can name, in this process.
+
+    A name may be given again: networks that were made keep the directions that they were made with.
+
+    Args:
+        name: a new name.
+        strategy: its directions, of any number. A direction that stands in it twice is scanned twice.
 
     Raises:
-        ValueError: the strategy is neither.
+        ValueError: a name of `STRATEGIES` or `CONTROLS`; no directions; mixes of different lengths; a
+            direction that does not read each token once.
     """
-    if strategy in CONTROLS:
-        return CONTROLS[strategy]
-    if strategy not in STRATEGIES:
-        raise ValueError(f"unknown scan strategy {strategy!r}, expected one of {', '.join(STRATEGIES)}")
-    return STRATEGIES[strategy]
+    if name in STRATEGIES or name in CONTROLS:
+        raise ValueError(f"scan strategy {name!r} is the package's own; give yours another name")
+    strategy = directions(strategy)
+    lengths = {len(direction.mix) for direction in strategy if direction.mix is not None} or {JOINTS}
+    if len(lengths) > 1:
+        raise ValueError(
+            f"scan strategy {name!r} mixes {sorted(lengths)} joints, expected one number of them"
+        )
+    (joints,) = lengths
+    for direction in strategy:
+        for frames in (1, 3):
+            if sorted(direction.permutation(frames, joints).tolist()) != list(range(frames * joints)):
+                raise ValueError(
+                    f"direction {direction.name!r} does not read each of {frames * joints} tokens once"
+                )
+    _registered[name] = strategy
+
+
+def directions(strategy: Strategy) -> tuple[Direction, ...]:
+    """The directions of a strategy: of `STRATEGIES`, of `CONTROLS` or registered; or the directions given.
+
+    Raises:
+        ValueError: no such strategy, or none.
+    """
+    if not isinstance(strategy, str):
+        found = tuple(strategy) if isinstance(strategy, list | tuple) else ()
+        if not found or not all(isinstance(direction, Direction) for direction in found):
+            raise ValueError(f"a scan strategy is a tuple of at least one Direction, found {strategy!r}")
+        return found
+    for known in (STRATEGIES, CONTROLS, _registered):
+        if strategy in known:
+            return known[strategy]
+    known = ", ".join((*STRATEGIES, *_registered))
+    raise ValueError(f"unknown scan strategy {strategy!r}, expected one of {known}")
 
 
 _made: dict[tuple, tuple] = {}
 
 
-def _kept(make, *arguments) -> tuple:
-    """make(*arguments), made once. Of tensors, only such as any later call can use are kept: not those of
-    inference mode, nor the stand-ins that torch.export traces with.
+def _kept(make: Callable[..., tuple]) -> Callable[..., tuple]:
+    """What a function makes of a strategy, made once. Of tensors, only such as any later call can use are
+    kept: not those of inference mode, nor what stands in for them while a network is traced.
     """
-    key = make, *arguments
-    if key not in _made:
-        with torch.inference_mode(False):
-            made = make(*arguments)
-        if any(isinstance(value, Tensor) and type(value) is not Tensor for value in made):
-            return made
-        while len(_made) >= 64:
-            _made.pop(next(iter(_made)))
-        _made[key] = made
-    return _made[key]
+
+    @wraps(make)
+    def kept(strategy: Strategy, *sizes, **named) -> tuple:
+        found = directions(strategy)
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return make(found, *sizes, **named)  # the number of frames may stand for any
+        key = make, found, *sizes, *named.items()
+        if key not in _made:
+            with torch.inference_mode(False):
+                made = make(found, *sizes, **named)
+            if any(isinstance(value, Tensor) and type(value) is not Tensor for value in made):
+                return made
+            while len(_made) >= 64:
+                _made.pop(next(iter(_made)))
+            _made[key] = made
+        return _made[key]
+
+    return kept
 
 
-@torch.compiler.assume_constant_result  # so that torch.compile keeps the tables and not the way to them
+@_kept
 def tables(
-    strategy: str, frames: int, joints: int, device: torch.device | None = None
+    strategy: Strategy, frames: int, joints: int, device: torch.device | None = None
 ) -> tuple[Int[Tensor, "directions tokens"], Int[Tensor, "directions tokens"]]:
     """What each direction of a strategy reads: the token at each place, and the token mixed into it or -1.
 
     Raises:
         ValueError: an unknown strategy, or one whose mix names other joints than there are.
     """
-    return _kept(_tables, strategy, frames, joints, device)
-
-
-def _tables(strategy: str, frames: int, joints: int, device: torch.device | None) -> tuple[Tensor, Tensor]:
     reads, mixes = [], []
-    for direction in directions(strategy):
+    for direction in strategy:
+        check_mix(direction, joints)
         read = direction.permutation(frames, joints)
-        mixed = torch.full_like(read, -1)
-        if direction.mix is not None:
-            if len(direction.mix) != joints:
-                raise ValueError(
-                    f"scan strategy {strategy!r} mixes {len(direction.mix)} joints, the tokens have {joints}"
-                )
-            mixed = read - read % joints + torch.tensor(direction.mix)[read % joints]
+        joint = read % joints
+        mixed = None if direction.mix is None else read - joint + torch.tensor(direction.mix)[joint]
         reads.append(read)
-        mixes.append(mixed)
+        mixes.append(torch.full_like(read, -1) if mixed is None else mixed)
     return tuple(torch.stack(rows).to(device=device, dtype=torch.int32) for rows in (reads, mixes))
 
 
-@torch.compiler.assume_constant_result
+@_kept
 def mixing(
-    strategy: str, device: torch.device | None = None
-) -> tuple[tuple[bool, ...], Int[Tensor, "joints"] | None]:
-    """Which directions of a strategy mix, and the joint that is mixed into each joint; None if none does."""
-    return _kept(_mixing, strategy, device)
-
-
-def _mixing(strategy: str, device: torch.device | None) -> tuple[tuple[bool, ...], Tensor | None]:
-    mixes = [direction.mix for direction in directions(strategy)]
-    given = next((mix for mix in mixes if mix is not None), None)
-    which = tuple(mix is not None for mix in mixes)
-    return which, None if given is None else torch.tensor(given, device=device)
+    strategy: Strategy, device: torch.device | None = None
+) -> tuple[Int[Tensor, "joints"] | None, ...]:
+    """For each direction of a strategy the joint that is mixed into each joint; None where it mixes none."""
+    return tuple(None if one.mix is None else torch.tensor(one.mix, device=device) for one in strategy)
 
 
 def arrange(
-    tokens: Float[Tensor, "batch tokens inner"], strategy: str, frames: int, gradient: str = "exact"
+    tokens: Float[Tensor, "batch tokens inner"], strategy: Strategy, frames: int, gradient: str = "exact"
 ) -> Float[Tensor, "batch directions tokens inner"]:
-    """The four sequences of a strategy (Figure 3), written out.
+    """The sequences of a strategy (Figure 3), written out.
 
     Args:
         tokens: features in row-major token order.
-        strategy: a key of `STRATEGIES`.
+        strategy: a name, or directions.
         frames: how many frames the tokens make up.
         gradient: "exact", or "released": the released code's backward pass, in which nothing flows back
             through the joints that were mixed in. It changes training, not the output.
+
+    Raises:
+        ValueError: an unknown strategy or gradient, or tokens that do not make up the frames.
     """
     check_gradient(gradient)
     if tokens.shape[1] % frames:
@@ -211,7 +284,7 @@ def arrange(
 
 
 def merge(
-    sequences: Float[Tensor, "batch directions tokens inner"], strategy: str, frames: int
+    sequences: Float[Tensor, "batch directions tokens inner"], strategy: Strategy, frames: int
 ) -> Float[Tensor, "batch tokens inner"]:
     """Put each direction's outputs back in their tokens' places, and sum the directions."""
     reads, _ = tables(strategy, frames, sequences.shape[2] // frames, sequences.device)
@@ -221,7 +294,58 @@ def merge(
     return total
 
 
+def check_mix(direction: Direction, joints: int) -> None:
+    """Raises ValueError unless the direction mixes nothing, or as many joints as there are."""
+    if direction.mix is not None and len(direction.mix) != joints:
+        found = f"direction {direction.name!r} mixes {len(direction.mix)} joints"
+        raise ValueError(f"{found}, the tokens have {joints}")
+
+
 def check_gradient(gradient: str) -> None:
     """Raises ValueError unless the gradient is "exact" or "released"."""
     if gradient not in GRADIENTS:
         raise ValueError(f"unknown gradient {gradient!r}, expected 'exact' or 'released'")
+
+
+def reach(direction: Direction, frames: int, joints: int = JOINTS) -> Int[np.ndarray, "tokens tokens"]:
+    """Which tokens a causal scan along one direction lets reach which.
+
+    In a causal scan a token changes its own output and those after it. A mix lets it in earlier still, at
+    the places of the tokens that it is added to.
+
+    Returns:
+        A row for each token that is reached: 0 where the column's token cannot reach it, 1 where it stands no
+        later in the sequence, 2 where only a mix carried it to an earlier place.
+    """
+    (read,), (mixed,) = (table.numpy() for table in tables((direction,), frames, joints))
+    place = np.argsort(read)
+    along = place[None, :] <= place[:, None]
+    earliest = place.copy()
+    if direction.mix is not None:
+        np.minimum.at(earliest, mixed, np.arange(len(read)))
+    anyhow = earliest[None, :] <= place[:, None]
+    return (along + 2 * (anyhow & ~along)).astype(np.int8)
+
+
+def directions_reaching(
+    strategy: Strategy, frames: int, joints: int = JOINTS
+) -> Int[np.ndarray, "tokens tokens"]:
+    """Along how many of a strategy's directions the column's token can reach the row's token; see `reach`.
+
+    The merge sums the directions, so any one of them will do. This is the scan alone: the 3 by 3 convolution
+    before it carries each token one joint and frame further.
+
+    Args:
+        strategy: a name, or directions.
+        frames: frames of the window.
+
+    Returns:
+        For each pair of tokens 0 to K, the number of directions.
+
+    Raises:
+        ValueError: an unknown strategy, or a number of frames that is none.
+    """
+    if isinstance(frames, bool) or not isinstance(frames, int) or frames < 1:
+        raise ValueError(f"frames is {frames!r}, expected a whole number of at least 1.")
+    found = [reach(direction, frames, joints) > 0 for direction in directions(strategy)]
+    return np.sum(found, axis=0, dtype=np.int8)

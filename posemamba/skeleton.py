@@ -21,7 +21,7 @@ Points = TypeVar("Points", Tensor, np.ndarray)
 class Skeleton:
     """A named set of joints hung from one root.
 
-    Arguments:
+    Attributes:
         name: what the joint set is called.
         joints: the joints' names; a joint's index is its place here.
         parents: for each joint the index of the joint it hangs from, -1 for the root (exactly one).
@@ -29,7 +29,8 @@ class Skeleton:
         right: the joints of the right side, in the same order, so that `left[i]` and `right[i]` mirror each
             other.
 
-    Raises ValueError where these do not fit together.
+    Raises:
+        ValueError: these do not fit together.
     """
 
     name: str
@@ -69,27 +70,13 @@ class Skeleton:
         return tuple(order)
 
 
+_LEFT, _RIGHT = (
+    [f"{side} {joint}" for joint in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")]
+    for side in ("left", "right")
+)
 H36M = Skeleton(
     name="Human3.6M",
-    joints=(
-        "pelvis",
-        "right hip",
-        "right knee",
-        "right ankle",
-        "left hip",
-        "left knee",
-        "left ankle",
-        "spine",
-        "thorax",
-        "nose",
-        "head",
-        "left shoulder",
-        "left elbow",
-        "left wrist",
-        "right shoulder",
-        "right elbow",
-        "right wrist",
-    ),
+    joints=("pelvis", *_RIGHT[:3], *_LEFT[:3], "spine", "thorax", "nose", "head", *_LEFT[3:], *_RIGHT[3:]),
     parents=(-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15),
     left=(4, 5, 6, 11, 12, 13),
     right=(1, 2, 3, 14, 15, 16),
@@ -120,12 +107,13 @@ LIMB_ORDER = (0, *LIMBS["right leg"], *LIMBS["left leg"], *LIMBS["left arm"], *L
 def check_joints(array, name: str, dims: tuple[int, ...] = (2, 3)) -> None:
     """Refuses an array that is not poses of the 17 joints.
 
-    Arguments:
+    Args:
         array: tensor or array; poses are `(..., 17, d)`.
         name: what the message calls it.
         dims: the numbers of coordinates that are allowed.
 
-    Raises ValueError with what was found and what was expected.
+    Raises:
+        ValueError: another shape; the message has what was found and what was expected.
     """
     shape = tuple(array.shape)
     if len(shape) < 2 or shape[-2] != JOINTS or shape[-1] not in dims:
@@ -139,10 +127,11 @@ def flip(points: Points) -> Points:
     This is the horizontal flip of an image whose middle column is x = 0, and of a scene in that camera's
     frame.
 
-    Arguments:
-        points: `(..., 17, d)` tensor or array, any unit, d = 2 or 3.
+    Args:
+        points: `(..., 17, d)` tensor or array, any unit, d = 2 or 3; it is not written to.
 
-    Returns a new tensor or array of the same shape. Raises ValueError for another number of joints.
+    Raises:
+        ValueError: another number of joints.
     """
     check_joints(points, "points")
     mirrored = points[..., list(FLIP_ORDER), :]
@@ -153,11 +142,14 @@ def flip(points: Points) -> Points:
 def bone_lengths(joints: Float[Tensor, "*batch 17 dims"] | np.ndarray):
     """The lengths of the 16 bones, in the order of `BONES`.
 
-    Arguments:
+    Args:
         joints: `(..., 17, d)` tensor or array.
 
-    Returns `(..., 16)`, of the same kind and in the same unit. Raises ValueError for another number of
-    joints.
+    Returns:
+        `(..., 16)`, of the same kind and in the same unit.
+
+    Raises:
+        ValueError: another number of joints.
     """
     check_joints(joints, "joints")
     parents, children = (list(ends) for ends in zip(*BONES, strict=True))

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from own_strategies import OWN
 from torch.utils.flop_counter import FlopCounterMode
 
+from posemamba import paper
 from posemamba.accounting import TABLE_1, TABLE_2, TABLE_6, block_macs, count
 from posemamba.book import measured
 from posemamba.model import VARIANTS, Block, PoseMamba, PoseMambaConfig
@@ -74,7 +76,12 @@ def profiled(model: torch.nn.Module, keypoints: torch.Tensor) -> int:
 
 
 @pytest.mark.parametrize(
-    "settings", [dict(channels=32, depth=4), dict(channels=24, depth=6, state=8, frames=5)]
+    "settings",
+    [
+        dict(channels=32, depth=4),
+        dict(channels=24, depth=6, state=8, frames=5),
+        *(dict(channels=8, depth=2, scan=name) for name in OWN),
+    ],
 )
 def test_the_rules_hold_for_the_network_as_it_runs(settings):
     model = PoseMamba(PoseMambaConfig(**{"frames": 9, **settings}))
@@ -150,3 +157,12 @@ def test_the_peers_measured_run_holds_our_own_counts():
         counted = count(PoseMambaConfig(frames=243, **VARIANTS[variant]))
         row = rows[f"PoseMamba-{variant}"]
         assert (row["parameters"], row["macs"]) == (counted.parameters, counted.macs)
+
+
+def test_the_papers_tables_agree_with_each_other():
+    p1 = {row.name: row.p1 for row in paper.TABLE_1}
+    assert dict(paper.TABLE_4)["global-local"] == paper.TABLE_5[-1][1] == p1["PoseMamba-S"]
+    assert [len(table) for table in (paper.TABLE_3, paper.TABLE_4, paper.TABLE_5)] == [16, 6, 4]
+    errors = {(depth, channels): error for depth, channels, *_, error in paper.TABLE_6}
+    for variant, depth, channels, *_ in paper.TABLE_2:
+        assert errors[depth, channels] == p1[f"PoseMamba-{variant}"]

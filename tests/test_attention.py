@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from own_strategies import OWN
 
 from posemamba import PoseMamba, attention
 from posemamba.orders import STRATEGIES
@@ -39,7 +40,7 @@ def record(scan="global-local", block="temporal_blocks.1", **changes):
     return records[block]
 
 
-@pytest.mark.parametrize("scan", [*STRATEGIES, "global-self", "global-random-2"])
+@pytest.mark.parametrize("scan", [*STRATEGIES, "global-self", "global-random-2", *OWN])
 def test_each_channels_map_is_the_scan(scan):
     found = record(scan)
     for channel in (0, 9, 31):
@@ -148,7 +149,7 @@ def test_wrong_questions_are_named():
         attention.channel_map(found, 32)
 
 
-@pytest.mark.parametrize("scan", [*STRATEGIES, "global-random-0"])
+@pytest.mark.parametrize("scan", [*STRATEGIES, "global-random-0", *OWN])
 def test_the_frozen_network_is_the_network_at_its_input(scan):
     model, keypoints = network(scan), torch.randn(FRAMES, 17, 2)
     line = attention.linearise(model, keypoints)
@@ -192,6 +193,17 @@ def test_linearising_leaves_the_network_training():
         line.linear(torch.randn(1, FRAMES + 1, 17, 2))
     with pytest.raises(ValueError, match=r"expected \(frames, joints, 2\)"):
         attention.linearise(model, torch.randn(2, FRAMES, 17, 2))
+
+
+def test_an_interrupted_run_leaves_the_map_as_it_was():
+    model, keypoints = network(), torch.randn(FRAMES, 17, 2)
+    line = attention.linearise(model, keypoints)
+    with pytest.raises(ValueError, match="floating-point"):
+        line.linear(torch.ones(1, FRAMES, 17, 2, dtype=torch.int64))
+    norm = line._held.spatial_norm
+    norm.left = iter(norm.scales[1:])
+    with torch.no_grad():
+        assert relative(line.affine(keypoints[None])[0], line.output) < 1e-5
 
 
 @pytest.mark.parametrize("gradient", ["exact", "released"])

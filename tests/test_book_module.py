@@ -1,5 +1,6 @@
 """What chapters share: scale, set-up, checks of exercises, timings."""
 
+import os
 import random
 import subprocess
 import sys
@@ -170,18 +171,24 @@ def test_measured_names_a_run_that_is_not_there():
         book.measured("no_such_run")
 
 
-def test_the_module_has_a_command_line():
-    result = subprocess.run(
-        [sys.executable, "-m", "posemamba.book", "normalise", "not_there.ipynb"],
-        capture_output=True, text=True, encoding="utf-8", timeout=60,
-    )  # fmt: skip
-    assert result.returncode == 2 and "not_there.ipynb is not there" in result.stderr
-    assert "Traceback" not in result.stderr
-
-
 def test_an_argument_that_is_a_network_is_told_in_a_word(capsys):
     def network(rng):
         return (torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU()),)
 
     book.check("e", lambda model: 1.0, reference=lambda model: 2.0, inputs=network)
-    assert capsys.readouterr().out == ("e: not yet. For model = Sequential(...) it returns 1, expected 2.\n")
+    assert capsys.readouterr().out == "e: not yet. For model = Sequential(...) it returns 1, expected 2.\n"
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_sleep_before_torch_is_there(given, expected):
+    code = (
+        "import os, sys\n"
+        "from posemamba import book\n"
+        "assert 'torch' not in sys.modules\n"
+        "book.setup()\n"
+        "print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_WAIT_POLICY": given} if given else {}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == expected, done.stderr

@@ -1,14 +1,17 @@
 """The command line as a user meets it: what it prints, and how it fails."""
 
 import json
+import os
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from posemamba.cli import main
-from posemamba.motion.clips import save_motion
-from posemamba.motion.synthetic import synthetic_clips
+from posemamba.metrics import METRICS
+from posemamba.motion import save_motion, synthetic_clips
 
 CONFIG = "{frames: 5, depth: 2, channels: 8, state: 2, batch_size: 2, steps: 3, warmup: 1}"
 
@@ -59,7 +62,20 @@ def test_train_then_evaluate(capsys, tmp_path, motion, config):
     assert "ridge" in out
     rows = json.loads(report.read_text(encoding="utf-8"))["scores"]
     assert set(rows) == {"model", "ridge", "mean pose"}
-    assert f"{rows['ridge']['mpjpe']['over_actions']:.2f}" in out
+    for name, metric in METRICS.items():
+        assert f"{metric.label}, {metric.unit}: mean over actions" in out
+        assert f"{rows['ridge'][name]['over_actions']:.2f}" in out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="shlex reads what POSIX shells read")
+def test_the_suggested_command_can_be_pasted(capsys, tmp_path, motion, config):
+    """A folder and a file with a space, a quote and a dollar sign in their names."""
+    folder, data = tmp_path / "my run's $HOME", tmp_path / "my motion.safetensors"
+    data.write_bytes(Path(motion).read_bytes())
+    out = run(capsys, "train", "--data", data, "--config", config, "--folder", folder)[1]
+    words = shlex.split(next(line for line in out.splitlines() if "posemamba evaluate" in line))
+    assert words == ["posemamba", "evaluate", str(folder / "model"), "--data", str(data)]
+    assert run(capsys, *words[1:], "--views", 1)[0] == 0
 
 
 def test_steps_and_seed_override_the_configuration(capsys, tmp_path, motion, config):
@@ -104,17 +120,8 @@ def test_foreign_files_are_refused_in_a_line(capsys, tmp_path, config):
 
 
 def test_what_nobody_expected_is_still_one_line(capsys, tmp_path, motion, config):
-    arguments = (
-        "train",
-        "--data",
-        motion,
-        "--config",
-        config,
-        "--folder",
-        tmp_path / "run",
-        "--device",
-        "abacus",
-    )
+    where = ("--data", motion, "--config", config, "--folder", tmp_path / "run")
+    arguments = ("train", *where, "--device", "abacus")
     code, _, err = run(capsys, *arguments)
     assert code == 2
     assert len(err.strip().splitlines()) == 1
@@ -127,20 +134,54 @@ def test_brackets_in_a_path_are_no_markup(capsys, tmp_path, motion, config):
     assert "[bold]x[/nope]" in out.replace("\n", "")
 
 
-def test_unknown_options_get_usage_and_exit_code_2(capsys):
-    code, _, err = run(capsys, "info", "--depth", "3")
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("info", "--depth", "3"), "--depth"),
+        (("info", "--frames", "0"), "--frames"),
+        (("info", "--frames"), "--frames"),
+        (("train", "--steps", "many"), "--steps"),
+        (("info", "S", "B"), "B"),
+        (("improve",), "improve"),
+    ],
+)
+def test_what_was_typed_wrong_is_named_in_a_line(capsys, arguments, named):
+    code, _, err = run(capsys, *arguments)
     assert code == 2
-    assert "--depth" in err
+    assert named in err
+    assert len(err.strip().splitlines()) == 1
 
 
-def test_the_module_runs_and_importing_the_package_is_quick():
+def test_without_a_command_there_is_help(capsys):
+    code, out, err = run(capsys)
+    assert code == 2
+    for name in ("info", "train", "evaluate", "benchmark"):
+        assert name in out + err
+    assert "posemamba: " not in err
+
+
+def test_the_module_runs_and_importing_it_is_quick():
     done = subprocess.run(
         [sys.executable, "-m", "posemamba.cli", "info", "S"], capture_output=True, text=True, check=True
     )
     assert "859,651" in done.stdout
-    code = (
-        "import posemamba, sys; heavy = {'torch', 'numba', 'plotly', 'seaborn', 'lightning_fabric'};"
-        "print(heavy & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    heavy = ("torch", "numba", "plotly", "seaborn", "lightning_fabric", "tensorboard")
+    for module in ("posemamba", "posemamba.cli"):
+        code = f"import {module}, sys; print(set({heavy}) & set(sys.modules))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "set()", module
+
+
+def test_info_takes_little_longer_than_importing_torch():
+    def seconds(code: str) -> float:
+        """Of the processor, which others that want it too do not lengthen much."""
+        code = f"import sys, time; {code}; print(time.process_time(), 'torch._dynamo' in sys.modules)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        taken, compiler = done.stdout.split()[-2:]
+        assert compiler == "False"
+        return float(taken)
+
+    info = "from posemamba.cli import app; app(['info'], standalone_mode=False)"
+    pairs = [(seconds("import torch"), seconds(info)) for _ in range(3)]
+    torch, ours = (min(times) for times in zip(*pairs, strict=True))
+    assert ours < 1.5 * torch

@@ -1,10 +1,14 @@
 """Scores and baselines on motion small enough to check by other means."""
 
+from collections import defaultdict
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from posemamba import evaluation
+from posemamba import evaluation, metrics
+from posemamba.evaluation import baselines, protocols, tables
 from posemamba.motion.rig import CameraRig
 from posemamba.motion.synthetic import synthetic_clips
 from posemamba.motion.windows import evaluation_windows
@@ -36,6 +40,46 @@ def test_a_root_that_is_off_does_not_count_by_itself(windows):
 def test_frames_that_do_not_count_do_not_count(windows):
     wrong = torch.where(windows.scored[..., None, None], windows.targets, windows.targets + 1e3)
     assert evaluation.score(wrong, windows).mpjpe.over_frames == pytest.approx(0, abs=1e-4)
+
+
+def test_a_frame_that_two_windows_cover_counts_once(windows):
+    """Every frame that a window covers is scored, as in windows that a user cuts with an overlap."""
+    generator = torch.Generator().manual_seed(0)
+    guess = windows.targets + 100 * torch.rand(windows.targets.shape, generator=generator)
+    guess[:, :, 0] = 0
+    frames = windows.scored.shape[1]
+    inside = windows.start[:, None] + torch.arange(frames) < 120  # 4 seconds at 30 a second
+    everything = replace(windows, scored=inside)
+    scores = evaluation.score(guess, everything)
+    for name, metric in metrics.METRICS.items():
+        found = metric.of(guess, windows.targets)
+        places = defaultdict(list)
+        for n in range(len(windows)):
+            for k in range(found.shape[1]):
+                if inside[n, k] and (not metric.steps or inside[n, k + 1]):
+                    clip, view = int(windows.clip[n]), int(windows.view[n])
+                    places[clip, view, int(windows.start[n]) + k].append(float(found[n, k]))
+        assert max(map(len, places.values())) == 2
+        once = [np.mean(errors) for errors in places.values()]
+        assert getattr(scores, name).over_frames == pytest.approx(np.mean(once), rel=1e-12)
+        assert sum(getattr(scores, name).frames.values()) == len(once)
+    # Where the windows say themselves what counts, numbering the frames changes nothing.
+    own = evaluation.score(guess, windows).mpjpe
+    plain = metrics.per_action(
+        metrics.mpjpe(guess, windows.targets), windows.action, windows.scored, windows.actions
+    )
+    assert own.actions == pytest.approx(plain.actions, rel=1e-12) and own.frames == plain.frames
+
+
+def test_errors_come_by_joint(windows):
+    moved = windows.targets.clone()
+    moved[:, :, 5, 2] += 34.0
+    table = evaluation.error_table(moved, windows)
+    assert table.errors.shape == (*windows.scored.shape, 17)
+    assert [table.means(joint).over_actions for joint in (4, 5)] == pytest.approx([0, 34], abs=1e-3)
+    assert table.means().over_frames == pytest.approx(2, rel=1e-5)
+    with pytest.raises(ValueError, match=r"unknown metric 'far', expected one of mpjpe, n_mpjpe"):
+        evaluation.error_table(moved, windows, "far")
 
 
 def test_ridge_regression_is_least_squares_with_a_penalty():
@@ -91,10 +135,54 @@ def test_a_report_holds_the_model_and_the_baselines(clips, windows):
     assert report.protocol["ridge_penalty"] in evaluation.PENALTIES
 
 
+def test_baselines_are_fitted_on_windows_drawn_once(clips, monkeypatch):
+    drawn, draw = [], baselines.draw
+
+    def count(clips, *rules):
+        drawn.append(len(clips))
+        return draw(clips, *rules)
+
+    monkeypatch.setattr(baselines, "draw", count)
+    monkeypatch.setattr(protocols, "draw", count)
+    rules = dict(frames=9, fps=30, seed=0)
+    report = evaluation.evaluate(None, clips, views=1, fit_windows=300, **rules)
+    train = [clip for clip in clips if clip.split == "train"]
+    assert drawn == [sum(i % 4 != 3 for i in range(len(train))), len(train)]
+    alone = evaluation.RidgeRegression.fit(train, **rules, rig=CameraRig(), windows=300)
+    assert alone.penalty == report.protocol["ridge_penalty"]
+    test = evaluation_windows([c for c in clips if c.split == "test"], **rules, views=1)
+    again = evaluation.score(alone(test.inputs), test)
+    assert again.rows() == report.scores["ridge"].rows()
+
+
+def test_a_table_has_every_metric_in_words(clips):
+    report = evaluation.evaluate(None, clips, frames=9, fps=30, views=1, fit_windows=300)
+    rows = tables.rows(report)
+    assert rows[0][0] == "MPJPE, mm: mean over actions"
+    assert rows[0][1:] == tuple(f"{s.mpjpe.over_actions:.2f}" for s in report.scores.values())
+    assert len(rows) == 2 * len(metrics.METRICS) + 1 + len({clip.action for clip in clips})
+
+
+def test_a_new_metric_is_a_line(windows, monkeypatch):
+    """As MPI-INF-3DHP's PCK will come: counted, not measured, and in another unit."""
+
+    def pck(prediction, target, by_joint=False):
+        near = 100.0 * (metrics.mpjpe(prediction, target, by_joint=True) < 150)
+        return near if by_joint else near.mean(-1)
+
+    monkeypatch.setitem(metrics.METRICS, "pck", metrics.Metric(pck, "PCK at 150 mm", "%"))
+    moved = windows.targets.clone()
+    moved[:, :, 5] += 200.0
+    scores = evaluation.score(moved, windows)
+    assert scores.pck.over_frames == pytest.approx(100 * 16 / 17)
+    labels = [row[0] for row in tables.rows(evaluation.Report({"model": scores}, {})) if row]
+    assert "PCK at 150 mm, %: mean over frames" in labels
+
+
 def test_a_missing_split_is_named(clips):
-    with pytest.raises(ValueError, match="no clips of the test split"):
+    with pytest.raises(ValueError, match="no clip in its test split"):
         evaluation.evaluate(None, [c for c in clips if c.split == "train"])
-    with pytest.raises(ValueError, match="no clips of the train split"):
+    with pytest.raises(ValueError, match="no clip in its train split"):
         evaluation.evaluate(None, [c for c in clips if c.split == "test"])
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import plotly.graph_objects as go
 import pytest
 
+from posemamba import record
+
 FOLDER = Path(__file__).resolve().parents[1] / "figures"
 
 
@@ -33,7 +35,25 @@ def test_the_tables_hold_the_papers_numbers(tmp_path, monkeypatch, capsys):
         assert number in written + capsys.readouterr().out
 
 
+def test_the_peers_count_starts_with_our_own(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "counts.json"
+    run("count_peers.py", "--frames", "3", "--out", str(path), monkeypatch=monkeypatch)
+    report = record.read(path)
+    assert [row["name"] for row in report["rows"]] == [f"PoseMamba-{name}" for name in "SBLX"]
+    assert report["peers"] == [] and report["rows"][0]["diagonal_macs"] == 0
+    assert "PoseMamba-X" in capsys.readouterr().out
+
+
+@pytest.mark.long
+def test_the_first_run_leaves_its_figures_and_weights(tmp_path, monkeypatch, capsys):
+    run("first_run.py", "--steps", "2", "--folder", str(tmp_path / "run"), monkeypatch=monkeypatch)
+    report = record.read(tmp_path / "run" / "assets" / "measured" / "first_run.json")
+    assert report["training"]["steps"] == 2 and set(report["evaluation"]["scores"]) >= {"model", "ridge"}
+    assert (tmp_path / "run" / "assets" / "small_cmu" / "model.safetensors").is_file()
+    assert "model / ridge, over_actions" in capsys.readouterr().out
+
+
 def test_every_command_is_listed():
     listed = (FOLDER / "README.md").read_text(encoding="utf-8")
-    for path in FOLDER.glob("*.py"):
+    for path in FOLDER.rglob("*.py"):
         assert f"`{path.name}`" in listed, path.name

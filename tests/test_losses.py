@@ -79,8 +79,8 @@ def test_scale_properties(scale, seed):
     torch.testing.assert_close(n_mpjpe(scale * prediction, target), n_mpjpe(prediction, target))
     torch.testing.assert_close(n_mpjpe(scale * target, target), torch.zeros((), dtype=torch.float64))
     # The same poses in another unit give the same direction of descent.
-    released = pose_loss(prediction, target, LossWeights()).total
-    other = pose_loss(scale * prediction, scale * target, LossWeights().in_unit(scale)).total
+    released = pose_loss(prediction, target, "released").total
+    other = pose_loss(scale * prediction, scale * target, LOSS_WEIGHTS["released"].in_unit(scale)).total
     torch.testing.assert_close(other, scale * released)
 
 
@@ -151,7 +151,20 @@ def test_what_does_not_fit_is_named():
             loss(poses(0), poses(0))
     with pytest.raises(ValueError, match="expected one of released, millimetres, metres"):
         pose_loss(poses(2), poses(2), "inches")
-    with pytest.raises(ValueError, match="0 or more"):
-        LossWeights(mpjve=float("nan"))
+    for wrong in (float("nan"), float("inf"), -1, "5"):
+        with pytest.raises(ValueError, match="weight of mpjve must be 0 or more"):
+            LossWeights(mpjve=wrong)
     with pytest.raises(ValueError, match="more than 0"):
-        LossWeights().in_unit(0)
+        LossWeights(mpjpe=1).in_unit(0)
+
+
+def test_a_term_that_is_not_named_does_not_train():
+    prediction, target = poses(2, 3, seed=7), poses(2, 3, seed=8)
+    total, terms = pose_loss(prediction, target, {"mpjpe": 2})
+    torch.testing.assert_close(total, 2 * terms["mpjpe"])
+    assert LossWeights(mpjpe=2) == LossWeights.of({"mpjpe": 2}) == LossWeights(2, 0, 0, 0)
+    with pytest.raises(ValueError, match=r"unknown loss term 'mpjpp', expected some of mpjpe, n_mpjpe"):
+        pose_loss(prediction, target, {"mpjpp": 1})
+    for nothing in ({}, {"mpjpe": 0}):
+        with pytest.raises(ValueError, match="every term the weight 0"):
+            LossWeights.of(nothing)

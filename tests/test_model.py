@@ -1,14 +1,20 @@
 """The network against the released one: weights, outputs and both gradients of all six strategies."""
 
+import subprocess
+import sys
+import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from own_strategies import OWN
 
-from posemamba import checkpoints
-from posemamba.model import VARIANTS, PoseMamba, PoseMambaConfig
+from posemamba import checkpoints, orders
+from posemamba.model import VARIANTS, PoseMamba, PoseMambaConfig, SpatioTemporalSSM
 from posemamba.orders import STRATEGIES
+from posemamba.scan import selective_scan
 
 RELEASED = {
     "global-local": "v2_plus_poselimbs",
@@ -298,3 +304,138 @@ def test_a_joint_order_is_kept_with_the_weights(tmp_path):
 def test_a_joint_order_that_is_none_is_refused(order):
     with pytest.raises(ValueError, match="joint_order must hold each of the 17 joints once"):
         replace(TINY, joint_order=order)
+
+
+def scan_by_hand(ssm, x, gradient):
+    """Every direction's sequence written out token by token, and scanned by the reference."""
+    frames, joints, tokens = x.shape[1], x.shape[2], x.flatten(1, 2)
+    total = torch.zeros_like(tokens)
+    for k, direction in enumerate(orders.directions(ssm.config.scan)):
+        read = direction.permutation(frames, joints).tolist()
+        u = torch.stack([tokens[:, token] for token in read], 1)
+        if direction.mix is not None:
+            mixed_in = tokens if gradient == "exact" else tokens.detach()
+            u = u + torch.stack([mixed_in[:, t - t % joints + direction.mix[t % joints]] for t in read], 1)
+        R, N = ssm.config.rank, ssm.config.state
+        low_rank, B, C = (u @ ssm.select[k].T).split([R, N, N], -1)
+        delta = F.softplus(low_rank @ ssm.step[k].T + ssm.step_bias[k])
+        A, D = -torch.exp(ssm.A_log[k]), ssm.skip[k]
+        y = selective_scan(u.mT, delta.mT, A, B.mT, C.mT, D=D, backend="reference").mT
+        total = total + torch.stack([y[:, read.index(token)] for token in range(len(read))], 1)
+    return total.view_as(x)
+
+
+@pytest.mark.parametrize("strategy", [*OWN, "global-local", "global-random-0"])
+@pytest.mark.parametrize("gradient", orders.GRADIENTS)
+def test_each_direction_reads_and_mixes_its_own(strategy, gradient):
+    torch.manual_seed(0)
+    config = PoseMambaConfig(frames=4, channels=4, state=3, scan=strategy, gradient=gradient)
+    ssm = SpatioTemporalSSM(config).double()
+    assert len(ssm.skip) == len(orders.directions(strategy))
+    for weight in (ssm.skip, ssm.step_bias):
+        torch.nn.init.normal_(weight)
+    x = torch.randn(2, 4, 17, config.inner, dtype=torch.float64, requires_grad=True)
+    expected, found = scan_by_hand(ssm, x, gradient), ssm.scan(x)
+    assert relative(found, expected.detach()) < 1e-12
+    weights = [x, ssm.select, ssm.step, ssm.step_bias, ssm.A_log, ssm.skip]
+    cotangent = torch.randn_like(x)
+    theirs, ours = (torch.autograd.grad((y * cotangent).sum(), weights) for y in (expected, found))
+    assert all(relative(one, other) < 1e-10 for one, other in zip(ours, theirs, strict=True))
+
+
+def test_a_name_registered_again_leaves_the_networks_that_were_made():
+    orders.register("own, twice", OWN["own three"])
+    model, keypoints = PoseMamba(replace(TINY, scan="own, twice")).eval(), torch.randn(1, 9, 17, 2)
+    with torch.no_grad():
+        before = model(keypoints)
+        orders.register("own, twice", orders.STRATEGIES["bidirectional"])
+        assert torch.equal(model(keypoints), before)
+    assert len(PoseMamba(replace(TINY, scan="own, twice")).spatial_blocks[0].ssm.skip) == 4
+
+
+def test_weights_of_an_own_strategy_come_back_and_released_ones_refuse_it(tmp_path, released):
+    model = PoseMamba(replace(TINY, scan="own six"))
+    model.save_pretrained(tmp_path)
+    assert PoseMamba.from_pretrained(tmp_path).config == model.config
+    with pytest.raises(ValueError, match="scan 'own three' has 3 directions, the released weights 4"):
+        PoseMamba.from_released(weights_of(released), scan="own three")
+    with pytest.raises(ValueError, match="scan must be a strategy's name"):
+        replace(TINY, scan=OWN["own three"])
+    with pytest.raises(ValueError, match="mixes 17 joints, the tokens have 16"):
+        replace(TINY, joints=16)
+
+
+LENGTHS = (9, 5, 7)
+
+
+@pytest.fixture(scope="module")
+def answers():
+    torch.manual_seed(0)
+    model = PoseMamba(replace(TINY, depth=2)).eval()
+    keypoints = [torch.randn(2, frames, 17, 2) for frames in LENGTHS]
+    with torch.no_grad():
+        return model, keypoints, [model(one) for one in keypoints]
+
+
+def agree(model, keypoints, expected):
+    with torch.no_grad():
+        for one, answer in zip(keypoints, expected, strict=True):
+            torch.testing.assert_close(model(one), answer, rtol=1e-4, atol=1e-5)
+
+
+def test_it_compiles_for_a_second_number_of_frames(answers):
+    torch._dynamo.reset()
+    agree(torch.compile(answers[0], backend="eager", fullgraph=True), *answers[1:])
+
+
+def test_a_compiled_network_trains_at_any_number_of_frames():
+    from torch._dynamo.testing import CompileCounterWithBackend
+
+    torch._dynamo.reset()
+    counter = CompileCounterWithBackend("aot_eager")
+    model, counts = PoseMamba(replace(TINY, depth=2, scan="own three")), set()
+    compiled = torch.compile(model, backend=counter, dynamic=True, fullgraph=True)
+    for frames in LENGTHS:
+        keypoints = torch.randn(2, frames, 17, 2)
+        ours, theirs = (
+            torch.autograd.grad(network(keypoints).square().sum(), list(model.parameters()))
+            for network in (compiled, model)
+        )
+        for one, other in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+        counts.add(counter.frame_count)
+    assert len(counts) == 1  # one graph for all
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_it_exports_with_any_number_of_frames(answers, strict):
+    model, keypoints, expected = answers
+    sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("frames", min=2, max=TINY.frames)}
+    exported = torch.export.export(model, (keypoints[0],), dynamic_shapes=(sizes,), strict=strict)
+    agree(exported.module(), keypoints, expected)
+
+
+def test_it_is_traced_for_any_number_of_frames(answers):
+    model, keypoints, expected = answers
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of checks that a trace leaves out
+        traced = torch.jit.trace(model, (keypoints[0],))
+    agree(traced, keypoints, expected)
+
+
+def test_its_linear_maps_may_be_quantised(answers):
+    model, keypoints, expected = answers
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        small = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
+        with torch.no_grad():
+            found = small(keypoints[0])
+    assert type(small.embed) is not torch.nn.Linear
+    assert 1e-4 < relative(found, expected[0]) < 0.05
+
+
+def test_importing_the_network_leaves_torchs_compiler_asleep():
+    code = "import sys, posemamba.model; print(sys.modules.keys() & {'torch._dynamo', 'sympy', 'numba'})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "set()\n"

@@ -10,7 +10,7 @@ nbformat = pytest.importorskip("nbformat", reason="the book's requirements are n
 
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output  # noqa: E402
 
-from posemamba import notebooks  # noqa: E402
+from tools import notebooks  # noqa: E402
 
 
 def timing(text):

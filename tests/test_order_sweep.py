@@ -11,12 +11,10 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from posemamba.configs import TrainingConfig
+from posemamba import record
 from posemamba.model import PoseMamba
-from posemamba.motion.clips import open_motion, save_motion
-from posemamba.motion.synthetic import synthetic_clips
-from posemamba.storage import read_json
-from posemamba.training import train
+from posemamba.motion import open_motion, save_motion, synthetic_clips
+from posemamba.training import TrainingConfig, train
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "figures" / "order_sweep.py"
@@ -29,9 +27,10 @@ def test_arms_differ_in_what_they_are_named_for_alone():
             arm: TrainingConfig.load("orders", seed=seed, **change(seed))
             for arm, change in SWEEP["ARMS"].items()
         }
-        assert len({(c.scan, c.gradient, c.joint_order) for c in configs.values()}) == 10
         own = ("scan", "gradient", "joint_order")
-        shared = {tuple((k, str(v)) for k, v in vars(c).items() if k not in own) for c in configs.values()}
+        assert len({tuple(getattr(c, name) for name in own) for c in configs.values()}) == 10
+        flat = [c.flat() for c in configs.values()]
+        shared = {tuple((k, str(v)) for k, v in c.items() if k not in own) for c in flat}
         assert len(shared) == 1
     mixes = {SWEEP["ARMS"]["global-random"](seed)["scan"] for seed in range(8)}
     orders = {SWEEP["ARMS"]["shuffled joints"](seed)["joint_order"] for seed in range(8)}
@@ -49,12 +48,9 @@ def test_seeds_come_whole_before_more_of_them():
 def test_a_sweep_that_was_stopped_goes_on_to_the_same_result(tmp_path):
     clips = synthetic_clips(train=1, test=1, seconds=4, actions=["walking"])
     save_motion(tmp_path / "walk.safetensors", clips)
-    command = [
-        sys.executable, str(SCRIPT), "--data", str(tmp_path / "walk.safetensors"), "--steps", "40",
-        "--seeds", "1", "--more", "0", "--arms", "bidirectional", "global-self",
-        "--folder", str(tmp_path / "runs"), "--out", str(tmp_path / "assets"),
-        "--keep", "best",
-    ]  # fmt: skip
+    size = "--steps 40 --seeds 1 --more 0 --arms bidirectional global-self --keep best"
+    command = [sys.executable, str(SCRIPT), *size.split(), "--data", str(tmp_path / "walk.safetensors")]
+    command += ["--folder", str(tmp_path / "runs"), "--out", str(tmp_path / "assets")]
     started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     logs = tmp_path / "runs" / "bidirectional" / "seed_0" / "logs"
     while not logs.exists():
@@ -71,9 +67,11 @@ def test_a_sweep_that_was_stopped_goes_on_to_the_same_result(tmp_path):
     again = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert "left" not in again.stdout  # nothing was left to run
 
-    kept = read_json(tmp_path / "assets" / "measured" / "order_sweep.json")
+    kept = record.read(tmp_path / "assets" / "measured" / "order_sweep.json")
     assert [(run["arm"], run["seed"]) for run in kept["runs"]] == [("bidirectional", 0), ("global-self", 0)]
-    assert kept["config"]["steps"] == 40
+    assert kept["config"]["steps"] == 40 and kept["seeds"] == [0]
+    own = {name: kept["runs"][0][name] for name in ("scan", "gradient", "joint_order", "seed")}
+    assert TrainingConfig(**kept["config"], **own) == TrainingConfig.load("orders", steps=40, **own)
     assert all(run["mpjpe"]["walking"] == run["mpjpe"]["over_actions"] for run in kept["runs"])
     assert all(len(run["by_joint"]) == 17 for run in kept["runs"])
     assert PoseMamba.from_pretrained(tmp_path / "assets" / "best").config.millimetres_per_unit == 1000

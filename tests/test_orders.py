@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from own_strategies import OWN, snake
 
 from posemamba import orders
 
@@ -23,10 +24,10 @@ def test_permutations_by_hand(permutation, places):
     assert permutation(2, 3).tolist() == places
 
 
-@given(st.sampled_from(list(orders.STRATEGIES)), st.integers(1, 9))
+@given(st.sampled_from([*orders.STRATEGIES, *OWN]), st.integers(1, 9))
 def test_each_direction_reads_each_token_once(strategy, frames):
     reads, mixes = orders.tables(strategy, frames, 17)
-    assert reads.shape == mixes.shape == (4, frames * 17)
+    assert reads.shape == mixes.shape == (len(orders.directions(strategy)), frames * 17)
     assert all(sorted(row.tolist()) == list(range(frames * 17)) for row in reads)
 
 
@@ -55,12 +56,12 @@ def test_arrange_reads_what_the_tables_say():
     assert torch.equal(sequences[:, 1], grid.transpose(1, 2).flatten(1, 2))
 
 
-@pytest.mark.parametrize("strategy", list(orders.STRATEGIES))
+@pytest.mark.parametrize("strategy", [*orders.STRATEGIES, *OWN])
 def test_merge_undoes_the_permutations(strategy):
     tokens = torch.randn(2, 3 * 17, 5)
     reads, _ = orders.tables(strategy, 3, 17)
     sequences = tokens[:, reads.long()]
-    assert torch.allclose(orders.merge(sequences, strategy, 3), 4 * tokens)
+    assert torch.allclose(orders.merge(sequences, strategy, 3), len(reads) * tokens)
 
 
 def test_the_released_gradient_skips_the_mix():
@@ -115,3 +116,68 @@ def test_controls_mix_other_joints_into_the_same_sequences():
     draws = {orders.CONTROLS[f"global-random-{k}"][0].mix for k in range(8)}
     assert len(draws) == 8
     assert tuple(joints.tolist()) not in draws
+
+
+def test_directions_say_what_they_are():
+    four = orders.directions("global-local")
+    assert [(one.axis, one.way, one.mark) for one in four] == [
+        ("spatial", "forward", "S→"),
+        ("temporal", "forward", "T→"),
+        ("spatial", "reversed", "S↩"),
+        ("temporal", "reversed", "T↩"),
+    ]
+    assert [one.mark for one in orders.directions("backward-backward")] == ["S←", "T←"] * 2
+    assert orders.Direction("a snake", snake).mark == "A"
+    for (axis, way), path in orders.PATHS.items():
+        assert orders.reading(axis, way).permutation is path
+        assert path.__name__ == f"{axis}_{way}"
+
+
+def test_each_direction_mixes_its_own_joints():
+    for strategy in OWN:
+        found, (reads, mixes) = orders.directions(strategy), orders.tables(strategy, 3, 17)
+        for direction, read, mixed, mix in zip(found, reads, mixes, orders.mixing(strategy), strict=True):
+            if direction.mix is None:
+                assert mix is None and (mixed == -1).all()
+                continue
+            assert mix.tolist() == list(direction.mix)
+            assert mixed.tolist() == [t - t % 17 + direction.mix[t % 17] for t in read.tolist()]
+
+
+def test_directions_may_be_given_in_a_names_place():
+    tokens = torch.randn(2, 3 * 17, 5)
+    for name in OWN:
+        assert torch.equal(orders.arrange(tokens, OWN[name], 3), orders.arrange(tokens, name, 3))
+        by_name = orders.tables(OWN[name], joints=17, frames=3)
+        assert all(map(torch.equal, by_name, orders.tables(name, 3, 17)))
+
+
+def half(frames, joints):
+    return torch.arange(frames * joints) // 2
+
+
+@pytest.mark.parametrize(
+    ("name", "strategy", "message"),
+    [
+        ("global-self", OWN["own three"], "the package's own"),
+        ("none", (), "a tuple of at least one Direction"),
+        ("one", orders.reading("spatial", "forward"), "a tuple of at least one Direction"),
+        ("half", (orders.Direction("half", half),), "does not read each of 17 tokens once"),
+        ("mixes", tuple(orders.reading("spatial", "forward", (0,) * n) for n in (3, 4)), r"mixes \[3, 4\]"),
+    ],
+)
+def test_what_is_no_strategy_is_refused(name, strategy, message):
+    with pytest.raises(ValueError, match=message):
+        orders.register(name, strategy)
+    with pytest.raises(ValueError, match=r"mixes \(0, 2\), expected joints 0 to 1"):
+        orders.reading("spatial", "forward", (0, 2))
+    with pytest.raises(ValueError, match="has the axis 'diagonal', expected one of"):
+        orders.Direction("d", snake, axis="diagonal")
+
+
+def test_reach_is_counted_over_any_number_of_directions():
+    three = orders.directions_reaching("own three", 2)
+    parts = [orders.directions_reaching((direction,), 2) for direction in OWN["own three"]]
+    assert (three == sum(parts)).all() and (three.diagonal() == 3).all()
+    # Joint 17 + 16 is read after joint 17 in frame 1's downward run, frame 0 before both.
+    assert parts[2][17, 33] == 1 and parts[2][33, 17] == 0 and parts[2][33, 16] == 1

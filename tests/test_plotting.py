@@ -10,6 +10,7 @@ import plotly.io as pio
 import pytest
 import torch
 
+from posemamba import plotting
 from posemamba.plotting import (
     COLOURS,
     BookRenderer,
@@ -243,3 +244,66 @@ def test_frames_carry_an_x_that_any_figure_changes():
     first, second = slider_figure(parts, "n").frames
     assert [len(frame.data[0].x) for frame in (first, second)] == [3, 5]
     assert [frame.data[1].x for frame in (first, second)] == [None, None]
+
+
+def legend(figure):
+    return [trace.name for trace in figure.data if trace.name and trace.showlegend is not False]
+
+
+def test_no_two_entries_of_a_legend_are_alike(clip):
+    flat = clip[..., :2]
+    for figure in (
+        skeleton_animation({"truth": clip, "lifted": clip}, keypoints=flat),
+        skeleton_2d({"truth": flat, "detected": flat}),
+        skeleton_2d(flat),
+    ):
+        assert legend(figure) and len(set(legend(figure))) == len(legend(figure))
+    assert legend(skeleton_2d({"a": flat, "b": flat})) == ["a, right", "a, left", "b, right", "b, left"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("narrow", [False, True])
+def test_a_scene_leaves_room_for_what_is_written_at_its_edges(clip, count, flat, narrow):
+    """The corners of the box, seen from the camera as Plotly sees them, keep off the scene's borders."""
+    poses = {f"{k}": clip for k in range(count)}
+    figure = skeleton_animation(poses, keypoints=clip[..., :2] if flat else None, spacing=1100, follow=True)
+    width = 320 if narrow else 620
+    if narrow:
+        assert all(
+            figure.layout.meta["narrow"]["scene"][f"{key}axis"]["showticklabels"] is False for key in "xyz"
+        )
+        figure.update_layout(figure.layout.meta["narrow"])
+    scene, top = figure.layout.scene, pio.templates["book"].layout.margin.t
+    wide = (width - figure.layout.margin.l - figure.layout.margin.r) * np.diff(scene.domain.x)[0]
+    high = (figure.layout.height - top - figure.layout.margin.b) * np.diff(scene.domain.y)[0]
+    eye, centre = (np.array([place.x, place.y, place.z]) for place in (scene.camera.eye, scene.camera.center))
+    ahead = (centre - eye) / np.linalg.norm(centre - eye)
+    right = np.cross(ahead, [0, 0, 1]) / np.linalg.norm(np.cross(ahead, [0, 0, 1]))
+    sides = np.array([scene.aspectratio[key] for key in "xyz"])
+    corners = (np.indices((2, 2, 2)).reshape(3, -1).T - 0.5) * sides - eye
+    focal = high / 2 / np.tan(np.radians(22.5)) / (corners @ ahead)
+    x, y = corners @ right * focal, corners @ np.cross(right, ahead) * focal
+    assert wide / 2 - np.abs(x).max() >= 48
+    assert high / 2 - y.max() >= 2 and high / 2 + y.min() >= 36
+    assert max(np.ptp(x) / wide, np.ptp(y) / high) > 0.4, "and the box is not lost in its scene"
+
+
+def test_no_figure_of_the_package_names_two_things_alike():
+    figures = (
+        plotting.error_against_macs({"PoseMamba-S": 1}),
+        plotting.stacked_shares({"a": {"u": 1, "v": 3}}, unit="s"),
+        plotting.crossings({"counted": {"full": 31, "factored": 377}}),
+        plotting.scan_paths("global-local"),
+        plotting.limb_meetings(),
+        plotting.order_playground(),
+        plotting.reach_counts(),
+    )
+    for figure in figures:
+        shown = [[True] * len(figure.data)]
+        if figure.layout.updatemenus and figure.layout.updatemenus[-1].type != "buttons":
+            shown = [choice.args[0]["visible"] for choice in figure.layout.updatemenus[-1].buttons]
+        for seen in shown:
+            entries = [trace for trace, there in zip(figure.data, seen, strict=True) if there]
+            entries = legend(go.Figure(entries))
+            assert len(set(entries)) == len(entries)

@@ -8,7 +8,7 @@ import pytest
 from posemamba.accounting import TABLE_1, count
 from posemamba.book import measured
 from posemamba.model import VARIANTS, PoseMambaConfig
-from posemamba.plotting import error_against_macs, stacked_shares, where_the_work_goes
+from posemamba.plotting import crossings, error_against_macs, stacked_shares, where_the_work_goes
 
 NAMES = {row.name for row in TABLE_1}
 
@@ -113,3 +113,20 @@ def test_shares_are_of_each_bar():
 def test_bars_that_make_no_sense_are_refused(bars, hatched, sentence):
     with pytest.raises(ValueError, match=sentence):
         stacked_shares(bars, unit="s", hatched=hatched)
+
+
+def test_crossings_stand_on_one_axis_each_with_its_line():
+    rows = {"counted": {"full": 31, "factored": 377}, "timed": {"full": (81, 162)}}
+    figure = crossings(rows, reference=243, title="Where")
+    full, factored = figure.data
+    assert list(full.x) == pytest.approx([31, np.sqrt(81 * 162)]) and list(factored.x) == [377]
+    assert list(full.text) == ["31", "81 to 162"] and list(full.y) == [0, 1] and list(factored.y) == [0]
+    assert list(full.error_x.array) == pytest.approx([0, 162 - np.sqrt(81 * 162)])
+    assert {note.text for note in figure.layout.annotations} == {"243", "counted", "timed"}
+    low, high = 10 ** np.array(figure.layout.xaxis.range)
+    assert low < 31 and high > 377 and figure.layout.xaxis.type == "log"
+    assert "full 81 to 162 (timed)" in figure.layout.meta["alt"]
+    with pytest.raises(ValueError, match="rows cross 0 things"):
+        crossings({})
+    with pytest.raises(ValueError, match="numbers above 0"):
+        crossings({"a": {"b": (3, 2)}})

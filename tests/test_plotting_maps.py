@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from posemamba.attention import Relevance
-from posemamba.plotting import frame_heatmap, joint_heatmap, map_panels, relevance_panels
+from posemamba.plotting import map_panels, relevance_panels
 from posemamba.skeleton import JOINT_NAMES
 
 
@@ -36,7 +36,8 @@ def test_one_scale_with_zero_in_its_middle():
     assert [trace.showscale for trace in figure.data] == [True, False]
     figure = map_panels({name: np.abs(m) for name, m in given.items()}, ("joints", "frames"), signed=False)
     assert (
-        figure.data[0].zmin == 0 and figure.data[0].colorscale != frame_heatmap(np.eye(3)).data[0].colorscale
+        figure.data[0].zmin == 0
+        and figure.data[0].colorscale != map_panels({"": np.eye(3)}, "frames").data[0].colorscale
     )
 
 
@@ -56,7 +57,7 @@ def test_panels_do_not_overlap_on_any_page(count):
 
 
 def test_the_first_row_is_on_top():
-    axis = joint_heatmap(np.eye(17)).layout.yaxis
+    axis = map_panels({"": np.eye(17)}).layout.yaxis
     assert axis.range[0] > axis.range[1] and axis.ticktext[0] == "pelvis"
 
 
@@ -87,4 +88,4 @@ def test_what_does_not_fit_is_told(given, axes):
 
 
 def test_a_map_of_zeros_can_be_drawn():
-    assert joint_heatmap(np.zeros((17, 17))).data[0].zmax == 1
+    assert map_panels({"": np.zeros((17, 17))}).data[0].zmax == 1

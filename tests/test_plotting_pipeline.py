@@ -1,9 +1,11 @@
 """The pipeline's diagram: its numbers are the count's, its shapes the running network's."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
+from own_strategies import OWN
 
 from posemamba.accounting import count
 from posemamba.model import VARIANTS, PoseMamba, PoseMambaConfig
@@ -26,7 +28,7 @@ def test_the_networks_parts_sum_to_the_count(config, frames):
     assert sum(stage.share for stage in network) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", [*STRATEGIES, *OWN])
 def test_a_blocks_parts_sum_to_all_blocks(strategy):
     config = PoseMambaConfig(frames=9, depth=6, channels=24, state=4, scan=strategy)
     network, inside = pipeline_stages(config)
@@ -40,10 +42,17 @@ def test_shapes_are_those_of_the_running_network():
     model, found = PoseMamba(TINY), {}
     block = model.temporal_blocks[-1]
     watched = {
-        "embed": model.embed, "temporal block 1": model.temporal_blocks[0], "head": model.head,
-        "in_proj": block.ssm.in_proj, "sum, norm": block.ssm.norm, "out_proj": block.ssm.out_proj,
-        "MLP, GELU": block.mlp[1], "MLP, back": block.mlp[2],
-    }  # fmt: skip
+        "embed": model.embed,
+        "temporal block 1": model.temporal_blocks[0],
+        "head": model.head,
+        "in_proj": block.ssm.in_proj,
+        "SiLU": block.ssm.activation,
+        "sum, norm": block.ssm.norm,
+        "× SiLU(z)": block.ssm.gate,
+        "out_proj": block.ssm.out_proj,
+        "MLP, GELU": block.mlp[1],
+        "MLP, back": block.mlp[2],
+    }
     for name, part in watched.items():
         part.register_forward_hook(
             lambda _, __, out, name=name: found.__setitem__(name, tuple(out.shape[1:]))
@@ -56,9 +65,9 @@ def test_shapes_are_those_of_the_running_network():
     assert shapes["step, B, C"] == (7, 17, *model.temporal_blocks[0].ssm.select.shape[:2])
 
 
-@pytest.mark.parametrize("depth", [2, 4, 6])
-def test_every_stage_is_one_box_with_its_numbers(depth):
-    config = PoseMambaConfig(frames=9, depth=depth, channels=24, state=4)
+@pytest.mark.parametrize(("depth", "scan"), [(2, "global-local"), (4, "own three"), (6, "own six")])
+def test_every_stage_is_one_box_with_its_numbers(depth, scan):
+    config = PoseMambaConfig(frames=9, depth=depth, channels=24, state=4, scan=scan)
     figure = pipeline(config)
     bars = [trace for trace in figure.data if trace.type == "bar"]
     network, inside = pipeline_stages(config)
@@ -74,13 +83,12 @@ def test_every_stage_is_one_box_with_its_numbers(depth):
             assert any(f"{stage.parameters:,} parameters" in text for text in fits)
 
 
-def test_boxes_do_not_overlap_and_stay_on_the_page():
-    figure = pipeline(TINY)
-    boxes = [
-        (left, left + width, row)
-        for trace in figure.data if trace.type == "bar"
-        for left, width, row in zip(trace.base, trace.x, trace.y, strict=True)
-    ]  # fmt: skip
+@pytest.mark.parametrize("scan", ["global-local", *OWN])
+def test_boxes_do_not_overlap_and_stay_on_the_page(scan):
+    figure = pipeline(replace(TINY, scan=scan))
+    bars = [trace for trace in figure.data if trace.type == "bar"]
+    places = [place for bar in bars for place in zip(bar.base, bar.x, bar.y, strict=True)]
+    boxes = [(left, left + width, row) for left, width, row in places]
     for k, (left, right, row) in enumerate(boxes):
         assert 0 <= left < right <= 1
         low, high = sorted(figure.layout.yaxis.range)

@@ -24,12 +24,11 @@ def arguments(batch, groups, inner, tokens, state, constant="", dtype=torch.floa
 
     channels = groups * inner
     varying = (batch, groups, state, tokens)
-    values = dict(
-        u=draw(batch, channels, tokens), delta=draw(batch, channels, tokens).abs() * 0.5,
-        A=-draw(channels, state).abs() * 2,
-        B=draw(channels, state) if "B" in constant else draw(*varying),
-        C=draw(channels, state) if "C" in constant else draw(*varying), D=draw(channels),
-    )  # fmt: skip
+    values = dict(u=draw(batch, channels, tokens), delta=draw(batch, channels, tokens).abs() * 0.5)
+    values["A"] = -draw(channels, state).abs() * 2
+    for name in "BC":
+        values[name] = draw(channels, state) if name in constant else draw(*varying)
+    values["D"] = draw(channels)
     return {name: value.requires_grad_() for name, value in values.items()}
 
 
@@ -281,11 +280,9 @@ def test_directional_scan_is_arrange_scan_merge(strategy, through):
 
     sequences = orders.arrange(x, strategy, frames, "exact" if through else "released")  # (b, K, L, inner)
     ordered = [torch.stack([v[:, k, reads[k].long()] for k in range(K)], 1) for v in (raw, B, C)]
-    y = selective_scan(
-        sequences.mT.flatten(1, 2), ordered[0].mT.flatten(1, 2), A.flatten(0, 1),
-        ordered[1].mT, ordered[2].mT,
-        D=D.flatten(), delta_softplus=True, backend="reference",
-    )  # fmt: skip
+    u, delta = sequences.mT.flatten(1, 2), ordered[0].mT.flatten(1, 2)
+    matrices, options = (ordered[1].mT, ordered[2].mT), dict(delta_softplus=True, backend="reference")
+    y = selective_scan(u, delta, A.flatten(0, 1), *matrices, D=D.flatten(), **options)
     expected = orders.merge(y.unflatten(1, (K, inner)).mT, strategy, frames)
     gradients = torch.autograd.grad((expected * weight).sum(), leaves)
     for backend in ("numba", "associative"):

@@ -12,9 +12,9 @@ import torch
 from numba import njit
 
 from posemamba.scan import selective_scan
-from posemamba.scan.exponentials import SAFE
-from posemamba.scan.lanes import LANES
-from posemamba.scan.tiles import TILE
+from posemamba.scan.cpu.exponentials import SAFE
+from posemamba.scan.cpu.lanes import LANES
+from posemamba.scan.cpu.tiles import TILE
 
 EPS = float(np.finfo(np.float32).eps)
 RESULTS = ("y", "du", "ddelta", "dA", "dB", "dC", "dD", "dbias")
@@ -211,8 +211,8 @@ BAD = [float("nan"), float("inf"), -float("inf")]
 
 def poisoned(name, where, value, L=3 * TILE + 5, states=5):
     """Results with and without one bad number; y, gradients by name."""
-    values = dict(zip(("u", "raw", "A", "B", "C", "D", "bias", "soft", "dy"),
-                      case(0, 2 * LANES + 5, states, L, True), strict=True))  # fmt: skip
+    names = ("u", "raw", "A", "B", "C", "D", "bias", "soft", "dy")
+    values = dict(zip(names, case(0, 2 * LANES + 5, states, L, True), strict=True))
     clean = kernels(**values)
     values[name] = values[name].copy()
     values[name][where] = value

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from posemamba.scan.exponentials import COEFFICIENTS, SAFE, decay, exp2, sigmoid, softplus
-from posemamba.scan.lanes import LANES, larger, largest, load, spread, store, totals, transpose
+from posemamba.scan.cpu.exponentials import COEFFICIENTS, SAFE, decay, exp2, sigmoid, softplus
+from posemamba.scan.cpu.lanes import LANES, larger, largest, load, spread, store, totals, transpose
 
 
 def mapped(function):

@@ -25,8 +25,8 @@ def memory_case(groups, inner, L, N, dtype, tokens_inside=True):
         value = torch.randn(shape).to(dtype)
         return value if tokens_inside else value.mT.contiguous().mT
 
-    leaves = [draw(1, channels, L), draw(1, channels, L), -torch.rand(channels, N),
-              draw(1, groups, N, L), draw(1, groups, N, L), torch.randn(channels)]  # fmt: skip
+    leaves = [draw(1, channels, L), draw(1, channels, L), -torch.rand(channels, N)]
+    leaves += [draw(1, groups, N, L), draw(1, groups, N, L), torch.randn(channels)]
     return [leaf.requires_grad_() for leaf in leaves]
 
 

@@ -1,5 +1,9 @@
 """The operators of torch: what compile, export, autocast and the FLOP counter need of them, on the CPU."""
 
+import importlib
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -16,12 +20,10 @@ def arguments(batch=2, groups=2, inner=5, tokens=11, state=3, dtype=torch.float6
         return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
 
     channels = groups * inner
-    values = dict(
-        u=draw(batch, channels, tokens), delta=draw(batch, channels, tokens), A=-draw(channels, state).abs(),
-        B=draw(batch, groups, state, tokens), C=draw(batch, groups, state, tokens), D=draw(channels),
-        z=draw(batch, channels, tokens), delta_bias=draw(channels),
-        initial_state=draw(batch, channels, state),
-    )  # fmt: skip
+    many, matrix = (batch, channels, tokens), (batch, groups, state, tokens)
+    values = dict(u=draw(*many), delta=draw(*many), A=-draw(channels, state).abs(), B=draw(*matrix))
+    values |= dict(C=draw(*matrix), D=draw(channels), z=draw(*many), delta_bias=draw(channels))
+    values["initial_state"] = draw(batch, channels, state)
     return {name: value.requires_grad_() for name, value in values.items()}
 
 
@@ -40,7 +42,7 @@ def gradients(function, values, cotangent=None):
 
 def operands(
     grad=True, tables=False, scaled=False, sources=2, turned=False, low_rank=False, dtype=torch.float32
-):  # fmt: skip
+):
     """Arguments of torch.ops.posemamba.scan itself."""
     b, K, inner, N, frames, joints = 2, 2, 5, 3, 3, 17
     L = frames * joints
@@ -52,8 +54,8 @@ def operands(
     x, delta = draw(b, sources, L, inner), draw(b, K, L, inner)
     if turned:
         x, delta = x.mT.contiguous().mT, delta.mT.contiguous().mT
-    tensors = [x, delta, -draw(K, inner, N).abs(), draw(b, K, L, N), draw(b, K, L, N), draw(K, inner),
-               draw(K, inner), draw(b, K, inner, N)]  # fmt: skip
+    tensors = [x, delta, -draw(K, inner, N).abs(), draw(b, K, L, N), draw(b, K, L, N)]
+    tensors += [draw(K, inner), draw(K, inner), draw(b, K, inner, N)]
     tensors += [draw(K, inner, N), draw(K, inner, N)] if scaled else [None, None]
     tensors += [draw(K, inner, 2)] if low_rank else [None]
     if low_rank:
@@ -180,6 +182,28 @@ def test_half_precision_keeps_its_state_in_float32(dtype):
         assert relative(a, b) < 2 * rounding, name
 
 
+@pytest.mark.parametrize("backend", ["numba", "associative", "reference"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_gate_sees_outputs_that_are_not_rounded_yet(dtype, backend):
+    """With a gate in 16 bits the output is rounded once, and the gradients of float32 hardly at all."""
+    values = {name: value.detach() for name, value in arguments(tokens=60).items()}
+    values = {n: v.to(dtype if n in ("u", "delta", "z") else torch.float32) for n, v in values.items()}
+    exact = {name: value.double().requires_grad_() for name, value in values.items()}
+    values = {name: value.requires_grad_() for name, value in values.items()}
+    cotangent = torch.randn(values["u"].shape, generator=torch.Generator().manual_seed(3)).to(dtype)
+
+    def run(backend):
+        return lambda **v: selective_scan(**v, delta_softplus=True, backend=backend)
+
+    y, found = gradients(run(backend), values, cotangent)
+    right, expected = gradients(run("reference"), exact, cotangent.double())
+    assert y.dtype == dtype
+    assert (y == right.to(dtype)).double().mean() > 0.99
+    for name, a, b in zip(values, found, expected, strict=True):
+        assert a.dtype == values[name].dtype
+        assert relative(a, b) < (3e-6 if a.dtype == torch.float32 else torch.finfo(dtype).eps / 2), name
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_autocast_leaves_the_scan_alone(dtype):
     values = arguments(dtype=torch.float32)
@@ -286,3 +310,104 @@ def test_a_backend_that_is_not_here_says_why(backend):
     values = {name: value for name, value in arguments().items() if name != "initial_state"}
     with pytest.raises(ValueError, match=f"the backend '{backend}' cannot be used here: "):
         selective_scan(**values, backend=backend)
+
+
+class _Both(torch.nn.Module):
+    """A selective and a directional scan of the same tokens, for torch.export."""
+
+    def forward(self, x, low, W, A, B, reads):
+        y = directional_scan(x, low, A, B, B, A[..., 0], reads, reads, delta_projection=W)
+        u, matrix = x.mT, B.mT
+        return y + selective_scan(u, u.square(), A[0], matrix[:, :1], matrix[:, 0], z=u).mT
+
+
+def both(batch, tokens):
+    generator = torch.Generator().manual_seed(tokens)
+    shapes = ((tokens, 3), (2, tokens, 2), (2, tokens, 5))
+    x, low, B = (torch.rand(batch, *shape, generator=generator) for shape in shapes)
+    reads = torch.stack([torch.randperm(tokens, generator=generator) for _ in range(2)]).int()
+    return x, low, torch.ones(2, 3, 2), -torch.ones(2, 3, 5), B, reads
+
+
+@pytest.mark.parametrize("dynamic", [True, None])
+def test_both_scans_compile_for_any_number_of_tokens(dynamic):
+    """Fake kernels with symbolic sizes: compiled once or twice, and not once a length."""
+    from torch._dynamo.testing import CompileCounterWithBackend
+
+    torch._dynamo.reset()
+    count = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(_Both(), fullgraph=True, dynamic=dynamic, backend=count)
+    for batch, tokens in ((4, 45), (3, 40), (6, 70), (5, 33)):
+        values = both(batch, tokens)
+        leaves = [value.requires_grad_() for value in values[:5]]
+        y, expected = compiled(*values), _Both()(*values)
+        assert torch.equal(y, expected)
+        pairs = (torch.autograd.grad(out.sum(), leaves) for out in (y, expected))
+        assert all(relative(a, b) < 1e-6 for a, b in zip(*pairs, strict=True))
+    assert count.frame_count <= (1 if dynamic else 2)
+
+
+def test_both_scans_are_exported_for_any_number_of_tokens():
+    batch, tokens = torch.export.Dim("batch", min=1, max=64), torch.export.Dim("tokens", min=2, max=9000)
+    shapes = ({0: batch, 1: tokens}, {0: batch, 2: tokens}, None, None, {0: batch, 2: tokens}, {1: tokens})
+    exported = torch.export.export(_Both(), both(3, 12), dynamic_shapes=shapes).module()
+    for sizes in ((1, 100), (5, 3)):
+        assert torch.equal(exported(*both(*sizes)), _Both()(*both(*sizes)))
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference", "associative", "numba"])
+def test_on_the_meta_device_there_are_shapes(backend):
+    values = [value.to("meta") for value in both(2, 9)]
+    x, low, W, A, B, reads = values
+    leaves = [value.requires_grad_() for value in values[:5]]
+    y = directional_scan(x, low, A, B, B, A[..., 0], reads, reads, delta_projection=W, backend=backend)
+    u, matrix, options = x.mT, B[:, 0].mT, dict(return_last_state=True, backend=backend)
+    z, last = selective_scan(u, u, A[0], matrix, matrix, z=u, **options)
+    assert y.shape == z.mT.shape == x.shape and last.shape == (2, 3, 5) and y.device.type == "meta"
+    gradients = torch.autograd.grad((y + z.mT).sum(), leaves)
+    assert all(a.shape == b.shape for a, b in zip(gradients, leaves, strict=True))
+
+
+def test_the_gpus_kernels_promise_their_shapes_for_symbolic_sizes():
+    """The fake kernel of CUDA needs no GPU: what it keeps is asked for with sizes that are not known yet."""
+    from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
+
+    from posemamba.scan import cuda
+
+    env = ShapeEnv()
+    batch, tokens = (
+        env.create_unspecified_symint_and_symbol(
+            value, torch._dynamo.source.ConstantSource(name), DimDynamic.DYNAMIC
+        )
+        for value, name in ((2, "batch"), (500, "tokens"))
+    )
+    shape = cuda.kept(batch, 1, tokens, 128, 4, 16)
+    assert [int(size) for size in shape] == list(cuda.kept(2, 1, 500, 128, 4, 16))
+
+
+IMPORTED = """
+import sys, torch
+before = set(sys.modules)
+import posemamba.scan
+heavy = ("numba", "triton", "torch._dynamo", "torch._inductor", "torch.utils.flop_counter")
+found = [name for name in set(sys.modules) - before if name.startswith(heavy)]
+assert not found, found
+from torch.utils.flop_counter import FlopCounterMode
+x = torch.ones(1, 4, 8)
+with FlopCounterMode(display=False) as counter:
+    posemamba.scan.selective_scan(x, x, -torch.ones(4, 2), torch.ones(1, 2, 8), torch.ones(1, 2, 8))
+assert counter.get_total_flops() == 9 * 4 * 8 * 2
+"""
+
+
+def test_importing_the_scan_brings_nothing_heavy_along_and_flops_count_all_the_same():
+    done = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("name", ["lanes", "exponentials", "tiles", "kernels"])
+def test_modules_that_moved_are_found_by_their_old_names(name):
+    sys.modules.pop(f"posemamba.scan.{name}", None)
+    with pytest.warns(DeprecationWarning, match=f"posemamba.scan.{name} is now posemamba.scan.cpu.{name}"):
+        old = importlib.import_module(f"posemamba.scan.{name}")
+    assert old is importlib.import_module(f"posemamba.scan.cpu.{name}")

@@ -40,8 +40,8 @@ def calls(draw):
         shapes[name] = draw(
             st.sampled_from([(batch, groups, states, tokens), (batch, states, tokens), (channels, states)])
         )
-    optional = dict(D=(channels,), z=(batch, channels, tokens), delta_bias=(channels,),
-                    initial_state=(batch, channels, states))  # fmt: skip
+    optional = dict(D=(channels,), z=(batch, channels, tokens), delta_bias=(channels,))
+    optional["initial_state"] = (batch, channels, states)
     shapes |= {name: shape for name, shape in optional.items() if draw(st.booleans())}
     if draw(st.booleans()):
         dtypes = dict.fromkeys(shapes, draw(DTYPES))
@@ -107,10 +107,9 @@ def directions(draw):
     def random(*shape):
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
-    values = dict(
-        x=random(batch, L, inner), delta=random(batch, K, L, inner).abs(), A=-random(K, inner, states).abs(),
-        B=random(batch, K, L, states), C=random(batch, K, L, states), D=random(K, inner),
-    )  # fmt: skip
+    values = dict(x=random(batch, L, inner), delta=random(batch, K, L, inner).abs())
+    values |= dict(A=-random(K, inner, states).abs(), B=random(batch, K, L, states))
+    values |= dict(C=random(batch, K, L, states), D=random(K, inner))
     if draw(st.booleans()):
         values["delta_bias"] = random(K, inner).abs()
     values = {name: strided(value, draw(STRIDES)) for name, value in values.items()}
@@ -141,9 +140,8 @@ def test_a_single_direction_sends_gradients_through_its_mixes():
     """With one direction the gradient of x is not a sum over directions, and still one over mixes."""
     L, inner = 50, 20
     forth, A = torch.arange(L)[None].int(), -torch.rand(1, inner, 3)
-    values = dict(delta=torch.rand(1, 1, L, inner), A=A, B=torch.randn(1, 1, L, 3),
-                  C=torch.randn(1, 1, L, 3), D=torch.randn(1, inner), reads=forth,
-                  mixes=forth.flip(1))  # fmt: skip
+    values = dict(delta=torch.rand(1, 1, L, inner), A=A, B=torch.randn(1, 1, L, 3))
+    values |= dict(C=torch.randn(1, 1, L, 3), D=torch.randn(1, inner), reads=forth, mixes=forth.flip(1))
     x, gradients = torch.randn(1, L, inner, requires_grad=True), []
     for backend in ("associative", "numba"):
         y = directional_scan(x, **values, backend=backend)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from posemamba.scan import directional_scan, selective_scan
-from posemamba.scan.lanes import LANES
+from posemamba.scan.cpu.lanes import LANES
 
 
 def scan_all(batch=1, channels_a_group=19, dtype=torch.float32):
@@ -20,14 +20,14 @@ def scan_all(batch=1, channels_a_group=19, dtype=torch.float32):
         return torch.randn(*shape, generator=generator).to(dtype).requires_grad_()
 
     inner, N, L = channels_a_group, 5, 70
-    leaves = [draw(batch, 3 * inner, L), draw(batch, 3 * inner, L), draw(3 * inner, N),
-              draw(batch, 3, N, L), draw(batch, 3, N, L), draw(3 * inner)]  # fmt: skip
+    leaves = [draw(batch, 3 * inner, L), draw(batch, 3 * inner, L), draw(3 * inner, N)]
+    leaves += [draw(batch, 3, N, L), draw(batch, 3, N, L), draw(3 * inner)]
     y = selective_scan(leaves[0], leaves[1], -leaves[2].abs(), *leaves[3:], delta_softplus=True)
     results = [y, *torch.autograd.grad(y.square().sum(), leaves)]
     reads = torch.stack([torch.randperm(L, generator=generator) for _ in range(3)]).int()
     mixes = torch.randint(-1, L, (3, L), generator=generator, dtype=torch.int32)
-    leaves = [draw(batch, L, inner), draw(batch, 3, L, inner), draw(3, inner, N),
-              draw(batch, 3, L, N), draw(batch, 3, L, N), draw(3, inner)]  # fmt: skip
+    leaves = [draw(batch, L, inner), draw(batch, 3, L, inner), draw(3, inner, N)]
+    leaves += [draw(batch, 3, L, N), draw(batch, 3, L, N), draw(3, inner)]
     y = directional_scan(
         leaves[0], leaves[1], -leaves[2].abs(), *leaves[3:], reads, mixes, delta_softplus=True
     )

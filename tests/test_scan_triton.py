@@ -1,7 +1,7 @@
 """The Triton kernels against a plain float64 recurrence and autograd, and compiled for a GPU.
 
 Triton chooses between its interpreter and its compiler when it is imported. So this file is also a program,
-`python test_scan_triton.py interpret|cuda|compile`, which the tests run on its own; it prints JSON.
+`python test_scan_triton.py interpret|front|cuda`, which the tests run on its own; it prints JSON.
 """
 
 import json
@@ -9,16 +9,17 @@ import os
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
 
+TOOL = Path(__file__).parents[1] / "tools" / "compile_kernels.py"
 NAMES = ("x", "delta", "A", "B", "C", "D", "bias", "initial", "B_scale", "C_scale", "projection")
 ALL = NAMES[5:10]
-BASE = dict(
-    batch=1, sources=1, K=1, L=11, inner=3, N=2, has=(), reads=False, mixes=False, through_mix=True,
-    softplus=True, rank=0, chunk=64, fill=2112, turns=1056, strides="plain", dtype="float32", parameters=None,
-)  # fmt: skip
+BASE = dict(batch=1, sources=1, K=1, L=11, inner=3, N=2, has=(), reads=False, mixes=False, through_mix=True)
+BASE |= dict(softplus=True, rank=0, chunk=64, fill=2112, turns=1056)
+BASE |= dict(strides="plain", dtype="float32", parameters=None)
 # Numbers are small because the interpreter is slow. A tile has 8 tokens; chunk and fill cut the sequence.
 CASES = {
     "the model": dict(K=4, L=9, N=1, has=("D",), reads=True, mixes=True),
@@ -50,14 +51,12 @@ CASES = {
     "one of each": dict(L=1, inner=1, N=1, has=ALL, reads=True, mixes=True),
 }
 # As large as the published network's blocks, for a GPU.
+BLOCK = dict(batch=2, K=4, L=4131, inner=128, N=16, has=("D", "bias"), reads=True, mixes=True)
 LARGE = {
-    "a block of S": dict(batch=4, K=4, L=4131, inner=128, N=16, has=("D",), reads=True, mixes=True),
-    "a block of S in bfloat16": dict(
-        batch=2, K=4, L=4131, inner=128, N=16, has=("D", "bias"), reads=True, mixes=True,
-        dtype="bfloat16", parameters="float32",
-    ),
+    "a block of S": BLOCK | dict(batch=4, has=("D",)),
+    "a block of S in bfloat16": BLOCK | dict(dtype="bfloat16", parameters="float32"),
     "mamba": dict(batch=2, L=2047, inner=200, N=16, has=("D", "bias", "initial"), strides="tokens"),
-}  # fmt: skip
+}
 # Relative to the norm. In half precision only the result is rounded: the sums are in float32. (The
 # interpreter cuts bfloat16 off where a GPU rounds.)
 TOLERANCE = {"float64": 1e-13, "float32": 3e-6, "bfloat16": 8e-3, "float16": 6e-4}
@@ -81,10 +80,8 @@ def _arguments(case: dict) -> tuple[list, list]:
         x, delta, B, C = normal(b, S, L, I), normal(b, L, K, I).transpose(1, 2), *normal(2, b, K, L, N)
     delta = delta / 2 if case["softplus"] else delta.abs().sub(0.2) / 4
     A = -2 * torch.rand(K, I, N, generator=g, dtype=torch.float64)
-    few = dict(
-        D=normal(K, I), bias=normal(K, I) / 4, initial=normal(b, K, I, N),
-        B_scale=normal(K, I, N), C_scale=normal(I, N, K).permute(2, 0, 1),
-    )  # fmt: skip
+    few = dict(D=normal(K, I), bias=normal(K, I) / 4, initial=normal(b, K, I, N))
+    few |= dict(B_scale=normal(K, I, N), C_scale=normal(I, N, K).permute(2, 0, 1))
     values = [x, delta, A, B, C, *(few[name] if name in case["has"] else None for name in ALL), None]
     if case["rank"]:
         values[1], values[-1] = normal(b, K, L, case["rank"]), normal(K, I, case["rank"]) / 2
@@ -127,7 +124,8 @@ def _recurrence(values, reads, mixes, softplus: bool, through_mix: bool):
 
 def _errors(case: dict, device: str) -> dict:
     """Relative errors of a case by name, or why something about the results is wrong."""
-    from posemamba.scan import gpu
+    from posemamba.scan.cuda import backend as gpu
+    from posemamba.scan.operands import Operands
 
     case = BASE | case
     gpu.CHUNK, gpu.FILL, gpu.TURNS = case["chunk"], case["fill"], case["turns"]
@@ -144,13 +142,13 @@ def _errors(case: dict, device: str) -> dict:
     grads = torch.autograd.grad((y * dy.double()).sum(), [v for v in leaves if v is not None])
     expected = dict(zip([n for n, v in zip(NAMES, values, strict=True) if v is not None], grads, strict=True))
 
-    got_y, got_last, starts = gpu.forward(*values, reads, mixes, case["softplus"], True)
-    found = gpu.backward(dy, *values, reads, mixes, starts, case["softplus"], case["through_mix"])
-    again = gpu.forward(*values, reads, mixes, case["softplus"], False) if case["L"] < 9 else None
-    b, S, L, I = values[0].shape  # noqa: E741
-    if starts.shape != gpu.kept(b, S, L, I, *values[2].shape[::2]):
+    operands = Operands(*values, reads, mixes, case["softplus"], case["through_mix"])
+    got_y, got_last, starts = gpu.forward(operands, True)
+    found = gpu.backward(dy, starts, operands)
+    again = gpu.forward(operands, False) if case["L"] < 9 else None
+    if starts.shape != gpu.kept(*operands.sizes):
         raise AssertionError("what is kept has another shape than was promised")
-    result = {"parts": gpu.plan(values[0].shape, values[2].shape).parts}
+    result = {"parts": gpu.plan(*operands.sizes).parts}
     if got_y.dtype != values[0].dtype or not got_y.is_contiguous():
         result["y is not like x"] = float("inf")
     if again and not (torch.equal(again[0], got_y) and again[2].numel() == 0):
@@ -203,52 +201,6 @@ def _quicken_interpreter() -> None:
     interpreter.ScanOps.generic_scan, interpreter.ReduceOps.generic_reduce = scan, reduce
 
 
-def _compile() -> dict:
-    """Compile the kernels for a Hopper GPU, which needs none; for each its PTX's count of shuffles."""
-    from triton import compile
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
-    from posemamba.scan import triton_gradients, triton_kernels
-
-    constants = dict(
-        N=16, TILE=8, BLOCK=64, TILES=8, each=4, SOFTPLUS=True, REVERSE=False, x_c=1, d_c=1, B_n=1, C_n=1,
-        m_n=1, y_c=1, initial=None, bias=None, dbias=None,
-    )  # fmt: skip
-    integers = ("reads", "mixes", "edges", "entries")
-    inputs = ("x", "dy", "delta", "B", "C", "M", "ddelta")
-    result = {}
-    for name in ("part_ends", "carry", "outputs", "gradients", "merge"):
-        kernel = getattr(triton_kernels, name, None) or getattr(triton_gradients, name)
-        signature, fixed = {}, {}
-        for i, parameter in enumerate(kernel.arg_names):
-            if parameter in constants and (parameter != "each" or name == "merge"):
-                signature[parameter], fixed[(i,)] = "constexpr", constants[parameter]
-            elif parameter in integers:
-                signature[parameter] = "*i32"
-            elif parameter in inputs:
-                signature[parameter] = "*bf16"
-            elif parameter in (
-                *ALL,
-                "rate",
-                "scale",
-                "states",
-                "sums",
-                "reaching",
-                "scratch",
-                "y",
-                "dx",
-                "du",
-            ):
-                signature[parameter] = "*fp32"
-            else:
-                signature[parameter] = "*fp32" if parameter[0] == "d" and parameter[1] in "ABCD" else "i32"
-        target = GPUTarget("cuda", 90, 32)
-        code = compile(ASTSource(kernel, signature, fixed), target=target, options={"num_warps": 1})
-        result[name] = code.asm["ptx"].count("shfl")
-    return result
-
-
 def _front(device: str) -> dict:
     """Through selective_scan, its operators and autograd: the relative difference from the reference."""
     from posemamba.scan import selective_scan
@@ -266,18 +218,12 @@ def _front(device: str) -> dict:
     return {name: float((a - b).norm() / b.norm()) for name, a, b in pairs}
 
 
-def _child(what: str, tmp_path=None, timeout: int = 600) -> dict:
+def _child(*command: str, timeout: int = 600, **environment: str) -> dict:
     if not find_spec("triton"):
         pytest.skip("triton is not installed")
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "TRITON_INTERPRET": "1" if what in ("interpret", "front") else "0",
-    }
-    if tmp_path is not None:
-        environment["TRITON_CACHE_DIR"] = str(tmp_path)
+    environment = os.environ | dict(OMP_NUM_THREADS="1", TRITON_INTERPRET="0") | environment
     done = subprocess.run(
-        [sys.executable, __file__, what], capture_output=True, text=True, env=environment, timeout=timeout
+        [sys.executable, *command], capture_output=True, text=True, env=environment, timeout=timeout
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
@@ -285,7 +231,7 @@ def _child(what: str, tmp_path=None, timeout: int = 600) -> dict:
 
 @pytest.fixture(scope="module")
 def interpreted():
-    return _child("interpret")
+    return _child(__file__, "interpret", TRITON_INTERPRET="1")
 
 
 def _check(result: dict, case: dict):
@@ -299,7 +245,7 @@ def _check(result: dict, case: dict):
 
 
 def test_selective_scan_takes_it_by_name():
-    assert max(_child("front").values()) < TOLERANCE["float32"]
+    assert max(_child(__file__, "front", TRITON_INTERPRET="1").values()) < TOLERANCE["float32"]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -313,29 +259,49 @@ def test_cases_cut_the_sequence(interpreted):
     assert parts["parts of two chunks, the last one shorter"] == 3 and parts["many parts"] == 10
 
 
-def test_compiles_for_a_gpu_with_the_tokens_in_one_thread(tmp_path):
-    """Without a GPU. Only sums over channels may need shuffles: a scan with them would be far slower."""
-    result = _child("compile", tmp_path)
-    if "skip" in result:
-        pytest.skip(result["skip"])
-    assert result["gradients"] == 2 * 8 * 5
-    assert result["part_ends"] == result["carry"] == result["outputs"] == result["merge"] == 0
+def test_compiles_for_gpus_with_the_tokens_in_one_thread(tmp_path):
+    """Without a GPU: for Turing, Ampere and Hopper, and once with all that the network does not use.
+
+    Only sums over channels may need shuffles: a scan with them would be far slower. (Triton 3.2 and 3.3 turn
+    arrays over with shuffles too.)
+    """
+    triton = pytest.importorskip("triton.backends")
+    if "nvidia" not in triton.backends:
+        pytest.skip("this triton has no CUDA compiler")
+    result = _child(str(TOOL), TRITON_CACHE_DIR=str(tmp_path))
+    assert list(result) == ["triton", "network, sm_75", "network, sm_80", "network, sm_90", "other, sm_90"]
+    if tuple(map(int, result.pop("triton").split(".")[:2])) >= (3, 4):
+        for kernels in result.values():
+            assert kernels.pop("gradients") == 2 * 8 * 5
+            assert not any(kernels.values())
+
+
+@pytest.mark.long
+def test_compiles_with_the_triton_of_each_torch(tmp_path):
+    """From the oldest torch that is allowed on. Fetches each version, so it needs a network."""
+    if find_spec("pip") is None or not _fetched(tmp_path):
+        pytest.skip("pip cannot fetch triton here")
+    versions = ("3.2.0", "3.3.1", "3.4.0", "3.5.0")
+    command = [sys.executable, str(TOOL), "--triton", *versions]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3000)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert [json.loads(line)["triton"] for line in done.stdout.splitlines()] == list(versions)
+
+
+def _fetched(folder) -> bool:
+    """Whether pip can fetch the first of them (it then has it in its cache)."""
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), "triton==3.2.0"]
+    return subprocess.run(command, capture_output=True).returncode == 0
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_agrees_with_the_recurrence_on_a_gpu():
-    for name, result in _child("cuda").items():
+    for name, result in _child(__file__, "cuda").items():
         _check(result, (CASES | LARGE)[name])
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "compile":
-        from triton.backends import backends
-
-        print(
-            json.dumps(_compile() if "nvidia" in backends else {"skip": "this triton has no CUDA compiler"})
-        )
-    elif sys.argv[1] == "front":
+    if sys.argv[1] == "front":
         _quicken_interpreter()
         print(json.dumps(_front("cpu")))
     else:

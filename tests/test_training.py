@@ -1,18 +1,23 @@
 """Training learns, can be stopped anywhere and goes on to the same weights, and refuses what it cannot do."""
 
+import math
+import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 import yaml
 
+from posemamba import PoseMambaConfig, storage
+from posemamba.losses import LOSS_WEIGHTS, LossWeights
 from posemamba.model import PoseMamba
-from posemamba.motion.clips import save_motion
-from posemamba.motion.synthetic import synthetic_clips
-from posemamba.training import Interrupted, TrainingConfig, parameter_groups, train
+from posemamba.motion import save_motion, synthetic_clips
+from posemamba.training import Interrupted, TrainingConfig, initial_model, loop, parameter_groups, train
+from posemamba.training.config import Schedule
 
 TINY = dict(frames=5, depth=2, channels=8, state=2, batch_size=2, warmup=2, learning_rate=1e-3, drop_path=0.2)
 
@@ -24,6 +29,17 @@ def clips():
 
 def weights(model: PoseMamba) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def elsewhere(*arguments) -> subprocess.Popen:
+    """A process that trains slowly: configuration, motion, folder."""
+    program = (
+        "import sys, time; from posemamba.training import *; from posemamba.motion import load_motion\n"
+        "config = TrainingConfig.load(sys.argv[1])\n"
+        "clips, log = load_motion(sys.argv[2]), lambda step, figures: time.sleep(0.02)\n"
+        "train(config, clips, sys.argv[3], save_every=0.0, log=log)"
+    )
+    return subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)])
 
 
 @pytest.fixture(scope="module")
@@ -71,18 +87,8 @@ def test_killed_without_warning_and_resumed_it_ends_with_the_same_weights(clips,
     expected = weights(train(config, clips, tmp_path / "alone"))
     save_motion(tmp_path / "motion.safetensors", clips)
     run = tmp_path / "killed"
-    program = (
-        "import sys, time; from posemamba.training import *; from posemamba.motion.clips import load_motion\n"
-        "config = TrainingConfig.load(sys.argv[1])\n"
-        "clips, log = load_motion(sys.argv[2]), lambda step, figures: time.sleep(0.02)\n"
-        "train(config, clips, sys.argv[3], save_every=0.0, log=log)"
-    )
     run.mkdir()
-    (tmp_path / "config.yaml").write_text(
-        (tmp_path / "alone" / "config.yaml").read_text(encoding="utf-8"), encoding="utf-8"
-    )
-    command = [sys.executable, "-c", program, tmp_path / "config.yaml", tmp_path / "motion.safetensors", run]
-    process = subprocess.Popen(list(map(str, command)))
+    process = elsewhere(tmp_path / "alone" / "config.yaml", tmp_path / "motion.safetensors", run)
     while not (run / "checkpoint.pt").exists():
         assert process.poll() is None
         time.sleep(0.01)
@@ -94,6 +100,38 @@ def test_killed_without_warning_and_resumed_it_ends_with_the_same_weights(clips,
     model = train(config, clips, run, log=lambda step, figures: steps.append(step))
     assert 0 < steps[0] < 60
     assert torch.equal(weights(model), expected)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")
+def test_two_trainings_do_not_share_a_folder(clips, tmp_path):
+    config = TrainingConfig(**TINY, steps=2000)
+    save_motion(tmp_path / "motion.safetensors", clips)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(asdict(config)), encoding="utf-8")
+    run, inside = tmp_path / "run", []
+    process = elsewhere(tmp_path / "config.yaml", tmp_path / "motion.safetensors", run)
+    try:
+        while not (run / "checkpoint.pt").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        with pytest.raises(ValueError, match="another training writes into it now"):
+            train(config, clips, run)
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+    # A process that was killed holds nothing: the same command goes on, and leaves no lock behind.
+    short = TrainingConfig(**TINY, steps=3)
+    with pytest.raises(ValueError, match="its run has steps = 2000"):
+        train(short, clips, run)
+
+    def again(step, figures):
+        with pytest.raises(ValueError, match="another training"):  # nor a second one in this process
+            train(short, clips, tmp_path / "own")
+        inside.append((tmp_path / "own" / ".lock").exists())
+
+    train(short, clips, tmp_path / "own", log=again)
+    assert inside == [True] * 3
+    assert sorted(os.listdir(tmp_path / "own")) == ["checkpoint.pt", "config.yaml", "logs", "model"]
 
 
 def test_a_finished_run_is_not_trained_further(clips, tmp_path):
@@ -139,10 +177,82 @@ def test_scalars_are_kept_for_tensorboard(clips, tmp_path):
     train(TrainingConfig(**TINY, steps=3), clips, tmp_path)
     events = EventAccumulator(str(tmp_path / "logs")).Reload()
     assert [event.step for event in events.Scalars("mpjpe_mm")] == [0, 1, 2]
+    terms = {name: events.Scalars(f"loss/{name}")[2].value for name in asdict(LossWeights(mpjpe=1))}
+    weighted = sum(weight * terms[name] for name, weight in asdict(LOSS_WEIGHTS["metres"]).items())
+    assert events.Scalars("loss")[2].value == pytest.approx(weighted, rel=1e-5)
+
+
+# Loss, gradient norm and error of the first steps, as the loop gave them before its settings were nested.
+BEFORE = {
+    "plain": [
+        (0.432233423, 2.713727951, 390.540003777),
+        (0.333060980, 3.395447731, 295.979380608),
+        (0.483625770, 3.927271366, 430.428445339),
+        (0.380469024, 2.705678940, 294.149070978),
+    ],
+    "dropped": [
+        (0.446156085, 2.612591028, 397.607773542),
+        (0.335345507, 3.122617245, 296.815127134),
+        (0.460089952, 3.846494436, 408.059567213),
+        (0.377461553, 2.884791851, 293.404847383),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", ["small", "orders"])
+@pytest.mark.parametrize("case", BEFORE)
+def test_shipped_configurations_train_as_before(clips, tmp_path, name, case):
+    changes = {} if case == "plain" else {"drop_path": 0.2, "scan": "bidirectional"}
+    rows = []
+    config = TrainingConfig.load(name, steps=6, warmup=3, seed=4, **changes)
+
+    def log(step, figures):
+        rows.append((figures["loss"], figures["gradient_norm"], figures["mpjpe_mm"]))
+        if step == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        train(config, clips, tmp_path, log=log)
+    for found, before in zip(rows, BEFORE[case], strict=True):
+        assert found == pytest.approx(before, rel=1e-4)
+
+
+def poison(monkeypatch, change):
+    """Trainings begin with weights that `change` has spoilt."""
+
+    def spoilt(config):
+        model = initial_model(config)
+        with torch.no_grad():
+            change(model)
+        return model
+
+    monkeypatch.setattr(loop, "initial_model", spoilt)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.temporal_blocks[0].ssm.A_log.fill_(90), "way back .* temporal_blocks.0, .* A -inf"),
+        (lambda m: m.spatial_blocks[1].ssm.step_bias.fill_(3e38), "spatial_blocks.1, whose steps reach 3e"),
+        (lambda m: m.temporal_blocks[1].mlp[0].weight.fill_(math.nan), "output .* temporal_blocks.1, whose"),
+        (lambda m: m.temporal_norm.weight.fill_(math.nan), "what enters spatial_blocks.1 is not finite"),
+        (lambda m: m.embed.weight.fill_(math.inf), "what enters spatial_blocks.0 is not finite"),
+        (lambda m: m.head[1].weight.fill_(math.nan), "breaks in head"),
+    ],
+)
+def test_a_gradient_that_is_not_finite_names_its_block(clips, tmp_path, monkeypatch, change, message):
+    poison(monkeypatch, change)
+    config = TrainingConfig(**{**TINY, "depth": 4}, steps=2)
+    with pytest.raises(
+        FloatingPointError, match=rf"gradient of step 0 is not finite: .*{message}"
+    ) as stopped:
+        train(config, clips, tmp_path)
+    assert str(stopped.value).endswith("; try a smaller learning rate")
+    assert not (tmp_path / "checkpoint.pt").exists()
 
 
 def test_only_weights_of_maps_decay():
-    model = PoseMamba(TrainingConfig(**TINY).model_config())
+    model = PoseMamba(TrainingConfig(**TINY).model)
     decayed, free = (set(map(id, group["params"])) for group in parameter_groups(model, 0.1))
     names = {id(p): name.split(".")[-1] for name, p in model.named_parameters()}
     assert {names[p] for p in decayed} == {"weight", "select", "step"}
@@ -158,6 +268,91 @@ def test_the_rate_rises_and_falls():
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == pytest.approx(1.0, abs=0.03)
     assert rates[-1] < 0.001
+    assert rates[40] == 1.0 * (0.5 + 0.5 * math.cos(math.pi * 40 / 100))
+
+
+def test_schedules_by_name():
+    flat = TrainingConfig(schedule="constant", learning_rate=3.0, warmup=4, steps=10)
+    assert [flat.rate_at(step) for step in range(6)] == [0.75, 1.5, 2.25, 3, 3, 3]
+    released = {"name": "exponential", "warmup": 0, "decay": 0.99, "epoch": 5}
+    fading = TrainingConfig(schedule=released, learning_rate=2.0, steps=20)
+    assert [fading.rate_at(step) for step in (0, 4, 5, 19)] == [2, 2, 2 * 0.99, 2 * 0.99**3]
+    for wrong, message in [
+        (dict(name="falling"), "schedule is 'falling', expected one of constant, cosine, exponential"),
+        (dict(name="exponential", epoch=5), "schedule.decay must be above 0 and not above 1, found None"),
+        (dict(decay=0.9), "schedule 'cosine' has no decay"),
+        (dict(name="exponential", decay=2, epoch=5), "schedule.decay must be above 0"),
+        (dict(name="exponential", decay=0.9, epoch=0.5), "schedule.epoch must be a positive whole number"),
+        (dict(warmup=1.5), "schedule.warmup must be a whole number"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            Schedule(**wrong)
+
+
+def test_a_setting_has_a_place_a_path_and_a_short_name(tmp_path):
+    nested = TrainingConfig(model={"depth": 4, "channels": 8}, optimizer={"learning_rate": 1e-4}, steps=7)
+    assert nested == TrainingConfig(depth=4, channels=8, learning_rate=1e-4, steps=7)
+    paths = {"model.depth": 4, "model.channels": 8, "optimizer.learning_rate": 1e-4}
+    assert nested == TrainingConfig(**paths, steps=7)
+    assert (nested.depth, nested.model.depth, nested.learning_rate, nested.frames) == (4, 4, 1e-4, 27)
+    assert TrainingConfig(**nested.flat()) == TrainingConfig(**asdict(nested)) == nested
+    network = PoseMambaConfig(frames=9, depth=2, channels=8, state=2)
+    config = replace(nested, model=network, seed=3)
+    assert config.model == replace(network, millimetres_per_unit=1000.0) and config.seed == 3
+    assert replace(nested, depth=8).model == replace(nested.model, depth=8)
+    # Changes are laid over a file's groups; what they do not name stays.
+    small = TrainingConfig.load("small")
+    changed = TrainingConfig.load("small", model={"depth": 2}, schedule="constant", **{"loss.n_mpjpe": 0.5})
+    assert changed.model == replace(small.model, depth=2)
+    assert changed.schedule == Schedule("constant", small.schedule.warmup)
+    assert changed.loss == replace(small.loss, n_mpjpe=0.5)
+
+
+def test_settings_of_earlier_versions_are_read(tmp_path):
+    """Files without groups, and the figures of measured runs, which hold their configuration so."""
+    small, path = TrainingConfig.load("small"), tmp_path / "flat.yaml"
+    path.write_text(yaml.safe_dump(small.flat()), encoding="utf-8")
+    assert TrainingConfig.load(path) == small
+    assert (
+        TrainingConfig(**storage.read_json(storage.asset("measured/first_run.json"))["training"]["config"])
+        == small
+    )
+    sweep = storage.read_json(storage.asset("measured/order_sweep.json"))
+    own = {name: sweep["runs"][0][name] for name in ("scan", "gradient", "joint_order", "seed")}
+    assert TrainingConfig(**sweep["config"], **own) == TrainingConfig.load("orders", **own)
+    sys.modules.pop("posemamba.configs", None)
+    with pytest.warns(DeprecationWarning, match=r"posemamba.configs is now posemamba.training"):
+        from posemamba.configs import TrainingConfig as Old
+    assert Old is TrainingConfig
+    with pytest.warns(DeprecationWarning):
+        assert small.loss_weights() == small.loss == LossWeights(mpjpe=1, mpjve=5)
+    with pytest.warns(DeprecationWarning):
+        assert small.model_config() == small.model
+
+
+def test_a_run_of_an_earlier_version_goes_on(clips, alone, tmp_path):
+    config = TrainingConfig(**TINY, steps=12)
+
+    def stop(step, figures):
+        if step == 4:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        train(config, clips, tmp_path, log=stop)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.flat()), encoding="utf-8")
+    assert torch.equal(weights(train(config, clips, tmp_path)), alone)
+
+
+def test_the_loss_of_a_configuration_is_complete(tmp_path):
+    path = tmp_path / "one.yaml"
+    path.write_text("loss: {mpjpe: 1}", encoding="utf-8")
+    for config in (
+        TrainingConfig.load(path),
+        TrainingConfig(loss={"mpjpe": 1}),
+        TrainingConfig.load("small", loss={"mpjpe": 1}),
+    ):
+        assert config.loss == LossWeights(mpjpe=1, n_mpjpe=0, mpjve=0, temporal_consistency=0)
+    assert TrainingConfig().loss == TrainingConfig(loss="metres").loss == LOSS_WEIGHTS["metres"]
 
 
 def test_configurations_are_read_and_checked(tmp_path):
@@ -167,10 +362,20 @@ def test_configurations_are_read_and_checked(tmp_path):
     for content, message in [
         ("steps: 0", "steps must be a positive whole number"),
         ("stepz: 3", "unknown setting 'stepz'"),
+        ("model: {dept: 4}", "unknown setting model.dept, expected some of frames, joints, depth"),
+        ("data: {frames: 9}", "unknown setting data.frames, expected some of fps, batch_size, balance"),
+        ("optimiser.learning_rate: 1", "unknown setting 'optimiser.learning_rate'"),
+        ("model:", "model is None, expected settings by name"),
+        ("data: 60", "data is 60, expected settings by name"),
+        ("depth: 4\nmodel: {depth: 6}", "model.depth is given twice, as 6 and as 4"),
+        ("balance: evenly", "data.balance is 'evenly'"),
+        ("model: {millimetres_per_unit: 1}", "millimetres_per_unit is 1, expected 1000"),
         ("- 3", "expected settings by name"),
         ("a: [", "not readable as YAML"),
-        ("loss: far", "unknown loss 'far'"),
-        ("loss: {mpjpe: 1, far: 2}", "expected numbers for some of mpjpe"),
+        ("loss: far", "loss weights are 'far', expected one of released, millimetres, metres"),
+        ("loss: {mpjpe: 1, far: 2}", "unknown loss term 'far', expected some of mpjpe"),
+        ("loss: {mpjpe: much}", "weight of mpjpe must be 0 or more, found 'much'"),
+        ("loss:", "loss weights are None"),
         ("depth: 3", "must be even"),
         ("learning_rate: fast", "learning_rate must be a positive number"),
         ("clip_norm: .inf", "clip_norm must be a positive number"),

@@ -2,7 +2,7 @@
    a browser keeps at most 16 WebGL drawings. Plotly itself is loaded only on pages that have a figure. */
 (() => {
   const here = document.currentScript.src;
-  const NARROW = 560;
+  const NARROW = 620;
 
   const colours = () => document.documentElement.dataset.theme === "dark"
     ? {ink: "#d6d6d6", grid: "#505050", box: "#333333"}
@@ -29,8 +29,34 @@
     return result;
   };
 
-  const draw = (element) => {
-    const {data, layout, frames, config} = element.figure;
+  // A title that is wider than its figure goes on in a second line.
+  const pen = document.createElement("canvas").getContext("2d");
+  const wrapped = (title, size, width) => {
+    if (!title?.text || title.text.includes("<")) return title;
+    pen.font = `${title.font?.size || size}px "Open Sans", verdana, arial, sans-serif`;
+    let line = "", lines = [];
+    for (const word of title.text.split(" ")) {
+      if (line && pen.measureText(`${line} ${word}`).width > width) [lines, line] = [[...lines, line], word];
+      else line = line ? `${line} ${word}` : word;
+    }
+    const pad = lines.length ? {t: 12 + 14 * lines.length} : {};  // Plotly pushes the first line up
+    return {...title, text: [...lines, line].join("<br>"), pad: {...title.pad, ...pad}};
+  };
+
+  // A legend of several lines grows upwards: where it meets the title, the figure grows by as much.
+  const settle = async (element) => {
+    for (let tries = 0; tries < 3; tries++) {
+      const title = element.querySelector(".g-gtitle")?.getBoundingClientRect();
+      const legend = element.querySelector(".legend")?.getBoundingClientRect();
+      const over = title?.height && legend ? Math.ceil(title.bottom + 6 - legend.top) : 0;
+      if (over <= 0 || over > 200) return;
+      const {height, margin} = element.layout;
+      await Plotly.relayout(element, {height: height + over, "margin.t": margin.t + over});
+    }
+  };
+
+  const draw = async (element) => {
+    let {data, layout, frames, config} = element.figure;
     const narrow = element.clientWidth < NARROW;
     let shown = {...layout, template: merge(layout.template || {}, {layout: look()})};
     if (narrow) {
@@ -38,9 +64,20 @@
       // The buttons keep their width: the slider beside them begins further right.
       shown.sliders = shown.sliders?.map((slider) => slider.x ? {...slider, x: 0.36, len: 0.64} : slider);
     }
+    const base = shown.template.layout;
+    shown = merge({height: base.height, margin: base.margin}, shown);
+    const width = element.clientWidth - shown.margin.l - shown.margin.r;
+    const titled = (part) => ({...part, title: wrapped(part.title, base.title.font.size, width)});
+    frames = frames?.map((frame) => frame.layout?.title ? {...frame, layout: titled(frame.layout)} : frame);
+    shown = titled(shown);
+    for (const axis of Object.keys(shown).filter((key) => key.startsWith("xaxis"))) {
+      const {text} = wrapped(shown[axis].title, 13, width) || {};
+      if (text) shown[axis] = merge(shown[axis], {title: {text}});
+    }
     element.narrow = narrow;
-    element.style.minHeight = `${shown.height || shown.template.layout.height}px`;
-    return Plotly.newPlot(element, {data, layout: shown, frames, config});
+    element.style.minHeight = `${shown.height}px`;
+    await Plotly.newPlot(element, {data, layout: shown, frames, config});
+    await settle(element);
   };
 
   const start = () => {

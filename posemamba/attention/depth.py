@@ -3,19 +3,21 @@
 At one input x each product of two things that depend on x is split: one factor is frozen at its value there,
 the other stays a variable. Frozen are the scan's steps, B and C; the gate; the division by the standard
 deviation in every norm; and what SiLU and GELU multiply their argument by. Embedding, convolution,
-projections, the scan's recurrence and the residual paths are linear already. At x itself the map gives the
-network's output to round-off; how far it holds around x nothing guarantees: `Linearisation.remainder`
-measures it.
+projections, the scan's recurrence and the residual paths are linear already: the map is the network itself,
+run with other modules in the places where its input chooses. At x itself it gives the network's output to
+round-off; how far it holds around x nothing guarantees: `Linearisation.remainder` measures it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from posemamba.capture import BlockRecord
 from posemamba.model import Block, PoseMamba
@@ -62,23 +64,33 @@ class Linearisation:
         with evaluating(model), torch.no_grad(), model.capture() as records:
             self.output = model(self.keypoints[None])[0]
         self.frozen: dict[str, FrozenBlock] = {}
+        held = deepcopy(model).eval().requires_grad_(False)
+        after = {"spatial_blocks": held.spatial_norm, "temporal_blocks": held.temporal_norm}
         with torch.no_grad():
             for name, record in records.items():
-                self.frozen[name] = _freeze(self._block(name), self._norm_after(name), record)
-            last = list(records)[-1]
-            self.head_norm = _scale(self._norm_after(last)(records[last].out[0]), model.head[0])
+                block, norm = held.get_submodule(name), after[name.split(".")[0]]
+                self.frozen[name] = frozen = _freeze(block, norm, record)
+                _hold(block, frozen)
+            self.head_norm = _scale(norm(record.out[0]), held.head[0])  # after the last block
+        for kind, norm in after.items():
+            scales = [frozen.shared_norm for name, frozen in self.frozen.items() if name.startswith(kind)]
+            setattr(held, kind.replace("blocks", "norm"), _HeldNorm(norm, scales))
+        held.head[0] = _HeldNorm(held.head[0], [self.head_norm])
+        self._held = held
+        constants = {n: p for n, p in held.named_parameters() if n.endswith(("bias", "position"))}
+        self._without = {name: torch.zeros_like(value) for name, value in constants.items()}
 
     def affine(
         self, keypoints: Float[Tensor, "batch frames joints 2"]
     ) -> Float[Tensor, "batch frames joints 3"]:
         """The frozen network on any inputs, with its biases and positions."""
-        return self._run(keypoints, True)
+        return self._run(keypoints, {})
 
     def linear(
         self, keypoints: Float[Tensor, "batch frames joints 2"]
     ) -> Float[Tensor, "batch frames joints 3"]:
         """The linear part alone: `affine(x) == linear(x) + constant`."""
-        return self._run(keypoints, False)
+        return self._run(keypoints, self._without)
 
     @property
     def constant(self) -> Float[Tensor, "frames joints 3"]:
@@ -127,28 +139,14 @@ class Linearisation:
                 columns.append(torch.cat(out).permute(2, 1, 0))  # (3, rows, probes)
         return torch.stack(columns, 1)
 
-    def _block(self, name: str) -> Block:
-        kind, _, place = name.partition(".")
-        return getattr(self.model, kind)[int(place)]
-
-    def _norm_after(self, name: str) -> nn.LayerNorm:
-        return self.model.spatial_norm if name.startswith("spatial") else self.model.temporal_norm
-
-    def _run(self, keypoints: Tensor, affine: bool) -> Tensor:
-        model, order = self.model, self.model.config.joint_order
+    def _run(self, keypoints: Tensor, changed: dict[str, Tensor]) -> Tensor:
         if keypoints.shape[1:] != self.keypoints.shape:
             wanted = f"(batch, {', '.join(map(str, self.keypoints.shape))})"
             raise ValueError(f"keypoints have shape {tuple(keypoints.shape)}, expected {wanted}")
-        if order:
-            keypoints = keypoints[:, :, list(order)]
-        x = _linear(keypoints, model.embed, affine) + (model.joint_position if affine else 0)
-        for place, (name, frozen) in enumerate(self.frozen.items()):
-            x = _run_block(self._block(name), frozen, x, affine)
-            x = _norm(x, self._norm_after(name), frozen.shared_norm, affine)
-            if place == 0 and affine:
-                x = x + model.frame_position[: x.shape[1], None]
-        x = _linear(_norm(x, model.head[0], self.head_norm, affine), model.head[1], affine)
-        return x[:, :, [order.index(joint) for joint in range(len(order))]] if order else x
+        for module in self._held.modules():
+            if isinstance(module, _HeldNorm):
+                module.left = iter(module.scales)
+        return functional_call(self._held, changed, keypoints)
 
 
 def linearise(model: PoseMamba, keypoints: Float[Tensor, "frames joints 2"]) -> Linearisation:
@@ -183,16 +181,6 @@ def _scale(x: Float[Tensor, "*tokens width"], norm: nn.LayerNorm) -> Float[Tenso
     return torch.rsqrt(x.var(-1, keepdim=True, correction=0) + norm.eps)
 
 
-def _norm(x: Tensor, norm: nn.LayerNorm, scale: Tensor, affine: bool) -> Tensor:
-    """A layer norm whose divisor is held: taking off the mean is linear."""
-    x = (x - x.mean(-1, keepdim=True)) * scale * norm.weight
-    return x + norm.bias if affine else x
-
-
-def _linear(x: Tensor, linear: nn.Linear, affine: bool) -> Tensor:
-    return F.linear(x, linear.weight, linear.bias if affine else None)
-
-
 def _freeze(block: Block, after: nn.LayerNorm, record: BlockRecord) -> FrozenBlock:
     return FrozenBlock(
         norm=_scale(record.tokens[0], block.norm),
@@ -206,20 +194,40 @@ def _freeze(block: Block, after: nn.LayerNorm, record: BlockRecord) -> FrozenBlo
     )
 
 
-def _run_block(block: Block, frozen: FrozenBlock, tokens: Tensor, affine: bool) -> Tensor:
-    ssm, record, batch = block.ssm, frozen.record, len(tokens)
-    inner = ssm.config.inner
-    x = _norm(tokens, block.norm, frozen.norm, affine) @ ssm.in_proj.weight[:inner].T
-    x = F.conv2d(
-        x.permute(0, 3, 1, 2), ssm.conv.weight, ssm.conv.bias if affine else None, padding=1, groups=inner
-    )
-    x = x.permute(0, 2, 3, 1) * frozen.activation
-    steps, B, C = (value.expand(batch, -1, -1, -1) for value in (record.steps, record.B, record.C))
-    y = directional_scan(
-        x.flatten(1, 2), steps, record.A, B, C, record.skip, record.reads,
-        record.mixes if (record.mixes >= 0).any() else None,
-    ).view_as(x)  # fmt: skip
-    y = _norm(y, ssm.norm, frozen.ssm_norm, affine) * frozen.gate
-    middle = tokens + _linear(y, ssm.out_proj, affine)
-    hidden = _linear(_norm(middle, block.mlp_norm, frozen.mlp_norm, affine), block.mlp[0], affine)
-    return middle + _linear(hidden * frozen.mlp_activation, block.mlp[2], affine)
+def _hold(block: Block, frozen: FrozenBlock) -> None:
+    """Put what is held in the places of the block in which its input would choose."""
+    ssm = block.ssm
+    block.norm = _HeldNorm(block.norm, [frozen.norm])
+    block.mlp_norm = _HeldNorm(block.mlp_norm, [frozen.mlp_norm])
+    ssm.norm = _HeldNorm(ssm.norm, [frozen.ssm_norm])
+    ssm.activation = _Held(partial(torch.mul, frozen.activation))
+    block.mlp[1] = _Held(partial(torch.mul, frozen.mlp_activation))
+    ssm.gate = _Held(lambda _: frozen.gate)
+    ssm.scan = partial(_scan, frozen.record)
+
+
+class _Held(nn.Module):
+    """A function in a module's place."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]):
+        super().__init__()
+        self.forward = function
+
+
+class _HeldNorm(nn.Module):
+    """A layer norm whose divisor is held, another one at each call: taking off the mean is linear."""
+
+    def __init__(self, norm: nn.LayerNorm, scales: list[Tensor]):
+        super().__init__()
+        self.weight, self.bias, self.scales = norm.weight, norm.bias, scales
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - x.mean(-1, keepdim=True)) * next(self.left) * self.weight + self.bias
+
+
+def _scan(record: BlockRecord, x: Float[Tensor, "batch frames joints inner"]) -> Tensor:
+    """A block's scan with its choices held."""
+    steps, B, C = (value.expand(len(x), -1, -1, -1) for value in (record.steps, record.B, record.C))
+    mixes = record.mixes if (record.mixes >= 0).any() else None
+    y = directional_scan(x.flatten(1, 2), steps, record.A, B, C, record.skip, record.reads, mixes)
+    return y.view_as(x)

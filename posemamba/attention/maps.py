@@ -7,7 +7,7 @@ Once the input has chosen the steps, B and C, a scan is linear in its input: y =
 
 and 0 for j > i. A direction reads the tokens in an order of its own, and may add another joint's token to
 each before it scans: in token order its map is P^T M P (I + G), with P the permutation and G the gather of
-what is mixed in. A block's scan is the sum over its four directions.
+what is mixed in. A block's scan is the sum over its directions.
 
 No exponent here is ever positive: tokens i and j that lie on two sides of a middle m are joined as
 exp(A (S_i - S_m)) exp(A (S_m - S_j)), with S the running sum of the steps, so that a whole corner of M is one
@@ -41,7 +41,7 @@ def token_map(
 
     Args:
         record: of a block, from `PoseMamba.capture`.
-        direction: which of the four, one or some; None for all of them, put back in place and summed.
+        direction: which of them, one or some; None for all, put back in place and summed.
         aggregate: "signed" sums the channels' maps; "absolute" sums their absolute values (taken after the
             directions were summed).
         sample: which of the batch.
@@ -152,10 +152,9 @@ def _summed(
     out = record.A.new_zeros(1 if together else len(channels), count, count)
     for k in directions:
         read, mix = record.reads[k].long(), record.mixes[k].long()
-        sequence = _Sequence(
-            record.steps[sample, k, read][:, channels], record.A[k, channels], record.B[sample, k, read],
-            record.C[sample, k, read], record.skip[k, channels], together,
-        )  # fmt: skip
+        steps, B, C = (value[sample, k, read] for value in (record.steps, record.B, record.C))
+        A, skip = record.A[k, channels], record.skip[k, channels]
+        sequence = _Sequence(steps[:, channels], A, B, C, skip, together)
         # What a place reads came from one token, or from two where another was mixed in.
         columns = [groups[read], torch.where(mix >= 0, groups[mix.clamp(min=0)], -1)]
         sequence.add(out, groups[read], columns if (mix >= 0).any() else columns[:1])

@@ -1,5 +1,6 @@
 """Which inputs moved one prediction: by the network's gradient, and by the map that holds its choices."""
 
+from copy import deepcopy
 from dataclasses import dataclass, replace
 
 import torch
@@ -7,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from posemamba.attention.depth import evaluating, linearise
-from posemamba.model import PoseMamba
+from posemamba.model import Block, PoseMamba
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,9 @@ def relevance(
     away = line.keypoints - baseline
     inputs = line.keypoints[None].clone().requires_grad_()
     if model.config.gradient != "exact":
-        weights, model = model.state_dict(), PoseMamba(replace(model.config, gradient="exact")).to(inputs)
-        model.load_state_dict(weights)
+        model, exact = deepcopy(model), replace(model.config, gradient="exact")
+        for module in (model, *(block.ssm for block in model.modules() if isinstance(block, Block))):
+            module.config = exact
     with evaluating(model), torch.enable_grad():
         (gradient,) = torch.autograd.grad(model(inputs)[0, frame, joint, coordinate], inputs)
     value = line.output[frame, joint, coordinate].item()

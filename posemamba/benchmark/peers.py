@@ -1,60 +1,66 @@
-"""Networks of other authors, from a checkout that the user has: MotionAGFormer and MotionBERT.
+"""Other people's scans and networks, which `posemamba benchmark` times beside ours.
 
-Building one imports the checkout's code, that is, runs it. Their top-level packages are called `model`, `lib`
-and `utils`: they are importable only while their network is built or run, and nothing of ours is shadowed.
-Weights are random: only speed and memory are measured.
+Scans are those that are installed, called with (u, delta, A, B, C) as `selective_scan` is. Networks come from
+checkouts that the reader has.
 """
 
 import importlib
-import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
+from os import PathLike
 from pathlib import Path
-from types import ModuleType
 
 import torch
 import yaml
-from torch import nn
+from torch import Tensor, nn
+
+from posemamba import record
+from posemamba.model import DropPath
 
 
-@dataclass(frozen=True)
-class Checkout:
-    """A checkout that is known for what it is: its name, where it lies, and its networks' configurations."""
+def expanded(u, delta, A, B, C) -> tuple[Tensor, Tensor, Tensor]:
+    """Decays exp(delta A) and writes delta B u, both (batch, tokens, channels, state), and C likewise."""
+    each = u.shape[1] // B.shape[1]
+    u, delta = u.mT, delta.mT  # (b, L, channels)
+    B, C = (m.repeat_interleave(each, 1).permute(0, 3, 1, 2) for m in (B, C))  # (b, L, channels, N)
+    return torch.exp(delta[..., None] * A), (delta * u)[..., None] * B, C
 
-    name: str
-    path: Path
-    networks: dict[str, str]
+
+def mambapy(u, delta, A, B, C) -> Tensor:
+    """A scan through mambapy's parallel one (PyPI, mambapy), which takes decays and writes ready-made."""
+    from mambapy.pscan import pscan
+
+    decay, write, C = expanded(u, delta, A, B, C)
+    return (pscan(decay, write) * C).sum(-1).mT
 
 
-@dataclass
-class Network:
-    """A network to be timed.
+def associative_scan(u, delta, A, B, C) -> Tensor:
+    """A scan through torch's associative_scan, eager, in its mode "generic": autograd goes through its tree.
 
-    Attributes:
-        name: how its row is called.
-        kind: "posemamba" or "peer".
-        module: with random weights, ready to be called.
-        channels: numbers a joint in its input: x, y, and for the peers the confidence.
-        present: a context within which it must be called.
+    (Its mode "pointwise" runs compiled on CUDA alone.)
     """
+    from torch._higher_order_ops.associative_scan import associative_scan
 
-    name: str
-    kind: str
-    module: nn.Module
-    channels: int
-    present: Callable[[], AbstractContextManager] = nullcontext
+    def then(first, second):  # h -> a2 (a1 h + w1) + w2
+        return second[0] * first[0], second[0] * first[1] + second[1]
 
-    @property
-    def parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self.module.parameters())
+    decay, write, C = expanded(u, delta, A, B, C)
+    return (associative_scan(then, (decay, write), dim=1, combine_mode="generic")[1] * C).sum(-1).mT
 
 
-# What a checkout must have, and its networks: a name and where its settings are.
-_KNOWN = {
+def mamba_ssm(u, delta, A, B, C) -> Tensor:
+    """A scan through mamba-ssm's CUDA kernel."""
+    from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
+
+    return selective_scan_fn(u, delta, A, B, C)
+
+
+SCANS = {"mambapy": mambapy, "torch associative_scan": associative_scan, "mamba-ssm": mamba_ssm}
+
+#: What a checkout must have, the module of its network, and its networks' settings.
+PEERS = {
     "MotionAGFormer": (
         "model/MotionAGFormer.py",
         {
@@ -64,104 +70,66 @@ _KNOWN = {
     ),
     "MotionBERT": ("lib/model/DSTformer.py", {"MotionBERT": "configs/pose3d/MB_ft_h36m.yaml"}),
 }
-# Top-level names that the checkouts use for themselves; timm may have to be stood in for.
-_THEIRS = ("model", "lib", "utils")
-_STANDS_IN = ("timm", "timm.models", "timm.models.layers", "timm.layers")
 
 
-def find(path: str | Path) -> Checkout:
-    """See which checkout a folder is. Runs nothing of it. ValueError where it is none."""
-    folder = Path(path)
-    for name, (file, configs) in _KNOWN.items():
-        if (folder / file).is_file():
-            there = {network: config for network, config in configs.items() if (folder / config).is_file()}
-            if not there:
-                raise ValueError(f"{path}: a checkout of {name} without {' or '.join(configs.values())}")
-            return Checkout(name, folder.resolve(), there)
-    files = " or ".join(file for file, _ in _KNOWN.values())
-    raise ValueError(f"{path}: expected a checkout of {' or '.join(_KNOWN)}, found no {files} in it")
+class Peer:
+    """A checkout of other authors' networks; finding out which runs nothing of it.
 
+    Attributes:
+        name: one of `PEERS`.
+        path: the folder.
+        networks: names, and where in the folder their settings are.
 
-def build(checkout: Checkout, name: str, frames: int, seed: int = 0) -> Network:
-    """One of a checkout's networks, from its own settings, for sequences of some frames.
-
-    Raises whatever the checkout's code raises.
+    Raises:
+        ValueError: the folder is none.
     """
-    text = (checkout.path / checkout.networks[name]).read_text(encoding="utf-8")
-    settings = yaml.safe_load(text)
-    torch.manual_seed(seed)
-    modules: dict[str, ModuleType] = {}
-    with present(checkout.path, modules):
-        module = (
-            _motionagformer(settings, frames) if "AGF" in checkout.name else _motionbert(settings, frames)
-        )
-    return Network(name, "peer", module.eval(), 3, partial(present, checkout.path, modules))
 
+    def __init__(self, path: str | PathLike):
+        self.path = Path(path).resolve()
+        there = [name for name, (file, _) in PEERS.items() if (self.path / file).is_file()]
+        if not there:
+            files = " or ".join(file for file, _ in PEERS.values())
+            raise ValueError(f"{path}: expected a checkout of {' or '.join(PEERS)}, found no {files} in it")
+        self.name = there[0]
+        self.networks = {name: at for name, at in PEERS[self.name][1].items() if (self.path / at).is_file()}
+        if not self.networks:
+            raise ValueError(f"{path}: {self.name} without {' or '.join(PEERS[self.name][1].values())}")
 
-def _motionagformer(settings: dict, frames: int) -> nn.Module:
-    made = importlib.import_module("model.MotionAGFormer").MotionAGFormer
-    taken = {key: settings[key] for key in inspect.signature(made).parameters if key in settings}
-    activation = {"gelu": nn.GELU, "relu": nn.ReLU}[settings.get("act_layer", "gelu")]
-    return made(**taken | {"act_layer": activation, "n_frames": frames})
+    def described(self) -> dict:
+        """For a record: its name and commit, never its path."""
+        return {"name": self.name, "commit": record.commit(self.path)}
 
+    def build(self, name: str, frames: int, seed: int) -> nn.Module:
+        """A network with random weights, from its own settings, in evaluation mode.
 
-def _motionbert(settings: dict, frames: int) -> nn.Module:
-    made = importlib.import_module("lib.model.DSTformer").DSTformer
-    keys = ("dim_feat", "dim_rep", "depth", "num_heads", "mlp_ratio", "num_joints")
-    taken = {key: settings[key] for key in keys if key in settings}
-    length = max(frames, settings.get("maxlen", frames))
-    # Three numbers in and out, and this norm, stand in its code and not in its settings.
-    return made(dim_in=3, dim_out=3, maxlen=length, norm_layer=partial(nn.LayerNorm, eps=1e-6), **taken)
-
-
-@contextmanager
-def present(folder: Path, modules: dict[str, ModuleType]) -> Iterator[None]:
-    """Within it, a checkout's packages can be imported; outside, all is as before.
-
-    `modules` holds what was imported from there; it is filled, and used again the next time.
-    """
-    path, before, writes = sys.path[:], dict(sys.modules), sys.dont_write_bytecode
-    for name in list(sys.modules):
-        if name.split(".")[0] in _THEIRS:
-            del sys.modules[name]
-    sys.modules.update(modules)
-    if not modules and importlib.util.find_spec("timm") is None:
-        sys.modules.update(_stand_ins())
-    sys.path.insert(0, str(folder))
-    sys.dont_write_bytecode = True  # nothing is left in the user's checkout
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.path[:], sys.dont_write_bytecode = path, writes
-        for name, module in list(sys.modules.items()):
-            if name.split(".")[0] in (*_THEIRS, "timm") and before.get(name) is not module:
-                modules[name] = module
-                del sys.modules[name]
-        for name, module in before.items():
-            if name.split(".")[0] in _THEIRS:
-                sys.modules[name] = module
-
-
-def _stand_ins() -> dict[str, ModuleType]:
-    """MotionAGFormer takes one name from timm, DropPath. Where timm is not installed ours does as well: with
-    the rates of its settings, 0, it is not even made."""
-    from posemamba.model import DropPath
-
-    made = {name: ModuleType(name) for name in _STANDS_IN}
-    for module in made.values():
-        module.__path__ = []  # a package, so that what lies in it can be imported
-        module.DropPath = DropPath
-    return made
-
-
-def commit(checkout: Checkout) -> str | None:
-    """The commit of a checkout that is a repository of its own."""
-    from posemamba.benchmark.record import described
-
-    return described(checkout.path)
-
-
-def describe(checkout: Checkout) -> dict:
-    """For the record: its name and commit, never its path."""
-    return {"name": checkout.name, "commit": commit(checkout)}
+        This imports the checkout's code, that is, runs it. Its modules (`model`, `lib`, `timm`, ...) are
+        forgotten afterwards, so that they shadow nobody's. Raises whatever that code raises.
+        """
+        settings = yaml.safe_load((self.path / self.networks[name]).read_text(encoding="utf-8"))
+        module = PEERS[self.name][0].removesuffix(".py").replace("/", ".")
+        path, before, writes = sys.path[:], dict(sys.modules), sys.dont_write_bytecode
+        mine = [name for name in before if name.split(".")[0] in ("model", "lib", "utils")]
+        for found in mine:
+            del sys.modules[found]
+        if find_spec("timm") is None:  # one name of it is needed, and with these settings never called
+            for found in ("timm", "timm.models", "timm.models.layers", "timm.layers"):
+                stand_in = sys.modules[found] = type(sys)(found)
+                stand_in.DropPath, stand_in.__path__ = DropPath, []
+        sys.path.insert(0, str(self.path))
+        sys.dont_write_bytecode = True  # nothing is left in the checkout
+        torch.manual_seed(seed)
+        try:
+            made = getattr(importlib.import_module(module), module.split(".")[-1])
+            taken = {key: settings[key] for key in inspect.signature(made).parameters if key in settings}
+            if self.name == "MotionAGFormer":
+                activation = {"gelu": nn.GELU, "relu": nn.ReLU}[settings.get("act_layer", "gelu")]
+                return made(**taken | {"act_layer": activation, "n_frames": frames}).eval()
+            # Three numbers in and out, and this norm, stand in its code and not in its settings.
+            taken |= dict(dim_in=3, dim_out=3, norm_layer=partial(nn.LayerNorm, eps=1e-6))
+            return made(**taken | {"maxlen": max(frames, settings.get("maxlen", frames))}).eval()
+        finally:
+            sys.path[:], sys.dont_write_bytecode = path, writes
+            for found in sys.modules.keys() - before.keys():
+                if found.split(".")[0] in ("model", "lib", "utils", "timm"):
+                    del sys.modules[found]
+            sys.modules.update({found: before[found] for found in mine})

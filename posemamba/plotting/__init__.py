@@ -5,12 +5,13 @@ which people with any common colour blindness can tell apart, on transparent bac
 and a dark page both work. Every function here returns a figure; as the last value of a cell it is shown.
 """
 
+from posemamba.experiments import mean_interval
 from posemamba.plotting.bodies import skeleton_2d, skeleton_animation
 from posemamba.plotting.charts import curves, heatmap, slider_figure
-from posemamba.plotting.costs import error_against_macs, stacked_shares, where_the_work_goes
-from posemamba.plotting.experiments import mean_interval, seeds
+from posemamba.plotting.costs import crossings, error_against_macs, stacked_shares, where_the_work_goes
+from posemamba.plotting.experiments import seeds
 from posemamba.plotting.export import save
-from posemamba.plotting.maps import frame_heatmap, joint_heatmap, map_panels, relevance_panels
+from posemamba.plotting.maps import map_panels, relevance_panels
 from posemamba.plotting.paths import limb_meetings, scan_paths
 from posemamba.plotting.pipeline import pipeline, pipeline_stages
 from posemamba.plotting.reach import directions_reaching, order_playground, reach_counts
@@ -19,13 +20,12 @@ from posemamba.plotting.style import COLOURS, BookRenderer, describe, static_fig
 __all__ = [
     "COLOURS",
     "BookRenderer",
+    "crossings",
     "curves",
     "describe",
     "directions_reaching",
     "error_against_macs",
-    "frame_heatmap",
     "heatmap",
-    "joint_heatmap",
     "limb_meetings",
     "map_panels",
     "mean_interval",

@@ -4,13 +4,13 @@ A body's right side and trunk are drawn in a strong colour, its left side in the
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
 
-from posemamba.plotting.style import CLEAR, add_slider, describe
+from posemamba.plotting.style import CLEAR, add_slider, describe, numbers
 from posemamba.skeleton import JOINT_NAMES, LIMBS
 
 BODY_COLOURS = (  # (right side and trunk, left side): one pair a skeleton
@@ -21,12 +21,13 @@ BODY_COLOURS = (  # (right side and trunk, left side): one pair a skeleton
 )
 SIDES = (("trunk",), ("left leg", "left arm"), ("right leg", "right arm"))
 GREYS = ("#7d7d7d", "#b5b5b5")
+VIEW = (0.7, -1.75, 0.5)  # from where a scene is seen at first
+EDGE_ROOM = (52, 8, 44)  # pixels at a scene's sides, above and below it: ticks and titles of its axes
 AXES = {"world": ("x", "y", "z"), "camera": ("right", "depth", "up")}
 
 
 def _poses(points, name: str, dims: int, frames: bool = True) -> np.ndarray:
-    points = points.detach().cpu() if hasattr(points, "detach") else points
-    points = np.asarray(points, dtype=np.float32)
+    points = numbers(points)
     points = points if frames or points.ndim == 3 else points[None]
     if points.ndim != 3 or points.shape[1:] != (len(JOINT_NAMES), dims) or not len(points):
         wanted = f"(frames, 17, {dims})" + ("" if frames else f" or (17, {dims})")
@@ -71,27 +72,24 @@ def _span(values: np.ndarray, margin: float = 0.06) -> list[float]:
 
 def _legend(name: str, colours: tuple[str, str], kind: type) -> list:
     """Entries that stand for a skeleton's two sides; a click on one hides the skeleton."""
-    gone = dict(x=[None], y=[None], z=[None]) if kind is go.Scatter3d else dict(x=[None], y=[None])
-    labels = ("right", "left") if not name else (f"{name}, right", "left")
-    entries = zip(labels, colours, strict=True)
+    gone = {key: [None] for key in ("xyz" if kind is go.Scatter3d else "xy")}
+    labels = [f"{name}, {side}" if name else side for side in ("right", "left")]
     return [
         kind(**gone, mode="lines", line=dict(color=colour, width=6), name=label, legendgroup=name or "body")
-        for label, colour in entries
+        for label, colour in zip(labels, colours, strict=True)
     ]
 
 
 def _lines_2d(points: np.ndarray, group: str, colours: tuple[str, str]) -> list[go.Scatter]:
     """A 2D skeleton (17, 2) as three lines: the trunk, the left limbs, the right limbs."""
     lines = []
+    hover = "%{text}<br>x %{x:.4~g}<br>y %{y:.4~g}<extra></extra>"
     for limbs in SIDES:
-        path = _path(*limbs)
+        path, colour = _path(*limbs), colours["left leg" in limbs]
         x, y = _along(points, path)
-        colour = colours["left leg" in limbs]
-        lines.append(
-            go.Scatter(x=x, y=y, text=_names(path), mode="lines+markers", line=dict(color=colour, width=3),
-                       marker=dict(color=colour, size=6), legendgroup=group, showlegend=False,
-                       hovertemplate="%{text}<br>x %{x:.4~g}<br>y %{y:.4~g}<extra></extra>")
-        )  # fmt: skip
+        look = dict(mode="lines+markers", line=dict(color=colour, width=3), marker=dict(color=colour, size=6))
+        told = dict(text=_names(path), hovertemplate=hover, legendgroup=group, showlegend=False)
+        lines.append(go.Scatter(x=x, y=y, **look, **told))
     return lines
 
 
@@ -110,28 +108,57 @@ def _image_axes(points: np.ndarray, unit: str = "") -> dict:
     )
 
 
+def _xyz(values) -> dict[str, float]:
+    return dict(zip("xyz", np.round(values, 3).tolist(), strict=True))
+
+
 def _scene(bodies: list[np.ndarray], labels: tuple[str, str, str]) -> dict:
     """A 3D scene with equal scales and room for every frame of every body."""
     spans = [_span(np.stack([body[..., axis] for body in bodies])) for axis in range(3)]
     extent = np.array([high - low for low, high in spans])
-    # As large as the view holds: a tall, narrow body is held by its height.
-    ratio = np.round(extent * min(1.8 / np.linalg.norm(extent), 1.35 / extent[2]), 3).tolist()
+    few = np.where(extent < 0.45 * extent.max(), 2, 4).tolist()  # numbers of a short axis would touch
     scene = {
-        f"{key}axis": dict(range=span, title=dict(text=f"{label} (mm)"), nticks=4, tickangle=0)
-        for key, span, label in zip("xyz", spans, labels, strict=True)
+        f"{key}axis": dict(range=span, title_text=f"{label} (mm)", nticks=ticks, tickangle=0)
+        for key, span, label, ticks in zip("xyz", spans, labels, few, strict=True)
     }
-    return scene | dict(
-        aspectmode="manual",
-        aspectratio=dict(zip("xyz", ratio, strict=True)),
-        camera=dict(eye=dict(x=0.7, y=-1.75, z=0.45), center=dict(x=0, y=0, z=-0.1)),
-        bgcolor=CLEAR,
-        uirevision="keep",  # a reader's turn of the view outlives the next frame
-    )
+    ratio = _xyz(1.8 * extent / np.linalg.norm(extent))
+    # A reader's turn of the view outlives the next frame.
+    return scene | dict(aspectmode="manual", aspectratio=ratio, bgcolor=CLEAR, uirevision="keep")
 
 
-def _place(
-    bodies: dict[str, np.ndarray], space: str, follow: bool, shift: np.ndarray
-) -> dict[str, np.ndarray]:
+def _camera(sides: Sequence[float], width: float, height: float) -> dict:
+    """As near as a box of these sides is seen whole, with its labels, in a scene of so many pixels."""
+    back = np.array(VIEW) / np.linalg.norm(VIEW)
+    right = np.cross([0, 0, 1], back) / np.linalg.norm(np.cross([0, 0, 1], back))
+    up = np.cross(back, right)
+    corners = (np.indices((2, 2, 2)).reshape(3, -1).T - 0.5) * sides
+    focal = height / 2 / math.tan(math.pi / 8)  # Plotly's view is 45 degrees high
+    side, above, below = EDGE_ROOM
+    rooms = ((right, width / 2 - side), (up, (height - above - below) / 2))
+    away = max((corners @ back + focal * np.abs(corners @ way) / room).max() for way, room in rooms)
+    centre = (above - below) / 2 / focal * away * up  # below it for what is written there
+    return dict(eye=_xyz(centre + away * back), center=_xyz(centre))
+
+
+def _lay_out(figure: go.Figure, flat: bool) -> None:
+    """Places the scene and, beside it, the flat panel; on a narrow page one above the other."""
+    ratio = [figure.layout.scene.aspectratio[key] for key in "xyz"]
+    for narrow, width, height in ((False, 620, 520), (True, 320, 760 if flat else 480)):
+        across, low, panel = 1, 0, {}
+        if flat:
+            across, low = (1, 0.42) if narrow else (0.68, 0)
+            domains = ([0.1, 1], [0, 0.36]) if narrow else ([0.77, 1], [0.1, 0.9])
+            panel = {f"{key}axis": dict(domain=domain) for key, domain in zip("xy", domains, strict=True)}
+        camera = _camera(ratio, (width - 16) * across, (height - 148) * (1 - low))
+        scene = dict(domain=dict(x=[0, across], y=[low, 1]), camera=camera)
+        if narrow:  # no room for numbers: hover text has them
+            scene |= {f"{key}axis": dict(showticklabels=False) for key in "xyz"}
+            figure.layout.meta = dict(narrow=dict(panel, height=height, scene=scene))
+        else:
+            figure.update_layout(panel, height=height, scene=scene, margin=dict(l=8, r=8))
+
+
+def _place(bodies: dict[str, np.ndarray], space: str, follow: bool, shift: np.ndarray) -> dict:
     """Poses as the scene has them: z up, followed and set aside as asked, to a tenth of a millimetre."""
     if space == "camera":
         bodies = {name: body[..., [0, 2, 1]] * np.float32([1, 1, -1]) for name, body in bodies.items()}
@@ -147,11 +174,9 @@ def _body_3d(points: np.ndarray, name: str, colours: tuple[str, str], labels, as
     lines = [f"{label} %{{{key}:.0f}} mm" for label, key in zip(labels, "xyz", strict=True)]
     lines = [*([name] if name else []), "%{text}", *lines]
     lines += [f"(drawn {aside:+.0f} mm aside)"] if aside else []
-    return go.Scatter3d(
-        x=x, y=y, z=z, text=_names(_path(*LIMBS)), mode="lines+markers", line=dict(color=shades, width=6),
-        marker=dict(color=shades, size=3.5), legendgroup=name or "body", showlegend=False,
-        hovertemplate="<br>".join(lines) + "<extra></extra>",
-    )  # fmt: skip
+    told = dict(text=_names(_path(*LIMBS)), hovertemplate="<br>".join(lines) + "<extra></extra>")
+    look = dict(mode="lines+markers", line=dict(color=shades, width=6), marker=dict(color=shades, size=3.5))
+    return go.Scatter3d(x=x, y=y, z=z, **told, **look, legendgroup=name or "body", showlegend=False)
 
 
 def _animate(figure: go.Figure, moved, still: int, count: int, seconds: float) -> go.Figure:
@@ -175,7 +200,7 @@ def skeleton_animation(
 ) -> go.Figure:
     """Skeletons in 3D, to play, scrub and turn; beside them, where given, the 2D input.
 
-    Arguments:
+    Args:
         poses: positions in mm, or a dict of named ones to draw in the same scene, each in its own colours.
         fps: frames a second of the poses.
         title: the figure's title.
@@ -186,8 +211,11 @@ def skeleton_animation(
         max_frames: longer clips keep every n-th frame only, at the same speed.
         alt: alternative text; made from the other arguments where not given.
 
-    Returns a Plotly figure; its axes have equal scales and stay as they are while it plays.
-    Raises ValueError for arrays of other shapes and for keypoints of another length.
+    Returns:
+        A Plotly figure; its axes have equal scales and stay as they are while it plays.
+
+    Raises:
+        ValueError: for arrays of other shapes and for keypoints of another length.
     """
     bodies = _named(poses, "poses", 3)
     length = len(next(iter(bodies.values())))
@@ -206,21 +234,11 @@ def skeleton_animation(
         figure.add_traces(_legend(name, colours, go.Scatter3d))
     for (name, body), colours, aside in zip(bodies.items(), BODY_COLOURS, shift, strict=False):
         figure.add_trace(_body_3d(body[0], name, colours, AXES[space], aside))
-    scene = _scene(list(bodies.values()), AXES[space])
-    figure.update_layout(title=dict(text=title), scene=scene, height=520, margin=dict(l=8, r=8))
+    figure.update_layout(title_text=title, scene=_scene(list(bodies.values()), AXES[space]))
     if flat is not None:
         figure.add_traces(_lines_2d(flat[0], "input", BODY_COLOURS[0] if len(bodies) == 1 else GREYS))
-        figure.update_layout(scene_domain=dict(x=[0, 0.64]), **_image_axes(flat))
-        figure.update_layout(xaxis_domain=[0.72, 1], yaxis_domain=[0.1, 0.9])
-        # What the book's script changes on a narrow screen: the panels stand one above the other.
-        figure.layout.meta = dict(
-            narrow=dict(
-                height=760,
-                scene=dict(domain=dict(x=[0, 1], y=[0.42, 1])),
-                xaxis=dict(domain=[0.1, 1]),
-                yaxis=dict(domain=[0, 0.36]),
-            )
-        )
+        figure.update_layout(**_image_axes(flat))
+    _lay_out(figure, flat is not None)
     drawn = ", ".join(name for name in bodies if name) or "one skeleton"
     drawn += ", the 2D input in a panel of its own" if flat is not None else ""
     told = f"3D skeleton animation: {title or 'untitled'}. {length / fps:.1f} seconds of {drawn}."
@@ -228,9 +246,8 @@ def skeleton_animation(
 
     def moved(k: int) -> list:
         lines = [_along(body[k], _path(*LIMBS)) for body in bodies.values()]
-        return [go.Scatter3d(x=x, y=y, z=z) for x, y, z in lines] + (
-            [] if flat is None else _moved_2d(flat[k])
-        )
+        turned = [go.Scatter3d(x=x, y=y, z=z) for x, y, z in lines]
+        return turned if flat is None else turned + _moved_2d(flat[k])
 
     count = -(-length // stride)
     return _animate(figure, moved, 2 * len(bodies), count, stride / fps) if count > 1 else figure
@@ -246,7 +263,7 @@ def skeleton_2d(
 ) -> go.Figure:
     """2D keypoints as an image has them: x to the right, y down, equal scales.
 
-    Arguments:
+    Args:
         keypoints: one pose or a clip, or a dict of named ones, which are laid over each other.
         fps: frames a second.
         title: the figure's title.
@@ -254,7 +271,11 @@ def skeleton_2d(
         max_frames: longer clips keep every n-th frame only, at the same speed.
         alt: alternative text; made from the other arguments where not given.
 
-    Returns a Plotly figure; a clip can be played. Raises ValueError for arrays of other shapes.
+    Returns:
+        A Plotly figure; a clip can be played.
+
+    Raises:
+        ValueError: for arrays of other shapes.
     """
     bodies = _named(keypoints, "keypoints", 2, frames=False)
     length = len(next(iter(bodies.values())))
@@ -265,8 +286,8 @@ def skeleton_2d(
         figure.add_traces(_legend(name, colours, go.Scatter))
     for (name, body), colours in zip(bodies.items(), BODY_COLOURS, strict=False):
         figure.add_traces(_lines_2d(body[0], name or "body", colours))
-    figure.update_layout(title=dict(text=title), height=480)
-    figure.update_layout(**_image_axes(np.stack(list(bodies.values())), unit))
+    axes = _image_axes(np.stack(list(bodies.values())), unit)
+    figure.update_layout(title_text=title, height=480, **axes)
     drawn = ", ".join(name for name in bodies if name) or "one skeleton"
     describe(figure, alt or f"2D keypoints: {title or 'untitled'}. Drawn: {drawn}.")
 

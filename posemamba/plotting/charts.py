@@ -6,12 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
 
-from posemamba.plotting.style import COLOURS, DASHES, DIVERGING, SEQUENTIAL, add_slider, describe
-
-
-def _numbers(values) -> np.ndarray:
-    values = values.detach().cpu() if hasattr(values, "detach") else values
-    return np.asarray(values, dtype=np.float32)
+from posemamba.plotting.style import COLOURS, DASHES, add_slider, colour_scale, describe, numbers
 
 
 def _faint(colour: str) -> str:
@@ -32,15 +27,20 @@ def curves(
 ) -> go.Figure:
     """Named curves, told apart by colour and by dashes.
 
-    Arguments:
+    Args:
         lines: name -> (x, y), each of length n.
         xlabel, ylabel: what the axes show, with the unit; the hover text uses them.
         logx, logy: logarithmic axes; on them values that are not positive are left out.
+        title: the figure's title.
         spread: name -> (low, high), each of length n, drawn as a band behind the curve of that name.
         markers: mark the points.
         alt: alternative text; made from names and labels where not given.
 
-    Returns a Plotly figure. Raises ValueError where lengths differ or a spread has no curve.
+    Returns:
+        A Plotly figure.
+
+    Raises:
+        ValueError: where lengths differ or a spread has no curve.
     """
     figure = go.Figure()
     xname, yname = xlabel or "x", ylabel or "y"
@@ -48,32 +48,25 @@ def curves(
     if unknown:
         raise ValueError(f"spread names {sorted(unknown)}, expected names of lines: {sorted(lines)}.")
     for k, (name, (x, y)) in enumerate(lines.items()):
-        x, y = _numbers(x), _numbers(y)
+        x, y = numbers(x), numbers(y)
         if x.ndim != 1 or x.shape != y.shape:
             raise ValueError(f"lines[{name!r}] has shapes {x.shape}, {y.shape}, expected (n,) twice.")
         colour = COLOURS[k % len(COLOURS)]
         if spread and name in spread:
-            low, high = map(_numbers, spread[name])
+            low, high = map(numbers, spread[name])
             if low.shape != x.shape or high.shape != x.shape:
                 raise ValueError(
                     f"spread[{name!r}] has shapes {low.shape}, {high.shape}, expected {x.shape} twice."
                 )
-            figure.add_scatter(
-                x=np.concatenate([x, x[::-1]]), y=np.concatenate([high, low[::-1]]), fill="toself",
-                fillcolor=_faint(colour), mode="lines", line=dict(width=0), hoverinfo="skip",
-                legendgroup=name, showlegend=False,
-            )  # fmt: skip
-        figure.add_scatter(
-            x=x, y=y, name=name, legendgroup=name, mode="lines+markers" if markers else "lines",
-            line=dict(color=colour, width=2.5, dash=DASHES[k % len(DASHES)]), marker=dict(size=7),
-            hovertemplate=f"{xname}: %{{x:.4~g}}<br>{yname}: %{{y:.4~g}}<extra>{name}</extra>",
-        )  # fmt: skip
-    figure.update_layout(
-        title=dict(text=title),
-        showlegend=len(lines) > 1,
-        xaxis=dict(title=dict(text=xlabel), **_axis(logx)),
-        yaxis=dict(title=dict(text=ylabel), **_axis(logy)),
-    )
+            around = dict(x=np.concatenate([x, x[::-1]]), y=np.concatenate([high, low[::-1]]), fill="toself")
+            clear = dict(fillcolor=_faint(colour), mode="lines", line=dict(width=0), hoverinfo="skip")
+            figure.add_scatter(**around, **clear, legendgroup=name, showlegend=False)
+        hover = f"{xname}: %{{x:.4~g}}<br>{yname}: %{{y:.4~g}}<extra>{name}</extra>"
+        line = dict(color=colour, width=2.5, dash=DASHES[k % len(DASHES)])
+        look = dict(mode="lines+markers" if markers else "lines", line=line, marker=dict(size=7))
+        figure.add_scatter(x=x, y=y, name=name, legendgroup=name, hovertemplate=hover, **look)
+    axes = dict(xaxis=dict(_axis(logx), title_text=xlabel), yaxis=dict(_axis(logy), title_text=ylabel))
+    figure.update_layout(title_text=title, showlegend=len(lines) > 1, **axes)
     told = f"Line chart: {title or 'untitled'}. {yname} over {xname}; curves: {', '.join(lines)}."
     return describe(figure, alt or told)
 
@@ -96,44 +89,36 @@ def heatmap(
 ) -> go.Figure:
     """A matrix as colours, its first row on top.
 
-    Arguments:
+    Args:
         matrix: (rows, columns) numbers; NaN is left clear.
         x, y: names or numbers of the columns and rows; their indices where not given.
+        xlabel, ylabel: what columns and rows are.
         value: what the colours show, with its unit.
+        title: the figure's title.
         signed: a diverging scale with zero in its middle, for values of both signs.
         equal: draw cells as squares.
         alt: alternative text; made from the labels where not given.
 
-    Returns a Plotly figure. Raises ValueError where shapes do not fit.
+    Returns:
+        A Plotly figure.
+
+    Raises:
+        ValueError: where shapes do not fit.
     """
-    matrix = _numbers(matrix)
+    matrix = numbers(matrix)
     if matrix.ndim != 2 or not matrix.size:
         raise ValueError(f"matrix has shape {matrix.shape}, expected (rows, columns).")
     for name, labels, size in (("x", x, matrix.shape[1]), ("y", y, matrix.shape[0])):
         if labels is not None and len(labels) != size:
             raise ValueError(f"{name} has {len(labels)} labels, expected {size}.")
-    low, high = float(np.nanmin(matrix)), float(np.nanmax(matrix))
-    if signed:
-        high = max(abs(low), abs(high)) or 1.0
-        low = -high
-    scale = dict(zmin=low, zmax=high, colorscale=DIVERGING if signed else SEQUENTIAL)
     hover = f"{ylabel or 'row'} %{{y}}<br>{xlabel or 'column'} %{{x}}<br>{value}: %{{z:.4~g}}<extra></extra>"
-    figure = go.Figure(
-        go.Heatmap(
-            z=matrix,
-            x=x,
-            y=y,
-            hovertemplate=hover,
-            colorbar=dict(title=dict(text=value), thickness=14),
-            **scale,
-        )
-    )
-    square = dict(scaleanchor="x", constrain="domain") if equal else {}
-    figure.update_layout(
-        title=dict(text=title),
-        xaxis=dict(title=dict(text=xlabel), showgrid=False, constrain="domain"),
-        yaxis=dict(title=dict(text=ylabel), autorange="reversed", showgrid=False, **square),
-    )
+    bar = dict(title=dict(text=value), thickness=14)
+    scale = colour_scale([matrix], signed)
+    figure = go.Figure(go.Heatmap(z=matrix, x=x, y=y, hovertemplate=hover, colorbar=bar, **scale))
+    across = dict(title_text=xlabel, showgrid=False, constrain="domain")
+    down = dict(title_text=ylabel, showgrid=False, autorange="reversed")
+    down |= dict(scaleanchor="x", constrain="domain") if equal else {}
+    figure.update_layout(title_text=title, xaxis=across, yaxis=down)
     shape = f"{matrix.shape[0]} by {matrix.shape[1]}"
     told = f"Heat map: {title or 'untitled'}. {value}, {shape}"
     told += f": {ylabel or 'rows'} down, {xlabel or 'columns'} across."
@@ -150,7 +135,7 @@ def slider_figure(
 ) -> go.Figure:
     """One figure with a slider, from figures computed beforehand: a page that is built has no Python to ask.
 
-    Arguments:
+    Args:
         figures: slider label -> figure; all with the same traces in the same order, whose numbers (and whose
             title and annotations) may differ.
         parameter: what the slider changes, such as "step size".
@@ -159,7 +144,11 @@ def slider_figure(
         title: the whole figure's title; where not given each figure's own title is shown.
         alt: alternative text; made from the first figure's where not given.
 
-    Returns a Plotly figure whose axes hold every frame. Raises ValueError where the figures do not match.
+    Returns:
+        A Plotly figure whose axes hold every frame.
+
+    Raises:
+        ValueError: where the figures do not match.
     """
     labels = list(map(str, figures))
     parts = list(figures.values())
@@ -175,12 +164,10 @@ def slider_figure(
         span = _shared_range(parts, axis)
         if span is not None:
             figure.update_layout({f"{axis}axis": dict(range=span)})
-    for scaled in ("zmin", "zmax"):
-        bounds = [trace[scaled] for part in parts for trace in part.data if trace.type == "heatmap"]
-        if bounds:
-            figure.update_traces(
-                {scaled: min(bounds) if scaled == "zmin" else max(bounds)}, selector={"type": "heatmap"}
-            )
+    maps = [trace for part in parts for trace in part.data if trace.type == "heatmap"]
+    if maps:
+        shared = dict(zmin=min(trace.zmin for trace in maps), zmax=max(trace.zmax for trace in maps))
+        figure.update_traces(shared, selector=dict(type="heatmap"))
     # A frame is laid over whatever is drawn, so only an x that no figure changes may be left out.
     still = [
         all(np.array_equal(trace["x"], first["x"]) for trace in traces)
@@ -188,23 +175,21 @@ def slider_figure(
     ]
     figure.frames = [_frame(part, still, str(k), bool(title)) for k, part in enumerate(parts)]
     if title:
-        figure.update_layout(title=dict(text=title))
+        figure.update_layout(title_text=title)
     add_slider(figure, labels, f"{parameter} = ", interval=interval)
     figure.layout.sliders[0].active = active
     first = (parts[active].layout.meta or {}).get("alt", "")
-    return describe(
-        figure, alt or f"{first} A slider changes {parameter} from {labels[0]} to {labels[-1]}.".strip()
-    )
+    told = f"{first} A slider changes {parameter} from {labels[0]} to {labels[-1]}.".strip()
+    return describe(figure, alt or told)
 
 
 def _frame(part: go.Figure, still: list[bool], name: str, titled: bool) -> go.Frame:
     """What changes: the traces' numbers (x unless it is still), annotations, the title if it is not fixed."""
-    data = []
-    for trace, fixed in zip(part.data, still, strict=True):
-        keys = ("y", "z", "text") if fixed else ("x", "y", "z", "text")
-        data.append(
-            type(trace)(**{key: trace[key] for key in keys if key in trace and trace[key] is not None})
-        )
+    changes = [("y", "z", "text") if fixed else ("x", "y", "z", "text") for fixed in still]
+    data = [
+        type(trace)(**{key: trace[key] for key in keys if key in trace and trace[key] is not None})
+        for trace, keys in zip(part.data, changes, strict=True)
+    ]
     layout = {} if titled else dict(title=dict(text=part.layout.title.text))
     if part.layout.annotations:
         layout["annotations"] = part.layout.annotations

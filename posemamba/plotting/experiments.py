@@ -1,30 +1,14 @@
 """Experiments with several seeds: every run as a dot, the mean with its interval."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
-import plotly.graph_objects as go
 from jaxtyping import Float
-from scipy import stats
 
-from posemamba.plotting.style import COLOURS, INK, describe
+from posemamba.experiments import mean_interval
+from posemamba.plotting.style import COLOURS, INK, STATIC, static_figure
 
-
-def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
-    """The mean, and Student's t interval for it.
-
-    Arguments:
-        values: two or more independent numbers, roughly normal.
-        level: how often such an interval holds the true mean.
-
-    Returns (mean, low, high). Raises ValueError for fewer than two values.
-    """
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or len(values) < 2:
-        raise ValueError(f"values has shape {values.shape}, expected at least two numbers.")
-    middle, error = values.mean(), values.std(ddof=1) / np.sqrt(len(values))
-    half = stats.t.ppf(0.5 + level / 2, len(values) - 1) * error
-    return float(middle), float(middle - half), float(middle + half)
+WIDTH = 5.8  # inches: on a phone the picture shrinks, and its letters with it
 
 
 def seeds(
@@ -35,47 +19,47 @@ def seeds(
     zero: bool = False,
     groups: Mapping[str, int] | None = None,
     alt: str | None = None,
-) -> go.Figure:
+):
     """One row of dots a name: a dot a seed, a diamond for the mean, a line for its 95% interval.
 
-    Arguments:
+    Args:
         rows: name -> a number for each seed; drawn from top to bottom.
         xlabel: what the numbers are, with the unit.
-        unit: for the hover text.
+        title: the figure's title.
+        unit: for the alternative text.
         zero: draw the line at 0, for differences.
         groups: name -> number of a colour; all rows alike where not given.
         alt: alternative text; made from the means where not given.
 
-    Returns a Plotly figure. Raises ValueError where a row holds fewer than two numbers.
+    Returns:
+        A picture (`IPython.display.Image`), to be the last value of a cell.
+
+    Raises:
+        ValueError: for no rows, and where a row holds fewer than two numbers.
     """
     if not rows:
         raise ValueError("rows is empty, expected at least one name.")
-    figure, told = go.Figure(), []
-    for name, values in rows.items():
-        values = np.asarray(values, dtype=np.float32)
-        mean, low, high = mean_interval(values)
-        told.append(f"{name} {mean:.2f} ({low:.2f} to {high:.2f})")
-        colour = COLOURS[(groups or {}).get(name, 0)]
-        figure.add_scatter(
-            x=[round(low, 3), round(high, 3)], y=[name, name], mode="lines", line=dict(color=colour, width=3),
-            hoverinfo="skip", showlegend=False,
-        )  # fmt: skip
-        figure.add_scatter(
-            x=values, y=[name] * len(values), mode="markers", text=[f"seed {k}" for k in range(len(values))],
-            marker=dict(color=colour, size=8, opacity=0.55), showlegend=False,
-            hovertemplate=f"%{{y}}, %{{text}}<br>%{{x:.2f}} {unit}<extra></extra>",
-        )  # fmt: skip
-        figure.add_scatter(
-            x=[round(mean, 3)], y=[name], mode="markers", showlegend=False,
-            marker=dict(color=colour, size=13, symbol="diamond", line=dict(color=INK, width=1)),
-            hovertemplate=f"%{{y}}, mean<br>%{{x:.2f}} {unit} "
-            f"(95% interval {low:.2f} to {high:.2f})<extra></extra>",
-        )  # fmt: skip
-    figure.update_layout(
-        title=dict(text=title, xref="container", x=0.03),  # long names leave the plot little width
-        height=150 + 34 * len(rows),
-        xaxis=dict(title=dict(text=xlabel), zeroline=zero, zerolinewidth=2, zerolinecolor=INK),
-        yaxis=dict(autorange="reversed", automargin=True),
+    intervals = {name: mean_interval(values) for name, values in rows.items()}
+    told = "; ".join(
+        f"{name} {mean:.2f} ({low:.2f} to {high:.2f})" for name, (mean, low, high) in intervals.items()
     )
-    text = f"Dots and means of {len(rows)} rows: {title or xlabel}. {'; '.join(told)} {unit}."
-    return describe(figure, alt or text)
+    text = alt or f"Dots and means of {len(rows)} rows: {title or xlabel}. {told} {unit}."
+
+    import matplotlib
+    import seaborn
+    from matplotlib.figure import Figure
+
+    names = [name for name, values in rows.items() for _ in values]
+    colours = {name: COLOURS[(groups or {}).get(name, 0)] for name in rows}
+    drawn = dict(x=np.concatenate(list(rows.values())), y=names, hue=names, palette=colours, legend=False)
+    mean = dict(linestyle="none", markers="D", linewidth=2, markersize=8)
+    with matplotlib.rc_context(STATIC):
+        figure = Figure(figsize=(WIDTH, 1.1 + 0.34 * len(rows)))
+        axes = figure.subplots()
+        seaborn.stripplot(**drawn, ax=axes, jitter=False, size=7, alpha=0.5)
+        seaborn.pointplot(**drawn, ax=axes, errorbar=lambda values: mean_interval(values)[1:], **mean)
+        axes.set(title=title, xlabel=xlabel, ylabel="")
+        axes.tick_params(length=0)
+        if zero:
+            axes.axvline(0, color=INK, zorder=0)
+        return static_figure(figure, text)

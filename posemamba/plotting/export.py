@@ -16,12 +16,16 @@ def save(figure: go.Figure, stem: str | Path, still: int | None = None) -> list[
     The HTML stands alone and works offline. The pictures are drawn by kaleido, which needs Chrome or
     Chromium; where either is missing, a warning says so and only the HTML is written.
 
-    Arguments:
+    Args:
         figure: any Plotly figure.
         stem: path without an ending; its folder is made.
         still: which frame of an animation the pictures show, the first state where it is not given.
 
-    Returns the paths written. Raises ValueError for a frame that the figure does not have.
+    Returns:
+        The paths written.
+
+    Raises:
+        ValueError: for a frame that the figure does not have.
     """
     stem = Path(stem)
     stem.parent.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
 
-from posemamba.plotting.charts import _numbers
-from posemamba.plotting.style import DIVERGING, INK, SEQUENTIAL, describe
+from posemamba.plotting.style import INK, colour_scale, describe, numbers
 from posemamba.skeleton import JOINT_NAMES
 
 if TYPE_CHECKING:
@@ -19,6 +18,10 @@ if TYPE_CHECKING:
 AXES = ("joints", "frames")
 #: The joints' names, short enough for an axis of a small panel.
 SHORT_NAMES = tuple(name.replace("right ", "R ").replace("left ", "L ") for name in JOINT_NAMES)
+_JOINT_TICKS = dict(tickmode="array", tickvals=list(range(len(SHORT_NAMES))), ticktext=SHORT_NAMES)
+# The colour bar lies under all panels, where it meets no other text whatever the page's width.
+_BAR = dict(orientation="h", thickness=12, len=0.7, nticks=5, x=0.5, xanchor="center")
+_BAR |= dict(y=0, yanchor="bottom", yref="container")
 _SIDE = 285  # pixels of a panel's side on a wide page
 _BETWEEN = 112  # between rows: a panel's labels, the next one's title
 _TOP, _BOTTOM = 96, 130  # above the panels the titles, below them labels and the colour bar
@@ -36,7 +39,7 @@ def map_panels(
 
     On a wide page two panels stand in a row, on a narrow one each stands alone.
 
-    Arguments:
+    Args:
         maps: panel title -> square matrix, (17, 17) for joints and (T, T) for frames.
         axes: "joints" or "frames" for all panels, or one of the two for each.
         value: what the colours show, with its unit.
@@ -44,59 +47,38 @@ def map_panels(
         signed: a diverging scale, with zero in its middle; otherwise from 0 to the largest value.
         alt: alternative text; made from the titles where not given.
 
-    Returns a Plotly figure. Raises ValueError for no maps, other axes, and matrices that do not fit theirs.
+    Returns:
+        A Plotly figure.
+
+    Raises:
+        ValueError: for no maps, other axes, and matrices that do not fit theirs.
     """
     kinds = [axes] * len(maps) if isinstance(axes, str) else list(axes)
     if not maps or len(kinds) != len(maps) or any(kind not in AXES for kind in kinds):
         raise ValueError(f"axes is {axes!r} for {len(maps)} maps, expected 'joints' or 'frames' for each.")
-    matrices = [_numbers(matrix) for matrix in maps.values()]
+    matrices = [numbers(matrix) for matrix in maps.values()]
     for name, matrix, kind in zip(maps, matrices, kinds, strict=True):
         square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] and matrix.size
         if not square or (kind == "joints" and len(matrix) != len(JOINT_NAMES)):
             wanted = f"({len(JOINT_NAMES)}, {len(JOINT_NAMES)})" if kind == "joints" else "(frames, frames)"
             raise ValueError(f"maps[{name!r}] has shape {matrix.shape}, expected {wanted}.")
-    scale = _scale(matrices, signed)
+    scale = colour_scale(matrices if signed else [*matrices, np.zeros(1)], signed)
+    pairs = [[f"{row} from {column}" for column in JOINT_NAMES] for row in JOINT_NAMES]
     figure = go.Figure()
     for k, (matrix, kind) in enumerate(zip(matrices, kinds, strict=True)):
         joints = kind == "joints"
         told = "%{text}" if joints else "frame %{y} from frame %{x}"
-        names = [[f"{row} from {column}" for column in JOINT_NAMES] for row in JOINT_NAMES]
-        figure.add_heatmap(
-            z=_rounded(matrix), colorbar=_bar() if k == 0 else None, showscale=k == 0,
-            text=names if joints else None,
-            hovertemplate=f"{told}<br>{value}: %{{z:.3~g}}<extra></extra>",
-            xaxis=_axis("x", k), yaxis=_axis("y", k), **scale,
-        )  # fmt: skip
+        _add_map(figure, k, matrix, scale, text=pairs if joints else None, told=f"{told}<br>{value}")
     _lay_out(figure, list(maps))
     for k, (matrix, kind) in enumerate(zip(matrices, kinds, strict=True)):
-        ticks = _joint_ticks() if kind == "joints" else dict(nticks=6)
-        figure.layout[_key("xaxis", k)].update(
-            title=dict(text=f"from {kind[:-1]}", standoff=4), tickangle=-90 if kind == "joints" else 0,
-            range=[-0.5, len(matrix) - 0.5], **ticks,
-        )  # fmt: skip
-        figure.layout[_key("yaxis", k)].update(
-            title=dict(text=f"into {kind[:-1]}", standoff=2), range=[len(matrix) - 0.5, -0.5],
-            scaleanchor=_axis("x", k), **ticks,
-        )  # fmt: skip
+        ticks, angle = (_JOINT_TICKS, -90) if kind == "joints" else (dict(nticks=6), 0)
+        across = dict(title=dict(text=f"from {kind[:-1]}", standoff=4), tickangle=angle)
+        down = dict(title=dict(text=f"into {kind[:-1]}", standoff=2), scaleanchor=_axis("x", k))
+        figure.layout[_key("xaxis", k)].update(across, range=[-0.5, len(matrix) - 0.5], **ticks)
+        figure.layout[_key("yaxis", k)].update(down, range=[len(matrix) - 0.5, -0.5], **ticks)
     figure.update_layout(title=_titles(title, value))
     told = f"{len(maps)} heat maps: {title or 'untitled'}. {value}; panels: {', '.join(maps)}."
     return describe(figure, alt or told)
-
-
-def joint_heatmap(
-    matrix: Float[np.ndarray, "17 17"], value: str = "weight", title: str = "", signed: bool = True,
-    alt: str | None = None,
-) -> go.Figure:  # fmt: skip
-    """A map between joints, by their names; see `map_panels`."""
-    return map_panels({"": matrix}, "joints", value, title, signed, alt or f"Heat map of joints: {title}.")
-
-
-def frame_heatmap(
-    matrix: Float[np.ndarray, "frames frames"], value: str = "weight", title: str = "", signed: bool = True,
-    alt: str | None = None,
-) -> go.Figure:  # fmt: skip
-    """A map between frames; see `map_panels`."""
-    return map_panels({"": matrix}, "frames", value, title, signed, alt or f"Heat map of frames: {title}.")
 
 
 def relevance_panels(
@@ -104,50 +86,46 @@ def relevance_panels(
 ) -> go.Figure:
     """The two answers to "what moved this prediction" side by side: each input joint's share in each frame.
 
-    Arguments:
+    Args:
         relevance: from `posemamba.attention.relevance`.
         per_unit: what one unit of the network's output is worth in the unit shown.
         unit: the unit shown.
         title: the figure's title.
         alt: alternative text; made from the prediction's name where not given.
 
-    Returns a Plotly figure; both panels have one scale with zero in its middle. A ring marks the joint and
-    frame that are predicted.
+    Returns:
+        A Plotly figure; both panels have one scale with zero in its middle. A ring marks the joint and frame
+        that are predicted.
     """
     views = {"gradient times input": relevance.gradient, "the map": relevance.map}
-    matrices = [per_unit * _numbers(view).T for view in views.values()]
-    scale, shown = _scale(matrices, True), f"share, {unit}" if unit else "share"
+    matrices = [per_unit * numbers(view).T for view in views.values()]
+    scale, shown = colour_scale(matrices, True), f"share, {unit}" if unit else "share"
+    ring = dict(size=19, symbol="circle-open", color="#000000", line=dict(width=2))
+    point = go.Scatter(x=[relevance.frame], y=[relevance.joint], mode="markers", marker=ring)
     figure = go.Figure()
     for k, matrix in enumerate(matrices):
-        places = dict(xaxis=_axis("x", k), yaxis=_axis("y", k))
-        figure.add_heatmap(
-            z=_rounded(matrix), colorbar=_bar() if k == 0 else None, showscale=k == 0,
-            text=[[name] * matrix.shape[1] for name in JOINT_NAMES],
-            hovertemplate=f"%{{text}}, frame %{{x}}<br>{shown}: %{{z:.3~g}}<extra></extra>",
-            **places, **scale,
-        )  # fmt: skip
-        figure.add_scatter(
-            x=[relevance.frame], y=[relevance.joint], mode="markers", showlegend=False, hoverinfo="skip",
-            marker=dict(size=19, symbol="circle-open", color="#000000", line=dict(width=2)), **places,
-        )  # fmt: skip
+        names = [[name] * matrix.shape[1] for name in JOINT_NAMES]
+        _add_map(figure, k, matrix, scale, text=names, told=f"%{{text}}, frame %{{x}}<br>{shown}")
+        figure.add_trace(point.update(xaxis=_axis("x", k), yaxis=_axis("y", k)))
+    figure.update_traces(showlegend=False, hoverinfo="skip", selector=dict(type="scatter"))
     _lay_out(figure, list(views))
     for k, matrix in enumerate(matrices):
-        figure.layout[_key("xaxis", k)].update(
-            title=dict(text="input frame", standoff=4), range=[-0.5, matrix.shape[1] - 0.5], nticks=6
-        )
-        figure.layout[_key("yaxis", k)].update(range=[len(matrix) - 0.5, -0.5], **_joint_ticks())
+        across = dict(title=dict(text="input frame", standoff=4), nticks=6)
+        figure.layout[_key("xaxis", k)].update(across, range=[-0.5, matrix.shape[1] - 0.5])
+        figure.layout[_key("yaxis", k)].update(range=[len(matrix) - 0.5, -0.5], **_JOINT_TICKS)
     figure.update_layout(title=_titles(title, shown))
-    name = (
-        f"{JOINT_NAMES[relevance.joint]}, coordinate {'xyz'[relevance.coordinate]}, frame {relevance.frame}"
-    )
-    told = f"Two heat maps of input joints over frames: shares in one prediction, {name}; left by gradient "
-    return describe(figure, alt or told + "times input, right by the map.")
+    name = f"{JOINT_NAMES[relevance.joint]}, coordinate {'xyz'[relevance.coordinate]}"
+    told = f"Two heat maps of input joints over frames: shares in one prediction, {name}, frame "
+    told += f"{relevance.frame}; left by gradient times input, right by the map."
+    return describe(figure, alt or told)
 
 
-def _scale(matrices: list[np.ndarray], signed: bool) -> dict:
-    high = max(float(np.nanmax(np.abs(matrix))) for matrix in matrices) or 1.0
-    low = -high if signed else 0.0
-    return dict(zmin=low, zmax=high, colorscale=DIVERGING if signed else SEQUENTIAL)
+def _add_map(figure: go.Figure, k: int, matrix: np.ndarray, scale: dict, text, told: str) -> None:
+    """Panel k: its matrix, and what hover text says before the value."""
+    hover = f"{told}: %{{z:.3~g}}<extra></extra>"
+    bar = dict(colorbar=_BAR) if k == 0 else {}
+    place = dict(xaxis=_axis("x", k), yaxis=_axis("y", k), showscale=k == 0)
+    figure.add_heatmap(z=_rounded(matrix), text=text, hovertemplate=hover, **bar, **place, **scale)
 
 
 def _rounded(matrix: np.ndarray) -> np.ndarray:
@@ -157,21 +135,9 @@ def _rounded(matrix: np.ndarray) -> np.ndarray:
     return np.round(matrix.astype(np.float64), digits).astype(np.float32)
 
 
-def _bar() -> dict:
-    """Under all panels, where it meets no other text whatever the page's width."""
-    return dict(
-        orientation="h", thickness=12, len=0.7, nticks=5,
-        x=0.5, xanchor="center", y=0, yanchor="bottom", yref="container",
-    )  # fmt: skip
-
-
 def _titles(title: str, value: str) -> dict:
     """What the colours show stands under the title: above a lying colour bar it would lie on it."""
     return dict(text=title, subtitle=dict(text=value, font=dict(size=12, color=INK)))
-
-
-def _joint_ticks() -> dict:
-    return dict(tickmode="array", tickvals=list(range(len(SHORT_NAMES))), ticktext=SHORT_NAMES)
 
 
 def _axis(letter: str, k: int) -> str:
@@ -186,25 +152,19 @@ def _lay_out(figure: go.Figure, names: list[str]) -> None:
     """Places the panels: rows of two; on a narrow page one below the other."""
     wide, narrow = _grid(len(names), 2), _grid(len(names), 1)
     small = dict(size=10, color=INK)
-    for k in range(len(names)):
-        common = dict(showgrid=False, zeroline=False, tickfont=small, constrain="domain", ticks="")
+    common = dict(showgrid=False, zeroline=False, tickfont=small, constrain="domain", ticks="")
+    corner = dict(x=0, y=1, xanchor="left", yanchor="bottom", showarrow=False, font=dict(size=13, color=INK))
+    figure.update_layout(height=wide["height"], margin=dict(t=_TOP, b=_BOTTOM, l=12, r=12))
+    changes = dict(height=narrow["height"])
+    for k, name in enumerate(names):
         for letter, other in (("x", "y"), ("y", "x")):
-            figure.update_layout({_key(f"{letter}axis", k): dict(common, anchor=_axis(other, k))})
-            figure.layout[_key(f"{letter}axis", k)].domain = wide["domains"][k][letter]
-    figure.update_layout(
-        height=wide["height"], margin=dict(t=_TOP, b=_BOTTOM, l=12, r=12),
-        annotations=[
-            dict(text=name, xref=f"{_axis('x', k)} domain", yref=f"{_axis('y', k)} domain", x=0, y=1,
-                 xanchor="left", yanchor="bottom", showarrow=False, font=dict(size=13, color=INK))
-            for k, name in enumerate(names) if name
-        ],
-    )  # fmt: skip
-    changed = {
-        _key(f"{letter}axis", k): dict(domain=narrow["domains"][k][letter])
-        for k in range(len(names))
-        for letter in "xy"
-    }
-    figure.layout.meta = dict(narrow=dict(height=narrow["height"], **changed))
+            key, domain = _key(f"{letter}axis", k), wide["domains"][k][letter]
+            figure.update_layout({key: dict(common, anchor=_axis(other, k), domain=domain)})
+            changes[key] = dict(domain=narrow["domains"][k][letter])
+        if name:
+            panel = dict(xref=f"{_axis('x', k)} domain", yref=f"{_axis('y', k)} domain")
+            figure.add_annotation(text=name, **panel, **corner)
+    figure.layout.meta = dict(narrow=changes)
 
 
 def _grid(count: int, columns: int) -> dict:

@@ -1,5 +1,6 @@
 """Scan paths: the order in which a direction reads the tokens, walked on small bodies, one a frame."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,8 @@ from posemamba import orders
 from posemamba.plotting.style import COLOURS, GRID, INK, add_slider, describe
 from posemamba.skeleton import BONES, JOINT_NAMES, JOINTS, LIMB_ORDER, PARENTS
 
-SPATIAL, TEMPORAL, MIXED = COLOURS[0], COLOURS[1], COLOURS[2]
+SPATIAL, TEMPORAL, MIXED, OTHER = COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[4]
+_QUIET = dict(hoverinfo="skip", showlegend=False)
 
 # A body seen from the front, drawn so that no two joints touch: x to the right, y up, no unit.
 _STANDING = np.array(
@@ -50,11 +52,9 @@ def token_name(token: int) -> str:
 def bones_trace(row: Int[np.ndarray, "frames joints 2"], axes: dict) -> go.Scatter:
     """The bodies' bones as one faint line with gaps."""
     line = [(*body[a], *body[b]) for body in row.tolist() for a, b in BONES]
-    return go.Scatter(
-        x=[value for a, _, b, _ in line for value in (a, b, None)],
-        y=[value for _, a, _, b in line for value in (a, b, None)],
-        mode="lines", line=dict(color=GRID, width=4), hoverinfo="skip", showlegend=False, **axes,
-    )  # fmt: skip
+    x = [value for a, _, b, _ in line for value in (a, b, None)]
+    y = [value for _, a, _, b in line for value in (a, b, None)]
+    return go.Scatter(x=x, y=y, mode="lines", line=dict(color=GRID, width=4), **_QUIET, **axes)
 
 
 def points_of(tokens, row: Int[np.ndarray, "frames joints 2"]) -> dict[str, np.ndarray]:
@@ -76,16 +76,6 @@ def body_axes(frames: int, number: int, x: tuple[float, float], y: tuple[float, 
     }
 
 
-def direction_table(
-    direction: orders.Direction, frames: int
-) -> tuple[Int[np.ndarray, "tokens"], Int[np.ndarray, "tokens"] | None]:
-    """The token read at each place of a direction, and the one mixed into it (None where nothing is)."""
-    read = direction.permutation(frames, JOINTS).numpy()
-    if direction.mix is None:
-        return read, None
-    return read, read - read % JOINTS + np.array(direction.mix)[read % JOINTS]
-
-
 class _Panel:
     """One direction on a row of bodies; or, without a direction, attention: every token looks at all."""
 
@@ -94,19 +84,20 @@ class _Panel:
         end = "" if number == 1 else str(number)
         self.axes = dict(xaxis=f"x{end}", yaxis=f"y{end}")
         self.read, self.mixed = np.arange(frames * JOINTS), None
-        self.colour, self.star = COLOURS[3], direction is None
+        self.colour, self.star, self.jumps = COLOURS[3], direction is None, False
         if direction is not None:
-            self.read, self.mixed = direction_table(direction, frames)
-            self.colour = TEMPORAL if "temporal" in direction.name else SPATIAL
+            (self.read,), (mixed,) = (t.numpy() for t in orders.tables((direction,), frames, JOINTS))
+            self.mixed = None if direction.mix is None else mixed
+            self.jumps = direction.axis == "temporal"
+            self.colour = {"spatial": SPATIAL, "temporal": TEMPORAL}.get(direction.axis, OTHER)
 
     def still(self) -> list[go.Scatter]:
         place = np.argsort(self.read)
         told = [token_name(token) for token in range(len(place))]
         told = told if self.star else [f"{name}<br>place {place[k]}" for k, name in enumerate(told)]
-        dots = go.Scatter(
-            **points_of(range(len(place)), self.row), text=told, mode="markers", showlegend=False,
-            marker=dict(size=5, color=INK), hovertemplate="%{text}<extra></extra>", **self.axes,
-        )  # fmt: skip
+        hover = dict(text=told, hovertemplate="%{text}<extra></extra>", showlegend=False)
+        marks = dict(mode="markers", marker=dict(size=5, color=INK))
+        dots = go.Scatter(points_of(range(len(place)), self.row), **marks, **hover, **self.axes)
         return [bones_trace(self.row, self.axes), dots]
 
     def moving(self, step: int) -> list[dict]:
@@ -118,9 +109,9 @@ class _Panel:
         else:
             path = self.read[: step + 1]
         line = points_of(path, self.row)
-        if self.colour == TEMPORAL:
+        if self.jumps:
             # Only the last way from one joint to the next is drawn: all of them would hide the joints' own.
-            ends = np.arange(len(self.row), step + 1, len(self.row))[:-1]
+            ends = np.flatnonzero(np.diff(path % JOINTS))[:-1] + 1
             line = dict(x=np.insert(line["x"], ends, 0), y=np.insert(line["y"].astype("f4"), ends, np.nan))
         if self.mixed is not None:
             now = [self.mixed[step], now[0]]
@@ -129,36 +120,29 @@ class _Panel:
     def traces(self, step: int) -> list[go.Scatter]:
         path, now = self.moving(step)
         faint = dict(color=self.colour, width=1 if self.star else 2)
-        mixes = self.mixed is not None
         marks = dict(color=self.colour, size=11, symbol="circle", line=dict(width=0))
-        if mixes:
-            marks.update(
-                color=[MIXED, self.colour], symbol=["diamond", "circle"], line=dict(width=1.5, color="white")
-            )
+        if self.mixed is not None:
+            two = dict(color=[MIXED, self.colour], symbol=["diamond", "circle"])
+            marks.update(two, line=dict(width=1.5, color="white"))
+        opacity, to_mix = 0.55 if self.star else 0.9, dict(color=MIXED, width=3)
         return [
-            go.Scatter(
-                **path, mode="lines", line=faint, opacity=0.55 if self.star else 0.9, **self.axes,
-                hoverinfo="skip", showlegend=False,
-            ),
-            go.Scatter(
-                **now, mode="lines+markers", marker=marks, line=dict(color=MIXED, width=3), **self.axes,
-                hoverinfo="skip", showlegend=False,
-            ),
-        ]  # fmt: skip
+            go.Scatter(path, mode="lines", line=faint, opacity=opacity, **self.axes, **_QUIET),
+            go.Scatter(now, mode="lines+markers", marker=marks, line=to_mix, **self.axes, **_QUIET),
+        ]
 
 
 def _directions(strategy: str) -> list[tuple[orders.Direction, str]]:
     """A strategy's directions, each once, and their labels."""
-    found = list(dict.fromkeys(orders.directions(strategy)))
-    end = ", twice" if len(found) < 4 else ""
-    return [(direction, direction.name + end) for direction in found]
+    found = Counter(orders.directions(strategy))
+    often = {1: "", 2: ", twice"}
+    return [(one, one.name + often.get(times, f", {times} times")) for one, times in found.items()]
 
 
 def _lines(sections: list[tuple[str, list]]) -> list[tuple[str, list]]:
     """Panels two a line; a section begins a new line, under its letter and name."""
     lines = []
-    for letter, (name, found) in zip("abcdefgh", sections, strict=False):
-        heading = f"({letter}) {name}" if len(sections) > 1 else ""
+    for place, (name, found) in enumerate(sections):
+        heading = f"({chr(ord('a') + place)}) {name}" if len(sections) > 1 else ""
         for first in range(0, len(found), 2):
             lines.append((heading if first == 0 else "", found[first : first + 2]))
     return lines
@@ -196,16 +180,19 @@ def scan_paths(
     path so far, the dot the token that is read now. Where a direction mixes, a diamond marks the token that
     is added to it. A direction that a strategy uses twice is drawn once.
 
-    Arguments:
-        strategies: names of `posemamba.orders.STRATEGIES`.
+    Args:
+        strategies: names that `posemamba.orders.directions` knows.
         frames: bodies in a row, 1 to 5.
         attention: put a panel before the others in which every token looks at all.
         title: the figure's title; made from the names where not given.
         start: the place in the sequence that is shown first; in the middle frame where not given.
         alt: alternative text; made from the names where not given.
 
-    Returns a Plotly figure with a slider and a play button. Raises ValueError for an unknown strategy, none
-    at all, or a number of frames or a start that is out of range.
+    Returns:
+        A Plotly figure with a slider and a play button.
+
+    Raises:
+        ValueError: an unknown strategy, none at all, or a number of frames or a start that is out of range.
     """
     check_frames(frames, most=5)
     strategies = [strategies] if isinstance(strategies, str) else list(strategies)
@@ -249,17 +236,14 @@ def scan_paths(
 
 
 def _note(text: str, x: float, y: float, size: int, anchor: str = "left") -> dict:
-    return dict(
-        text=text, x=x, y=round(y, 4), xref="paper", yref="paper", xanchor=anchor,
-        yanchor="middle", showarrow=False, font=dict(size=size),
-    )  # fmt: skip
+    place = dict(x=x, y=round(y, 4), xref="paper", yref="paper", xanchor=anchor, yanchor="middle")
+    return dict(text=text, showarrow=False, font=dict(size=size), **place)
 
 
 def limb_meetings(alt: str | None = None) -> go.Figure:
     """Which joint the limb order adds to which, drawn on one body (global-local's spatial directions).
 
     An arrow goes from the added joint to the one that is counted; a ring marks a joint that meets itself.
-    Returns a Plotly figure.
     """
     spots = (_STANDING.astype(float) * [1.5, 1.0]).tolist()
     kinds = {"itself": [], "a neighbour on the skeleton": [], "another joint": []}
@@ -267,40 +251,39 @@ def limb_meetings(alt: str | None = None) -> go.Figure:
         near = PARENTS[joint] == added or PARENTS[added] == joint
         kind = "itself" if added == joint else "a neighbour on the skeleton" if near else "another joint"
         kinds[kind].append((joint, added))
-    figure = go.Figure()
     bones = [(spots[a], spots[b]) for a, b in BONES]
-    figure.add_scatter(
-        x=[v for a, b in bones for v in (a[0], b[0], None)],
-        y=[v for a, b in bones for v in (a[1], b[1], None)],
-        mode="lines", line=dict(color=GRID, width=6), hoverinfo="skip", showlegend=False,
-    )  # fmt: skip
+    x, y = ([value for a, b in bones for value in (a[k], b[k], None)] for k in (0, 1))
+    figure = go.Figure(go.Scatter(x=x, y=y, mode="lines", line=dict(color=GRID, width=6), **_QUIET))
     colours = dict(zip(kinds, (INK, MIXED, TEMPORAL), strict=True))
+    heads = dict(
+        axref="x", ayref="y", xref="x", yref="y", text="", showarrow=True, arrowhead=2, arrowsize=1.1
+    )
+    heads |= dict(arrowwidth=1.8, standoff=13, startstandoff=11)
     arrows = []
     for kind, pairs in kinds.items():
         texts = [f"{JOINT_NAMES[i]} ({i}) meets {JOINT_NAMES[j]} ({j})" for i, j in pairs]
         ring = dict(size=23, color=colours[kind], symbol="circle-open", line=dict(width=2.5))
-        figure.add_scatter(
-            x=[spots[i][0] for i, _ in pairs], y=[spots[i][1] for i, _ in pairs], text=texts, marker=ring,
-            mode="markers", name=f"meets {kind}", hovertemplate="%{text}<extra></extra>",
-        )  # fmt: skip
+        hover = dict(text=texts, name=f"meets {kind}", hovertemplate="%{text}<extra></extra>")
+        x, y = ([spots[i][k] for i, _ in pairs] for k in (0, 1))
+        figure.add_scatter(x=x, y=y, mode="markers", marker=ring, **hover)
         for joint, added in pairs:
             if joint != added:
                 (x, y), (ax, ay) = spots[joint], spots[added]
-                arrows.append(
-                    dict(x=x, y=y, ax=ax, ay=ay, axref="x", ayref="y", xref="x", yref="y", text="",
-                         showarrow=True, arrowhead=2, arrowsize=1.1, arrowwidth=1.8, standoff=13,
-                         startstandoff=11, arrowcolor=colours[kind])
-                )  # fmt: skip
+                arrows.append(dict(heads, x=x, y=y, ax=ax, ay=ay, arrowcolor=colours[kind]))
     numbers = [
         dict(text=str(joint), x=x, y=y, showarrow=False, font=dict(size=12))
         for joint, (x, y) in enumerate(spots)
     ]
     still = dict(visible=False, fixedrange=True, constrain="domain")
     figure.update_layout(
-        title=dict(text="Which joint meets which"), height=560, annotations=[*arrows, *numbers],
-        margin=dict(l=4, r=4, t=84, b=8), meta=dict(narrow=dict(margin=dict(t=116))),
-        xaxis=dict(still, range=[-56, 56]), yaxis=dict(still, range=[-64, 68], scaleanchor="x"),
-    )  # fmt: skip
+        title=dict(text="Which joint meets which"),
+        height=560,
+        annotations=[*arrows, *numbers],
+        margin=dict(l=4, r=4, t=84, b=8),
+        meta=dict(narrow=dict(margin=dict(t=116))),
+        xaxis=dict(still, range=[-56, 56]),
+        yaxis=dict(still, range=[-64, 68], scaleanchor="x"),
+    )
     counts = ", ".join(f"{len(pairs)} meet {kind}" for kind, pairs in kinds.items())
     told = f"A body seen from the front with an arrow to each joint from the joint added to it: {counts}."
     return describe(figure, alt or told)

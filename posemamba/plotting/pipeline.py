@@ -1,141 +1,15 @@
 """The network as a diagram (the paper's Figure 2): each part with its shape, its weights and its cost."""
 
-from dataclasses import dataclass
 from textwrap import wrap
 
 import plotly.graph_objects as go
 
-from posemamba import orders
-from posemamba.accounting import count
+from posemamba.accounting import Stage, pipeline_stages
 from posemamba.model import PoseMamba, PoseMambaConfig
 from posemamba.plotting.style import CLEAR, INK, SEQUENTIAL, describe
 
-# Names of the directions for a narrow box: S spatial, T temporal; a hooked arrow reads the whole backwards.
-_MARKS = {
-    "spatial forward": "S→", "temporal forward": "T→", "spatial reversed": "S↩", "temporal reversed": "T↩",
-    "spatial backward": "S←", "temporal backward": "T←",
-}  # fmt: skip
-# Terms of `posemamba.accounting.count` that are no block's.
-_OUTSIDE = ("embed", "joint position", "frame position", "shared norms", "head norm", "head")
 _ROW = 44  # pixels
 _LEFT, _RIGHT = (0.0, 0.455), (0.545, 0.955)  # the columns; beside the right one run its bypasses
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One part of the network.
-
-    Attributes:
-        name: short enough for a box.
-        about: a sentence.
-        shape: of what comes out of it, for one sequence.
-        parameters: numbers to learn, in all its copies; 0 where its weights are another stage's.
-        macs: multiply-adds of all its copies; None where they are not counted (norms, elementwise work).
-        copies: how many times the part stands in the network.
-        share: macs as a part of the whole network's.
-    """
-
-    name: str
-    about: str
-    shape: tuple[int, ...]
-    parameters: int
-    macs: int | None
-    copies: int
-    share: float
-
-
-def pipeline_stages(
-    model: PoseMamba | PoseMambaConfig, frames: int | None = None
-) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
-    """The parts of the network in order, and the parts of a block with all blocks taken together.
-
-    Arguments:
-        model: a network, or its settings.
-        frames: the sequence's length; the network's longest by default.
-
-    Returns the network's stages, whose parameters and multiply-adds sum to those of
-    `posemamba.accounting.count`, and the block's, which sum to what all blocks have of them. Raises
-    ValueError for frames that the network does not take.
-    """
-    counted = count(model, frames)
-    config = getattr(model, "config", model)
-    terms = {term.name: term for term in counted.terms}
-    blocks, C, D = config.depth, config.channels, config.inner
-
-    def stage(
-        name: str, about: str, width, *names: str, copies: int = 1, part: float = 1.0, learned: bool = True
-    ) -> Stage:
-        """A stage that has `part` of the named terms; norms and the elementwise have no cost here."""
-        mine = [terms[one] for one in names]
-        paid = [term.macs for term in mine if term.kind != "norm" and term.macs]
-        macs = round(part * sum(paid)) if paid else None
-        parameters = round(part * sum(term.parameters for term in mine)) if learned else 0
-        shape = (counted.frames, config.joints, *(width if isinstance(width, tuple) else (width,)))
-        return Stage(name, about, shape, parameters, macs, copies, (macs or 0) / counted.macs)
-
-    def inner(name: str, about: str, width, *names: str, part: float = 1.0) -> Stage:
-        return stage(name, about, width, *names, copies=blocks, part=part)
-
-    chosen = config.rank + 2 * config.state
-    inside = [
-        inner("norm", "LayerNorm over a token's channels.", C, "block norms", part=0.5),
-        inner("in_proj", "A linear map without bias; half of it is x, half the gate z.", 2 * D, "in_proj"),
-        inner("conv 3×3", "Each channel of x by itself, an image of frames by joints.", D, "conv 3x3"),
-        inner("SiLU", "x times its logistic sigmoid.", D),
-        inner(
-            "step, B, C",
-            f"Chosen by a token of x, for each direction: {config.rank} numbers that a second map makes the "
-            f"steps, then B and C, {config.state} each. The scans read x too.",
-            (4, chosen), "select: low-rank step, B and C", "step", "step bias",
-        ),
-        *(
-            inner(
-                _MARKS[direction.name.split(",")[0]], f"The scan along a direction: {direction.name}.", D,
-                "A_log and the scan", "skip", part=0.25,
-            )
-            for direction in orders.directions(config.scan)
-        ),
-        inner("sum, norm", "The four, each put back in place, summed; LayerNorm.", D, "SSM norms"),
-        inner("× SiLU(z)", "The gate.", D),
-        inner("out_proj", "A linear map without bias, back to the tokens' channels.", C, "out_proj"),
-        inner("+ residual", "What came into the block is added.", C),
-        inner("norm", "LayerNorm over a token's channels.", C, "block norms", part=0.5),
-        inner("MLP, GELU", "The MLP's first linear map, then GELU.", 2 * C, "MLP"),
-        inner("MLP, back", "The MLP's second linear map.", C, "MLP, back"),
-        inner("+ residual", "What came to the MLP's norm is added.", C),
-    ]  # fmt: skip
-    in_blocks = [name for name in terms if name not in _OUTSIDE]
-
-    def pair(numbers: str, copies: int) -> list[Stage]:
-        """A spatial and a temporal block with their norms, or several in a row."""
-        first = numbers == "1"
-        told = "Opened up in the right column." if first else "As the first one; weights of its own."
-        norm = "LayerNorm, one for all {} blocks." if first else "The norm after the first {} block, again."
-        return [
-            part
-            for kind in ("spatial", "temporal")
-            for part in (
-                stage(f"{kind} block {numbers}", told, C, *in_blocks, copies=copies, part=copies / blocks),
-                stage(
-                    f"{kind} norm", norm.format(kind), C, "shared norms",
-                    part=0.5, copies=copies, learned=first,
-                ),
-            )
-        ]  # fmt: skip
-
-    one = pair("1", 1)
-    one.insert(2, stage("+ frame position", "A row for each frame, for all joints.", C, "frame position"))
-    more = blocks // 2 - 1
-    network = [
-        stage("keypoints", "2D joints; the image's width spans [-1, 1].", 2),
-        stage("embed", "A linear map of a joint's two numbers.", C, "embed"),
-        stage("+ joint position", "A row for each joint, in all frames.", C, "joint position"),
-        *one,
-        *(pair("2" if more == 1 else f"2–{more + 1}", more) if more else ()),
-        stage("head norm", "LayerNorm over a token's channels.", C, "head norm"),
-        stage("head", "A linear map to three coordinates.", 3, "head"),
-    ]
-    return tuple(network), tuple(inside)
 
 
 def pipeline(
@@ -146,30 +20,31 @@ def pipeline(
     A box names a part and the shape of what comes out of it, with its share of the network's multiply-adds;
     what is not counted (norms, elementwise work) is hollow. Hovering tells parameters and multiply-adds.
 
-    Arguments:
+    Args:
         model: a network, or its settings.
         frames: the sequence's length; the network's longest by default.
         title: made from the settings where not given.
         alt: alternative text; made from the counts where not given.
 
-    Returns a Plotly figure. Raises ValueError for frames that the network does not take.
+    Raises:
+        ValueError: frames that the network does not take.
     """
     network, inside = pipeline_stages(model, frames)
     config = getattr(model, "config", model)
-    scans = [k for k, stage in enumerate(inside) if stage.name in _MARKS.values()]
+    scans = [k for k, stage in enumerate(inside) if stage.kind == "scan"]
     places = [(stage, *_LEFT, row) for row, stage in enumerate(network)]
+    width = (_RIGHT[1] - _RIGHT[0] + 0.008) / len(scans)  # the scans' boxes stand in one row
     for k, stage in enumerate(inside):
-        if k in scans:  # four boxes in one row
-            width = (_RIGHT[1] - _RIGHT[0] + 0.008) / 4
+        if k in scans:
             left = _RIGHT[0] + (k - scans[0]) * width
             places.append((stage, left, left + width - 0.008, scans[0]))
         else:
-            places.append((stage, *_RIGHT, k if k < scans[0] else k - 3))
+            places.append((stage, *_RIGHT, k if k < scans[0] else k - len(scans) + 1))
     rows = 1 + max(row for *_, row in places)
     top = max(_shown(stage, left)[0] for stage, left, *_ in places)
     figure = go.Figure()
-    names = [stage.name for k, stage in enumerate(inside) if k not in scans[1:]]
-    _add_lines(figure, len(network), names, loop=config.depth > 2)
+    rows_inside = [stage for k, stage in enumerate(inside) if k not in scans[1:]]
+    _add_lines(figure, len(network), rows_inside, loop=config.depth > 2)
     for counted in (True, False):
         chosen = [place for place in places if (place[0].macs is not None) == counted]
         _add_boxes(figure, chosen, top if counted else None)
@@ -177,6 +52,8 @@ def pipeline(
         middle = (low + high) / 2
         figure.add_annotation(x=middle, y=-0.85, text=f"<b>{text}</b>", showarrow=False)
     name = f"{config.depth} blocks of {config.channels} channels, {network[0].shape[0]} frames"
+    told = dict(text="share of the network's multiply-adds (%)", side="top")
+    bar = dict(title=told, orientation="h", x=0.5, y=0, yanchor="top", thickness=12, len=0.9, outlinewidth=0)
     figure.update_layout(
         title=dict(text=title or name),
         height=_ROW * (rows + 1) + 150,
@@ -189,21 +66,15 @@ def pipeline(
         hoverlabel=dict(align="left", bgcolor="#2b2b2b", bordercolor=INK, font=dict(color="#ffffff")),
         dragmode=False,  # a finger that moves scrolls the page
         modebar=dict(remove=["select", "lasso"]),
-        coloraxis=dict(
-            colorscale=SEQUENTIAL, cmin=0, cmax=round(100 * top, 1),
-            colorbar=dict(
-                title=dict(text="share of the network's multiply-adds (%)", side="top"), orientation="h",
-                x=0.5, y=0, yanchor="top", thickness=12, len=0.9, outlinewidth=0,
-            ),
-        ),
+        coloraxis=dict(colorscale=SEQUENTIAL, cmin=0, cmax=round(100 * top, 1), colorbar=bar),
         meta=dict(narrow=dict(font=dict(size=10.5))),
-    )  # fmt: skip
+    )
     shares = {"scans": sum(inside[k].share for k in scans), "blocks": sum(stage.share for stage in inside)}
     told = (
         f"Diagram: {title or 'PoseMamba'}, {name}. Keypoints are embedded, joint positions added, then a "
         "spatial and a temporal block follow in turn, each with a norm after it; frame positions are added "
         f"after the first spatial norm; a head gives 3D joints. The blocks have {shares['blocks']:.1%} of "
-        f"the multiply-adds, the four scans inside them {shares['scans']:.1%}."
+        f"the multiply-adds, the {len(scans)} scans inside them {shares['scans']:.1%}."
     )
     return describe(figure, alt or told)
 
@@ -252,40 +123,37 @@ def _add_boxes(figure: go.Figure, places: list[tuple], top: float | None) -> Non
     ink = {}
     if top is not None:
         ink["textfont"] = dict(color=["#ffffff" if s < 52 * top else "#111111" for s in shares])
-    figure.add_scatter(
-        x=[(left + right) / 2 for _, left, right, _ in places], y=[row for *_, row in places],
-        mode="text", text=texts, hoverinfo="skip", name="names", **ink,
-    )  # fmt: skip
+    middles, rows = [(left + right) / 2 for _, left, right, _ in places], [row for *_, row in places]
+    figure.add_scatter(x=middles, y=rows, mode="text", text=texts, hoverinfo="skip", name="names", **ink)
 
 
-def _add_lines(figure: go.Figure, left_rows: int, names: list[str], loop: bool) -> None:
-    """What goes from where to where, with an arrow's head at each end; names are the right column's rows."""
+def _add_lines(figure: go.Figure, left_rows: int, inside: list[Stage], loop: bool) -> None:
+    """What goes from where to where, with an arrow's head at each end; `inside` is the right column."""
     centre = [(low + high) / 2 for low, high in (_LEFT, _RIGHT)]
     paths = [[(centre[0], row + 0.4), (centre[0], row + 0.58)] for row in range(left_rows - 1)]
-    paths += [[(centre[1], row - 0.6), (centre[1], row - 0.42)] for row in range(len(names))]
+    paths += [[(centre[1], row - 0.6), (centre[1], row - 0.42)] for row in range(len(inside))]
     rail = _RIGHT[0] - 0.035
     start = -0.5
-    for row in (row for row, name in enumerate(names) if name == "+ residual"):
+    kinds = [stage.kind for stage in inside]
+    for row in (row for row, kind in enumerate(kinds) if kind == "residual"):
         paths.append([(centre[1], start), (rail, start), (rail, row), (_RIGHT[0] - 0.005, row)])
         start = row + 0.5
-    out, back = names.index("in_proj"), names.index("× SiLU(z)")
+    out, back = kinds.index("linear"), kinds.index("gate")
     rail = _RIGHT[1] + 0.035
     paths.append([(_RIGHT[1], out), (rail, out), (rail, back), (_RIGHT[1] + 0.005, back)])
     if loop:
         rail = _LEFT[1] + 0.025
         first, last = left_rows - 6, left_rows - 3
         paths.append([(_LEFT[1], last), (rail, last), (rail, first), (_LEFT[1] + 0.005, first)])
-    line = [point for path in paths for point in (*path, (None, None))]
+    x, y = zip(*(point for path in paths for point in (*path, (None, None))), strict=True)
     figure.add_scatter(
-        x=[x for x, _ in line], y=[y for _, y in line], mode="lines", line=dict(color=INK, width=1.5),
-        hoverinfo="skip", name="lines",
-    )  # fmt: skip
+        x=x, y=y, mode="lines", line=dict(color=INK, width=1.5), hoverinfo="skip", name="lines"
+    )
     heads = {0: "triangle-down", 1: "triangle-right", -1: "triangle-left"}
     symbols = [heads[(path[-1][0] > path[-2][0]) - (path[-1][0] < path[-2][0])] for path in paths]
-    figure.add_scatter(
-        x=[path[-1][0] for path in paths], y=[path[-1][1] for path in paths], mode="markers",
-        marker=dict(symbol=symbols, size=6, color=INK), hoverinfo="skip", name="heads",
-    )  # fmt: skip
+    x, y = zip(*(path[-1] for path in paths), strict=True)
+    marks = dict(symbol=symbols, size=6, color=INK)
+    figure.add_scatter(x=x, y=y, mode="markers", marker=marks, hoverinfo="skip", name="heads")
 
 
 def _shown(stage: Stage, left: float) -> tuple[float, str]:

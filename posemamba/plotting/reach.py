@@ -1,10 +1,11 @@
-"""Which tokens a scan lets reach which: counted over a strategy's directions, or along one order."""
+"""Which tokens a scan lets reach which, drawn: over a strategy's directions, or along one order."""
 
 import numpy as np
 import plotly.graph_objects as go
-from jaxtyping import Int
+from plotly.colors import sample_colorscale
 
 from posemamba import orders
+from posemamba.orders import directions_reaching
 from posemamba.plotting.paths import (
     MIXED,
     SPATIAL,
@@ -12,56 +13,24 @@ from posemamba.plotting.paths import (
     body_row,
     bones_trace,
     check_frames,
-    direction_table,
     points_of,
     token_name,
 )
 from posemamba.plotting.style import COLOURS, GRID, INK, add_slider, describe
 from posemamba.skeleton import JOINTS
 
+__all__ = ["directions_reaching", "order_playground", "reach_counts"]
+
 BLIND = COLOURS[1]
-_COUNTS = (BLIND, "#b3d4ee", "#79b4e0", "#3c93d0", "#0068a8")  # by 0, 1, ... 4 of the directions
+_BLUES = ("#b3d4ee", "#79b4e0", "#3c93d0", "#0068a8")  # by 1 ... all of the directions
 _STATES = ("#b8b8b8", SPATIAL, MIXED)  # not, along the path, through a mix alone
+_QUIET = dict(hoverinfo="skip", showlegend=False)
 
 
 def _steps(colours) -> list:
     """A colour scale of as many flat steps as there are colours."""
     n = len(colours)
     return [(edge, colour) for k, colour in enumerate(colours) for edge in (k / n, (k + 1) / n)]
-
-
-def _reached(direction: orders.Direction, frames: int) -> Int[np.ndarray, "tokens tokens"]:
-    """Row: the token that is reached. 0 where the column's token cannot reach it, 1 where it stands no later
-    in the sequence, 2 where only a mix carried it to an earlier place.
-    """
-    read, mixed = direction_table(direction, frames)
-    place = np.argsort(read)
-    along = place[None, :] <= place[:, None]
-    earliest = place.copy()
-    if mixed is not None:
-        np.minimum.at(earliest, mixed, np.arange(len(read)))
-    anyhow = earliest[None, :] <= place[:, None]
-    return (along + 2 * (anyhow & ~along)).astype(np.int8)
-
-
-def directions_reaching(strategy: str, frames: int) -> Int[np.ndarray, "tokens tokens"]:
-    """Along how many of a strategy's four directions the column's token can reach the row's token.
-
-    In a causal scan a token changes its own output and those after it. A mix lets it in earlier still, at
-    the places of the tokens that it is added to. The merge sums the directions, so any one of them will do.
-    This is the scan alone: the 3 by 3 convolution before it carries each token one joint and frame further.
-
-    Arguments:
-        strategy: a name of `posemamba.orders.STRATEGIES`.
-        frames: frames of the window.
-
-    Returns 0 to 4 for each pair of the frames * 17 tokens. Raises ValueError for an unknown strategy
-    or a number of frames that is none.
-    """
-    if isinstance(frames, bool) or not isinstance(frames, int) or frames < 1:
-        raise ValueError(f"frames is {frames!r}, expected a whole number of at least 1.")
-    found = [_reached(direction, frames) > 0 for direction in orders.directions(strategy)]
-    return np.sum(found, axis=0, dtype=np.int8)
 
 
 def _choices(figure: go.Figure, labels: list[str], shown: list[list[int]], always: int) -> None:
@@ -72,10 +41,8 @@ def _choices(figure: go.Figure, labels: list[str], shown: list[list[int]], alway
         seen = [k < always or k in traces for k in range(count)]
         buttons.append(dict(label=label, method="restyle", args=[{"visible": seen}]))
     # Plotly lights up the row under the pointer, so dark words on light rows, on any page.
-    menu = dict(
-        buttons=buttons, x=0, y=1, xanchor="left", yanchor="bottom", pad=dict(b=8), showactive=False,
-        bgcolor="#f1f1f1", bordercolor=INK, font=dict(color="#222222", size=13),
-    )  # fmt: skip
+    menu = dict(buttons=buttons, x=0, y=1, xanchor="left", yanchor="bottom", pad=dict(b=8), showactive=False)
+    menu |= dict(bgcolor="#f1f1f1", bordercolor=INK, font=dict(color="#222222", size=13))
     figure.layout.updatemenus = (*figure.layout.updatemenus, menu)
     for k, trace in enumerate(figure.data):
         trace.visible = k < always or k in shown[0]
@@ -84,42 +51,42 @@ def _choices(figure: go.Figure, labels: list[str], shown: list[list[int]], alway
 def reach_counts(
     frames: int = 5, start: int | None = None, title: str = "How many directions reach the marked token?"
 ) -> go.Figure:
-    """For one token at a time: along how many of the four directions each token can reach it.
+    """For one token at a time: along how many of a strategy's directions each token can reach it.
 
-    A menu chooses the strategy, a slider the token that is reached.
+    A menu chooses among the strategies of `posemamba.orders.STRATEGIES`, a slider the token that is reached.
 
-    Arguments:
+    Args:
         frames: bodies in a row, 1 to 9.
         start: the token marked first; frame 0's pelvis where not given.
         title: the figure's title.
 
-    Returns a Plotly figure. Raises ValueError for a number of frames or a start that is out of range.
+    Raises:
+        ValueError: a number of frames or a start that is out of range.
     """
     check_frames(frames)
     row, tokens = body_row(frames), frames * JOINTS
     start = 0 if start is None else start
     if not 0 <= start < tokens:
         raise ValueError(f"start is {start}, expected a token from 0 to {tokens - 1}.")
-    # The released model's last: the others' gaps are what there is to see.
-    names = [name for name in orders.STRATEGIES if "ward" in name] + ["bidirectional", "global-local"]
-    tables = [directions_reaching(name, frames) for name in names]
+    reaching = {name: directions_reaching(name, frames) for name in orders.STRATEGIES}
+    # Those that leave gaps come first: the gaps are what there is to see.
+    names = sorted(reaching, key=lambda name: (reaching[name].min(), reaching[name].sum()))
+    tables, most = [reaching[name] for name in names], max(len(orders.directions(name)) for name in names)
+    counts = [BLIND, *sample_colorscale(_BLUES, np.linspace(0, 1, most))]
     everything = points_of(range(tokens), row)
     told = [token_name(token) for token in range(tokens)]
     figure = go.Figure(bones_trace(row, {}))
-    figure.add_scatter(
-        **points_of([start], row), mode="markers", hoverinfo="skip", showlegend=False,
-        marker=dict(size=21, symbol="circle-open", color=INK, line=dict(width=3)),
-    )  # fmt: skip
-    for count, colour in enumerate(_COUNTS):
+    ring = dict(size=21, symbol="circle-open", color=INK, line=dict(width=3))
+    figure.add_scatter(**points_of([start], row), mode="markers", marker=ring, **_QUIET)
+    for count, colour in enumerate(counts):
         name = "none" if count == 0 else str(count)
         figure.add_scatter(x=[None], y=[None], mode="markers", marker=dict(size=10, color=colour), name=name)
     always = len(figure.data)
-    for table in tables:
-        figure.add_scatter(
-            **everything, text=told, mode="markers", showlegend=False,
-            marker=dict(size=10, color=table[start], coloraxis="coloraxis"),
-            hovertemplate="from %{text}<br>along %{marker.color} of 4 directions<extra></extra>",
-        )  # fmt: skip
+    for name, table in zip(names, tables, strict=True):
+        hover = f"from %{{text}}<br>along %{{marker.color}} of {len(orders.directions(name))} directions"
+        marks = dict(size=10, color=table[start], coloraxis="coloraxis")
+        drawn = dict(mode="markers", marker=marks, text=told, showlegend=False)
+        figure.add_scatter(**everything, **drawn, hovertemplate=f"{hover}<extra></extra>")
     moving = [1, *range(always, len(figure.data))]
     figure.frames = [
         go.Frame(
@@ -132,28 +99,25 @@ def reach_counts(
         )
         for token in range(tokens)
     ]
-    scale = dict(cmin=-0.5, cmax=4.5, colorscale=_steps(_COUNTS), showscale=False)
-    figure.update_layout(
-        title=dict(text=title), height=430, margin=dict(l=4, r=4, t=92), coloraxis=scale,
-        legend=dict(y=0, yanchor="top"), **body_axes(frames, 1, (0, 1), (0, 1)),
-    )  # fmt: skip
+    scale = dict(cmin=-0.5, cmax=most + 0.5, colorscale=_steps(counts), showscale=False)
+    figure.update_layout(title=dict(text=title), height=430, margin=dict(l=4, r=4, t=92), coloraxis=scale)
+    figure.update_layout(legend=dict(y=0, yanchor="top"), **body_axes(frames, 1, (0, 1), (0, 1)))
     figure.layout.meta = dict(narrow=dict(height=370))
     add_slider(figure, [token_name(token) for token in range(tokens)], "")
     figure.layout.sliders[0].update(active=start, pad=dict(t=74))
     figure.layout.margin.b = 128
     _choices(figure, names, [[always + k] for k in range(len(names))], always)
-    return describe(
-        figure,
-        f"{frames} bodies, one a frame. Each joint is coloured by the number of directions, none to four, "
+    told = (
+        f"{frames} bodies, one a frame. Each joint is coloured by the number of directions, none to {most}, "
         f"along which it reaches one marked token, at first: {token_name(start)}. A menu chooses the "
-        "strategy, a slider the token. "
-        "Bidirectional scans leave no joint out; the unidirectional ones do.",
+        "strategy, a slider the token. Bidirectional scans leave no joint out; the unidirectional ones do."
     )
+    return describe(figure, told)
 
 
 def _single_directions() -> list[orders.Direction]:
     """Every direction that some strategy uses, each once."""
-    names = ("bidirectional", "global-local", "forward-forward", "backward-backward")
+    names = ("bidirectional", "global-local", "forward-forward", "backward-backward", *orders.STRATEGIES)
     return list(dict.fromkeys(found for name in names for found in orders.directions(name)))
 
 
@@ -165,13 +129,16 @@ def order_playground(
     Above, one body a frame with the path so far; below, the same for all tokens: a row is the token that is
     reached, a column the one it comes from.
 
-    Arguments:
+    Args:
         frames: bodies in a row, 1 to 5.
         start: the place in the sequence that is shown first; two fifths of the way where not given.
         title: the figure's title.
 
-    Returns a Plotly figure with a menu, a slider and a play button. Raises ValueError for a number of frames
-    or a start that is out of range.
+    Returns:
+        A Plotly figure with a menu, a slider and a play button.
+
+    Raises:
+        ValueError: a number of frames or a start that is out of range.
     """
     check_frames(frames, most=5)
     row, tokens = body_row(frames), frames * JOINTS
@@ -179,8 +146,8 @@ def order_playground(
     if not 0 <= start < tokens:
         raise ValueError(f"start is {start}, expected a place from 0 to {tokens - 1}.")
     found = _single_directions()
-    reads = [direction_table(direction, frames)[0] for direction in found]
-    tables = [_reached(direction, frames) for direction in found]
+    reads = [table.numpy() for table in orders.tables(found, frames, JOINTS)[0]]
+    tables = [orders.reach(direction, frames) for direction in found]
     below = dict(xaxis="x2", yaxis="y2")
 
     def moved(k: int, step: int) -> list[dict]:
@@ -199,22 +166,16 @@ def order_playground(
     states = dict(cmin=-0.5, cmax=2.5, colorscale=_steps(_STATES), showscale=False)
     for k, table in enumerate(tables):
         path, marks, now, line = moved(k, start)
-        quiet = dict(showlegend=False, hoverinfo="skip")
-        figure.add_scatter(**path, mode="lines", line=dict(color=SPATIAL, width=1.5), opacity=0.6, **quiet)
-        figure.add_scatter(
-            **points_of(range(tokens), row), text=told, mode="markers", showlegend=False,
-            marker=dict(size=9, coloraxis="coloraxis", **marks["marker"]),
-            hovertemplate="%{text}<extra></extra>",
-        )  # fmt: skip
+        figure.add_scatter(**path, mode="lines", line=dict(color=SPATIAL, width=1.5), opacity=0.6, **_QUIET)
+        dots = dict(size=9, coloraxis="coloraxis", **marks["marker"])
+        hover = dict(text=told, hovertemplate="%{text}<extra></extra>", showlegend=False)
+        figure.add_scatter(**points_of(range(tokens), row), mode="markers", marker=dots, **hover)
         ring = dict(size=19, symbol="circle-open", color=BLIND, line=dict(width=3))
-        figure.add_scatter(**now, mode="markers", marker=ring, **quiet)
-        figure.add_scatter(
-            **line, x=[-0.5, tokens - 0.5], mode="lines", line=dict(color=BLIND, width=3), **quiet, **below
-        )
-        figure.add_heatmap(
-            z=table, coloraxis="coloraxis", xaxis="x2", yaxis="y2",
-            hovertemplate="from token %{x} to token %{y}<extra></extra>",
-        )  # fmt: skip
+        figure.add_scatter(**now, mode="markers", marker=ring, **_QUIET)
+        across = dict(line, x=[-0.5, tokens - 0.5], line=dict(color=BLIND, width=3))
+        figure.add_scatter(**across, mode="lines", **_QUIET, **below)
+        hover = "from token %{x} to token %{y}<extra></extra>"
+        figure.add_heatmap(z=table, coloraxis="coloraxis", hovertemplate=hover, **below)
     groups = [[always + 5 * k + part for part in range(5)] for k in range(len(found))]
     moving = [trace for group in groups for trace in group[:4]]
     figure.frames = [
@@ -227,14 +188,17 @@ def order_playground(
     ]
     edges = dict(tickvals=[JOINTS * t for t in range(frames)], ticktext=[f"frame {t}" for t in range(frames)])
     edges |= dict(showgrid=True, gridcolor=GRID, constrain="domain", zeroline=False)
+    square = dict(edges, domain=[0, 0.6], anchor="x2", autorange="reversed", scaleanchor="x2")
     figure.update_layout(
-        title=dict(text=title), height=860, margin=dict(l=66, r=8, t=150), coloraxis=states,
+        title=dict(text=title),
+        height=860,
+        margin=dict(l=66, r=8, t=150),
+        coloraxis=states,
         legend=dict(y=1.1),
         **body_axes(frames, 1, (0, 1), (0.66, 1)),
         xaxis2=dict(edges, domain=[0, 1], anchor="y2", title=dict(text="from token")),
-        yaxis2=dict(edges, domain=[0, 0.6], anchor="x2", autorange="reversed", scaleanchor="x2",
-                    title=dict(text="to token")),
-    )  # fmt: skip
+        yaxis2=dict(square, title=dict(text="to token")),
+    )
     add_slider(figure, [str(step) for step in range(tokens)], "place ", f" of {tokens}", interval=300)
     figure.layout.sliders[0].update(active=start, pad=dict(t=46))
     figure.layout.updatemenus[0].pad.t = 50

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from io import BytesIO
 
+import numpy as np
 import plotly.graph_objects as go
 import plotly.io as pio
 from plotly.io.base_renderers import PlotlyRenderer
@@ -16,6 +17,23 @@ DIVERGING = ((0.0, "#0072B2"), (0.5, "#f2f2f2"), (1.0, "#D55E00"))
 INK = "#7d7d7d"  # reads on white and on black alike
 GRID = "rgba(127,127,127,0.3)"
 CLEAR = "rgba(0,0,0,0)"
+_INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
+STATIC = {  # Matplotlib's settings, which seaborn draws with too
+    **dict.fromkeys(_INKED, INK),
+    **dict.fromkeys(("axes.facecolor", "figure.facecolor", "savefig.facecolor"), "none"),
+    "axes.prop_cycle": f"cycler('color', {list(COLOURS)})",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "grid.alpha": 0.3,
+    "figure.figsize": (7.0, 4.0),
+    "figure.constrained_layout.use": True,
+    "legend.frameon": False,
+    "image.cmap": "cividis",
+    "font.size": 11.0,
+}
 
 
 class BookRenderer(PlotlyRenderer):
@@ -33,9 +51,18 @@ class BookRenderer(PlotlyRenderer):
 
 
 def _template() -> go.layout.Template:
-    axis = dict(gridcolor=GRID, zerolinecolor=GRID, linecolor=INK, automargin=True)
+    axis = dict(
+        gridcolor=GRID, zerolinecolor=GRID, linecolor=INK, automargin=True, title=dict(font=dict(size=13))
+    )
     # WebGL draws thin clear lines as none at all: in space the grid is a solid grey.
-    space = dict(gridcolor="#a6a6a6", zerolinecolor="#a6a6a6", linecolor=INK, backgroundcolor=CLEAR)
+    space = dict(
+        gridcolor="#a6a6a6",
+        zerolinecolor="#a6a6a6",
+        linecolor=INK,
+        backgroundcolor=CLEAR,
+        tickfont=dict(size=11),
+        title=dict(font=dict(size=12)),
+    )
     return go.layout.Template(
         layout=dict(
             colorway=COLOURS,
@@ -47,7 +74,7 @@ def _template() -> go.layout.Template:
             plot_bgcolor=CLEAR,
             hovermode="closest",
             height=420,
-            margin=dict(l=60, r=16, t=64, b=48),
+            margin=dict(l=60, r=16, t=64, b=56),
             xaxis=axis,
             yaxis=axis,
             scene=dict(xaxis=space, yaxis=space, zaxis=space),
@@ -78,29 +105,7 @@ def use_book_style() -> None:
     renderer = os.environ.get("POSEMAMBA_RENDERER") or (None if foreign else "book")
     if renderer:
         pio.renderers.default = renderer
-    ink = dict.fromkeys(
-        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK
-    )
-    matplotlib.rcParams.update(
-        {
-            **ink,
-            "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
-            "axes.facecolor": "none",
-            "axes.grid": True,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titlelocation": "left",
-            "grid.color": INK,
-            "grid.alpha": 0.3,
-            "figure.facecolor": "none",
-            "figure.figsize": (7.0, 4.0),
-            "figure.constrained_layout.use": True,
-            "savefig.facecolor": "none",
-            "legend.frameon": False,
-            "image.cmap": "cividis",
-            "font.size": 11.0,
-        }
-    )
+    matplotlib.rcParams.update(STATIC)
 
 
 def describe(figure: go.Figure, alt: str) -> go.Figure:
@@ -108,6 +113,9 @@ def describe(figure: go.Figure, alt: str) -> go.Figure:
 
     It is kept in the layout's ``meta``; the built book hands it to screen readers. The functions of this
     package write one themselves, or take it as ``alt``; this is for figures made by hand.
+
+    Raises:
+        ValueError: for an empty alt.
     """
     if not alt.strip():
         raise ValueError("alt is empty; expected a sentence that says what the figure shows.")
@@ -115,15 +123,35 @@ def describe(figure: go.Figure, alt: str) -> go.Figure:
     return figure
 
 
+def numbers(values) -> np.ndarray:
+    """Arrays, tensors and lists as float32, which a page holds in half the bytes."""
+    values = values.detach().cpu() if hasattr(values, "detach") else values
+    return np.asarray(values, dtype=np.float32)
+
+
+def colour_scale(matrices: Sequence[np.ndarray], signed: bool) -> dict:
+    """One scale for some heat maps: all their values, or with ``signed`` zero in its middle."""
+    low = min(float(np.nanmin(matrix)) for matrix in matrices)
+    high = max(float(np.nanmax(matrix)) for matrix in matrices)
+    if signed:
+        high = max(-low, high) or 1.0
+        low = -high
+    return dict(zmin=low, zmax=high, colorscale=DIVERGING if signed else SEQUENTIAL)
+
+
 def static_figure(figure, alt: str, dpi: int = 192):
     """A Matplotlib figure (or a seaborn axes or grid) as a sharp picture with its alternative text.
 
-    Arguments:
+    Args:
         figure: a Matplotlib figure, or anything with a ``.figure``; it is closed.
         alt: what a reader who cannot see the picture should know, in a sentence or two.
         dpi: pixels an inch; the picture is shown at 96, so 192 is sharp on a dense screen.
 
-    Returns an ``IPython.display.Image`` (PNG), to be the last value of a cell.
+    Returns:
+        An ``IPython.display.Image`` (PNG), to be the last value of a cell.
+
+    Raises:
+        ValueError: for an empty alt.
     """
     import matplotlib.pyplot as plt
     from IPython.display import Image
@@ -144,36 +172,27 @@ def add_slider(
 ) -> go.Figure:
     """Adds a slider over the figure's frames, which must be named "0", "1", ...
 
-    Arguments:
+    Args:
+        figure: changed in place, and returned.
         labels: what the slider says at each frame, between prefix and suffix.
+        prefix: before each label, such as "time ".
+        suffix: after it, such as its unit.
         interval: milliseconds a frame; where given there are a play and a pause button too.
     """
     still = dict(mode="immediate", frame=dict(duration=0, redraw=True), transition=dict(duration=0))
-    playing = interval is not None
-    titled = bool(figure.layout.xaxis.title.text)  # then the slider keeps off the axis's title
-    figure.layout.sliders = [
-        dict(
-            steps=[
-                dict(args=[[str(k)], still], label=label, method="animate") for k, label in enumerate(labels)
-            ],
-            currentvalue=dict(prefix=prefix, suffix=suffix, xanchor="right", font=dict(size=13, color=INK)),
-            x=0.22 if playing else 0,
-            len=0.78 if playing else 1,
-            pad=dict(t=46 if titled else 30, b=4),
-            tickcolor=CLEAR,
-            # Only the current value is written: the labels of many frames would run into each other.
-            font=dict(size=1, color=CLEAR),
-        )
-    ]
-    figure.layout.margin.b = 116 if titled else 84
+    playing, titled = interval is not None, bool(figure.layout.xaxis.title.text)
+    below = 46 if titled else 30  # the slider keeps off the axis's title
+    steps = [dict(args=[[str(k)], still], label=label, method="animate") for k, label in enumerate(labels)]
+    told = dict(prefix=prefix, suffix=suffix, xanchor="right", font=dict(size=13, color=INK))
+    place = dict(x=0.22, len=0.78) if playing else dict(x=0, len=1)
+    # Only the current value is written: the labels of many frames would run into each other.
+    hidden = dict(tickcolor=CLEAR, font=dict(size=1, color=CLEAR))
+    figure.layout.sliders = [dict(steps=steps, currentvalue=told, pad=dict(t=below, b=4), **place, **hidden)]
+    figure.layout.margin.b = below + (70 if titled else 54)
     if playing:
         moving = dict(still, fromcurrent=True, frame=dict(duration=interval, redraw=True))
-        buttons = [
-            dict(label="\u25b6", method="animate", args=[None, moving]),
-            dict(label="\u275a\u275a", method="animate", args=[[None], still]),
-        ]
-        place = dict(type="buttons", direction="left", x=0, y=0, xanchor="left", yanchor="top")
-        figure.layout.updatemenus = [
-            dict(place, buttons=buttons, pad=dict(t=50 if titled else 34), showactive=False)
-        ]
+        play = dict(label="\u25b6", method="animate", args=[None, moving])
+        pause = dict(label="\u275a\u275a", method="animate", args=[[None], still])
+        place = dict(direction="left", x=0, y=0, xanchor="left", yanchor="top", pad=dict(t=below + 4))
+        figure.layout.updatemenus = [dict(place, type="buttons", buttons=[play, pause], showactive=False)]
     return figure

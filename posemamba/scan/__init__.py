@@ -7,12 +7,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from posemamba.scan import associative, mamba, reference
-from posemamba.scan import ops as _operators  # noqa: F401 (it registers torch.ops.posemamba)
-from posemamba.scan.arguments import Arguments, check_states, check_tables, check_tensors, prepare
+from posemamba.scan import associative, mamba_ssm, ops, reference
+from posemamba.scan.arguments import prepare
 from posemamba.scan.associative import associative_scan
+from posemamba.scan.checks import check_shapes, check_stability, check_states, check_tensors
+from posemamba.scan.operands import Operands
 
-__all__ = ["associative_scan", "available_backends", "directional_scan", "selective_scan"]
+__all__ = ["associative_scan", "available_backends", "check_stability", "directional_scan", "selective_scan"]
 
 
 def _interpreting() -> bool:
@@ -56,6 +57,7 @@ def selective_scan(
     return_last_state: bool = False,
     backend: str = "auto",
     initial_state: Float[Tensor, "batch channels state"] | None = None,
+    check: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Scan a sequence with a state space whose step, B and C may change at every token.
 
@@ -82,6 +84,8 @@ def selective_scan(
             kernels), "triton" (CUDA kernels), "mamba_ssm" (that package's CUDA kernel), or "auto", the
             fastest that the device of u has.
         initial_state: the state before the first token, zero where it is not given.
+        check: first refuse steps and an A with which states grow, by `check_stability`: for the search
+            after inf and NaN, and not for training, as it reads all numbers once more.
 
     Inputs may be float16 or bfloat16, with the state in float32, and of any strides.
 
@@ -90,32 +94,36 @@ def selective_scan(
 
     Raises:
         ValueError, TypeError: an argument's shape, dtype or device does not fit; the message names it.
-        NotImplementedError: a gradient of the gradient is asked for ("reference" and "associative" have it).
+        ValueError: with `check`, a step is negative, an A positive, or one of them not finite.
+        NotImplementedError: the gradient of "numba" or "triton" is to be differentiated once more.
+
+    Derivatives: in reverse, once, by kernels; batched and under `torch.func` too. In forward mode, and where
+    `torch.func` takes one derivative of another, the tree of "associative" stands in for the kernels.
     """
-    args = prepare(u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state)
-    backend = _choose(backend, u.device)
-    scan = {"reference": reference.scan, "associative": associative.scan, "mamba_ssm": mamba.scan}
-    y, last = scan.get(backend, _fused)(args, backend)
-    return args.finish(y, last if return_last_state else None)
+    operands = prepare(u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state)
+    if check:
+        check_stability(delta, A, delta_bias, delta_softplus)
+    y, last = _run(operands, backend)
+    y = y.mT.flatten(1, 2)
+    if z is not None:
+        y = y * torch.nn.functional.silu(z.to(y.dtype))
+    y = y.to(u.dtype)
+    # As in mamba-ssm, the last state is a result to read, not one to differentiate.
+    return (y, last.detach().flatten(1, 2)) if return_last_state else y
 
 
-def _fused(args: Arguments, backend: str) -> tuple[Tensor, Tensor]:
-    """Through the operator of ops.py: its tokens come before its channels."""
-    if args.u.numel() == 0:
-        return reference.scan(args)
-    y, last = _call(
-        args.u.mT, args.delta.mT, args.A, args.B.mT, args.C.mT, args.D, args.bias, args.initial,
-        args.B_scale, args.C_scale, None, None, None, args.softplus, True, backend,
-    )  # fmt: skip
-    return y.mT, last
-
-
-def _call(*arguments) -> tuple[Tensor, Tensor]:
-    *given, backend = arguments
-    tensors = [value for value in given if isinstance(value, Tensor)]
-    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    y, last, _ = torch.ops.posemamba.scan(*given, keep, backend)
-    return y, last
+def _run(operands: Operands, backend: str) -> tuple[Tensor, Tensor]:
+    """y (b, sources, L, inner) and the last states (b, K, inner, N), by a backend that is here."""
+    backend = _choose(backend, operands.x.device)
+    if backend in ("numba", "triton"):
+        if operands.x.numel() == 0:
+            backend = "reference"
+        elif not torch.compiler.is_compiling() and ops.derivatives() > 1:
+            backend = "associative"
+        else:
+            return ops.run(operands, backend)
+    scans = {"reference": reference, "associative": associative, "mamba_ssm": mamba_ssm}
+    return scans[backend].scan(operands)
 
 
 def directional_scan(
@@ -154,10 +162,8 @@ def directional_scan(
         ValueError, TypeError: an argument's shape, dtype or device does not fit, or on the CPU, a table holds
             what is not a token; the message names it.
     """
-    given = dict(
-        x=x, delta=delta, A=A, B=B, C=C, D=D, reads=reads, mixes=mixes, delta_bias=delta_bias,
-        delta_projection=delta_projection,
-    )  # fmt: skip
+    given = dict(x=x, delta=delta, A=A, B=B, C=C, D=D, reads=reads, mixes=mixes)
+    given |= dict(delta_bias=delta_bias, delta_projection=delta_projection)
     optional = ("mixes", "delta_bias", "delta_projection")
     check_tensors("directional_scan", "x", given, optional, tables=("reads", "mixes"))
     for name, value, shape in (
@@ -170,45 +176,18 @@ def directional_scan(
     (batch, tokens, inner), (K, _, N) = x.shape, A.shape
     check_states("directional_scan", N)
     width = inner if delta_projection is None else delta_projection.shape[-1]
-    expected = dict(
-        delta=(batch, K, tokens, width), A=(K, inner, N), D=(K, inner), B=(batch, K, tokens, N),
-        C=(batch, K, tokens, N), reads=(K, tokens), mixes=(K, tokens), delta_bias=(K, inner),
-        delta_projection=(K, inner, width),
-    )  # fmt: skip
-    for name, shape in expected.items():
-        value = given[name]
-        if value is not None and value.shape != shape:
-            raise ValueError(f"directional_scan: {name} has shape {tuple(value.shape)}, expected {shape}")
-    backend = _choose(backend, x.device)
-    if backend in ("numba", "triton") and x.numel():
-        y, _ = _call(
-            x[:, None], delta, A, B, C, D, delta_bias, None, None, None, delta_projection, reads, mixes,
-            delta_softplus, through_mix, backend,
-        )  # fmt: skip
-        return y[:, 0]
-    check_tables(reads, mixes)
-    y = torch.zeros_like(x)
-    if delta_projection is not None:
-        delta = delta @ delta_projection.mT
-    for k in range(K):
-        read = reads[k].long()
-        u = x[:, read]
-        if mixes is not None:
-            mix, mixed = mixes[k].long(), x if through_mix else x.detach()
-            u = u + mixed[:, mix.clamp(min=0)] * (mix >= 0)[:, None]
-        columns = [value[:, k, read].transpose(1, 2) for value in (delta, B, C)]
-        out = selective_scan(
-            u.transpose(1, 2), columns[0], A[k], *columns[1:], D=D[k],
-            delta_bias=None if delta_bias is None else delta_bias[k], delta_softplus=delta_softplus,
-            backend=backend,
-        )  # fmt: skip
-        y = y.index_add(1, read, out.transpose(1, 2))
-    return y
+    expected = dict(delta=(batch, K, tokens, width), A=(K, inner, N), D=(K, inner), reads=(K, tokens))
+    expected |= dict.fromkeys("BC", (batch, K, tokens, N)) | dict(mixes=(K, tokens), delta_bias=(K, inner))
+    check_shapes("directional_scan", given, expected | dict(delta_projection=(K, inner, width)))
+    options = dict(softplus=delta_softplus, through_mix=through_mix)
+    few = dict(bias=delta_bias, projection=delta_projection, reads=reads, mixes=mixes)
+    y, _ = _run(Operands(x[:, None], delta, A, B, C, D, **few, **options), backend)
+    return y[:, 0].to(x.dtype)
 
 
 def _choose(backend: str, device: torch.device) -> str:
     if backend == "auto":
-        fastest = ("numba",) if device.type == "cpu" else ("triton",) if device.type == "cuda" else ()
+        fastest = {"cpu": ["numba"], "meta": ["numba"], "cuda": ["triton"]}.get(device.type, [])
         return next((name for name in fastest if _MISSING[name] is None), "associative")
     if backend not in _MISSING:
         raise ValueError(
@@ -217,6 +196,6 @@ def _choose(backend: str, device: torch.device) -> str:
     if _MISSING[backend] is not None:
         raise ValueError(f"selective_scan: the backend {backend!r} cannot be used here: {_MISSING[backend]}")
     home = {"numba": "cpu", "triton": "cpu" if _interpreting() else "cuda", "mamba_ssm": "cuda"}.get(backend)
-    if home and device.type != home:
+    if home and device.type not in (home, "meta"):
         raise ValueError(f"selective_scan: the backend {backend!r} runs on {home.upper()}, u is on {device}")
     return backend

@@ -1,127 +1,13 @@
-"""One canonical form for the arguments of a selective scan, so that every backend sees the same shapes."""
+"""From the arguments of `selective_scan`, which have mamba-ssm's shapes, to what the backends take."""
 
-from dataclasses import dataclass
-
-import torch
 from torch import Tensor
 
-
-@dataclass
-class Arguments:
-    """Checked and grouped arguments: b batch, K groups, D-inner channels a group, N states, L tokens.
-
-    Nothing is copied: these are views of what the caller gave, in its dtypes.
-
-    Attributes:
-        u, delta: (b, K, inner, L). The step as given: its bias and softplus are still to come.
-        A: (K, inner, N).
-        B, C: (b, K, N, L), shared by the channels of a group; a single 1 where the caller's was constant.
-        D, bias: (K, inner) or None.
-        initial: (b, K, inner, N) or None, the state before the first token.
-        B_scale, C_scale: (K, inner, N) constant factors of B and C for each channel; both or neither.
-        softplus: whether the step goes through one.
-        z: (b, K * inner, L) or None.
-    """
-
-    u: Tensor
-    delta: Tensor
-    A: Tensor
-    B: Tensor
-    C: Tensor
-    D: Tensor | None
-    bias: Tensor | None
-    initial: Tensor | None
-    B_scale: Tensor | None
-    C_scale: Tensor | None
-    softplus: bool
-    z: Tensor | None
-
-    @property
-    def wide(self) -> torch.dtype:
-        """What to compute in: float32 at least, as a state cannot live in 8 bits of mantissa."""
-        wide = torch.promote_types(torch.promote_types(self.u.dtype, self.delta.dtype), self.A.dtype)
-        return torch.promote_types(wide, torch.float32)
-
-    def widened(self) -> "Arguments":
-        """The same with every tensor in the computing dtype, and the step finished."""
-        values = {name: value for name, value in vars(self).items() if name != "z"}
-        values = {n: v.to(self.wide) if isinstance(v, Tensor) else v for n, v in values.items()}
-        step = values.pop("delta")
-        if self.bias is not None:
-            step = step + values["bias"][..., None]
-        if values.pop("softplus"):
-            step = torch.nn.functional.softplus(step)
-        return Arguments(**values | dict(delta=step, bias=None, softplus=False, z=self.z))
-
-    def finish(self, y: Tensor, last: Tensor | None) -> Tensor | tuple[Tensor, Tensor]:
-        """Gate, and restore the caller's shape and dtype. y (b, K, inner, L), last (b, K, inner, N)."""
-        y = y.flatten(1, 2)
-        if self.z is not None:
-            y = y * torch.nn.functional.silu(self.z.to(y.dtype))
-        y = y.to(self.u.dtype)
-        # As in mamba-ssm, the last state is a result to read, not one to differentiate.
-        return y if last is None else (y, last.detach().flatten(1, 2))
+from posemamba.scan.checks import check_shapes, check_states, check_tensors
+from posemamba.scan.operands import Operands
 
 
-#: States a channel may have.
-MOST_STATES = 256
-_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-
-
-def _say(name: str, value: Tensor, expected: str) -> ValueError:
-    return ValueError(f"selective_scan: {name} has shape {tuple(value.shape)}, expected {expected}")
-
-
-def check_tensors(function: str, first: str, given: dict, optional: tuple[str, ...], tables=()) -> None:
-    """What holds for all arguments of a scan: tensors of real numbers on one device, that of the first.
-
-    Args:
-        function: whose arguments they are, for the messages.
-        optional: names that may be None.
-        tables: names whose numbers are whole.
-    """
-    for name, value in given.items():
-        if value is None and name in optional:
-            continue
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{function}: {name} must be a tensor, found {type(value).__name__}")
-        if value.is_complex():
-            raise TypeError(f"{function}: {name} is complex; only real state spaces are supported")
-        if name in tables and value.dtype not in (torch.int32, torch.int64):
-            raise TypeError(f"{function}: {name} has dtype {value.dtype}, expected int32 or int64")
-        if name not in tables and value.dtype not in _DTYPES:
-            raise TypeError(f"{function}: {name} has dtype {value.dtype}, expected a floating-point one")
-        if value.device != given[first].device:
-            raise ValueError(f"{function}: {name} is on {value.device}, {first} is on {given[first].device}")
-
-
-def check_tables(reads: Tensor | None, mixes: Tensor | None) -> None:
-    """The kernels trust the tables of `directional_scan`: a token that is not there would be a crash.
-
-    Raises:
-        ValueError: a row of reads is not a permutation of the tokens, or mixes has other numbers than tokens
-            and -1.
-    """
-    for name, table, least in (("reads", reads, 0), ("mixes", mixes, -1)):
-        if table is None or table.numel() == 0:
-            continue
-        low, high = torch.aminmax(table)
-        if low < least or high >= table.shape[1]:
-            found, last = f"{int(low)} to {int(high)}", table.shape[1] - 1
-            raise ValueError(f"directional_scan: {name} holds {found}, expected {least} to {last}")
-    if reads is not None:
-        seen = torch.zeros(reads.shape, dtype=torch.bool, device=reads.device)
-        if not seen.scatter_(1, reads.long(), True).all():
-            raise ValueError("directional_scan: a row of reads is not a permutation of the tokens")
-
-
-def check_states(function: str, state: int) -> None:
-    if state > MOST_STATES:
-        raise ValueError(f"{function}: A has {state} states, expected at most {MOST_STATES}")
-
-
-def prepare(u, delta, A, B, C, D, z, delta_bias, delta_softplus: bool, initial_state=None) -> Arguments:
-    """Check shapes and bring them to the grouped form of `Arguments`.
+def prepare(u, delta, A, B, C, D, z, delta_bias, delta_softplus: bool, initial_state) -> Operands:
+    """Check the arguments and group the channels. Nothing is copied, but u where it is widened for a gate.
 
     Raises:
         TypeError: something is not a real floating-point tensor.
@@ -131,73 +17,61 @@ def prepare(u, delta, A, B, C, D, z, delta_bias, delta_softplus: bool, initial_s
         u=u, delta=delta, A=A, B=B, C=C, D=D, z=z, delta_bias=delta_bias, initial_state=initial_state
     )
     check_tensors("selective_scan", "u", given, ("D", "z", "delta_bias", "initial_state"))
+
+    def wrong(name: str, expected: str) -> ValueError:
+        return ValueError(f"selective_scan: {name} has shape {tuple(given[name].shape)}, expected {expected}")
+
     if u.ndim != 3:
-        raise _say("u", u, "(batch, channels, tokens)")
+        raise wrong("u", "(batch, channels, tokens)")
     batch, channels, tokens = u.shape
-    if delta.shape != u.shape:
-        raise _say("delta", delta, f"u's, {tuple(u.shape)}")
+    check_shapes("selective_scan", given, dict(delta=u.shape))
     if A.ndim != 2 or A.shape[0] != channels:
-        raise _say("A", A, f"(channels, states) with {channels} channels, as u")
+        raise wrong("A", f"(channels, states) with {channels} channels, as u")
     state = A.shape[1]
     check_states("selective_scan", state)
-    for name, value in (("D", D), ("delta_bias", delta_bias)):
-        if value is not None and value.shape != (channels,):
-            raise _say(name, value, f"({channels},)")
-    if z is not None and z.shape != u.shape:
-        raise _say("z", z, f"u's, {tuple(u.shape)}")
-    if initial_state is not None and initial_state.shape != (batch, channels, state):
-        raise _say("initial_state", initial_state, f"({batch}, {channels}, {state})")
+    expected = dict(D=(channels,), delta_bias=(channels,), z=u.shape, initial_state=(batch, channels, state))
+    check_shapes("selective_scan", given, expected)
 
     groups = {}
     for name, value in (("B", B), ("C", C)):
-        if value.shape == (channels, state):
+        # The number of dimensions first: no size may be compared in vain while torch.export traces.
+        if value.ndim == 2 and value.shape == (channels, state):
             groups[name] = 0
-        elif value.shape == (batch, state, tokens):
+        elif value.ndim == 3 and value.shape == (batch, state, tokens):
             groups[name] = 1
         elif value.ndim == 4 and (value.shape[0], *value.shape[2:]) == (batch, state, tokens):
             groups[name] = value.shape[1]
             if groups[name] == 0 or channels % groups[name]:
-                raise _say(name, value, f"a number of groups that divides the {channels} channels of u")
+                raise wrong(name, f"a number of groups that divides the {channels} channels of u")
         else:
-            raise _say(
-                name,
-                value,
-                f"({batch}, {state}, {tokens}), ({batch}, groups, {state}, {tokens}) "
-                f"or, constant, ({channels}, {state})",
-            )
-    sizes = {size for size in groups.values() if size > 1}
-    if len(sizes) > 1:
+            kinds = f"({batch}, {state}, {tokens}), ({batch}, groups, {state}, {tokens})"
+            raise wrong(name, f"{kinds} or, constant, ({channels}, {state})")
+    if len({size for size in groups.values() if size > 1}) > 1:
         raise ValueError(
             f"selective_scan: B has {groups['B']} groups and C has {groups['C']}, expected the same"
         )
-    count = sizes.pop() if sizes else 1
-    inner = channels // count
+    K = max(1, *groups.values())
+    inner = channels // K
 
-    def grouped(value: Tensor, name: str) -> tuple[Tensor, Tensor | None]:
-        if groups[name] == 0:
-            return value.new_ones(()).expand(batch, count, state, tokens), value.reshape(count, inner, state)
-        if value.ndim == 3:
-            value = value[:, None]
-        return value.expand(batch, count, state, tokens), None
+    def grouped(*shape: int, **values: Tensor | None) -> dict[str, Tensor | None]:
+        return {name: None if v is None else v.reshape(*shape, *v.shape[1:]) for name, v in values.items()}
 
-    B4, B_scale = grouped(B, "B")
-    C4, C_scale = grouped(C, "C")
-    if (B_scale is None) != (C_scale is None):
-        one = (B if B_scale is None else C).new_ones(()).expand(count, inner, state)
-        B_scale, C_scale = one if B_scale is None else B_scale, one if C_scale is None else C_scale
+    def in_time(value: Tensor) -> Tensor:
+        value = value.new_ones(()) if value.ndim == 2 else value
+        value = value[:, None] if value.ndim == 3 else value
+        return value.expand(batch, K, state, tokens).mT
 
-    shape = (batch, count, inner, tokens)
-    return Arguments(
-        u=u.reshape(shape),
-        delta=delta.reshape(shape),
-        A=A.reshape(count, inner, state),
-        B=B4,
-        C=C4,
-        D=None if D is None else D.reshape(count, inner),
-        bias=None if delta_bias is None else delta_bias.reshape(count, inner),
-        initial=None if initial_state is None else initial_state.reshape(batch, count, inner, state),
-        B_scale=B_scale,
-        C_scale=C_scale,
-        softplus=delta_softplus,
-        z=z,
+    scales = {}
+    if 0 in groups.values():
+        one = A.new_ones(()).expand(channels, state)
+        scales = grouped(K, inner, B_scale=one if groups["B"] else B, C_scale=one if groups["C"] else C)
+    x, step, initial = (
+        None if value is None else value.unflatten(1, (K, inner)) for value in (u, delta, initial_state)
     )
+    few = grouped(K, inner, A=A, D=D, bias=delta_bias)
+    operands = Operands(
+        x.mT, step.mT, B=in_time(B), C=in_time(C), initial=initial, softplus=delta_softplus, **few, **scales
+    )
+    if z is not None:  # y has x's dtype, and must not be rounded before its gate
+        operands.x = operands.x.to(operands.wide)
+    return operands

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from posemamba.scan.arguments import Arguments
+from posemamba.scan.operands import Operands
 
 
 def associative_scan(
@@ -32,26 +32,27 @@ def associative_scan(
     odd = associative_scan(odd_a * even_a, torch.addcmul(odd_b, odd_a, even_b))  # states at 1, 3, 5, ...
     rest = torch.addcmul(b[..., 2::2], a[..., 2::2], odd[..., : (tokens - 1) // 2])  # states at 2, 4, 6, ...
     even = torch.cat([b[..., :1], rest], -1)
-    h = torch.empty_like(b)
+    h = even.new_empty(b.shape)
     h[..., 0::2], h[..., 1::2] = even, odd
     return h
 
 
-def scan(args: Arguments, backend: str = "associative") -> tuple[Tensor, Tensor]:
+def scan(operands: Operands) -> tuple[Tensor, Tensor]:
     """The selective scan through `associative_scan`, at the price of (b, K, inner, N, L) tensors."""
-    args = args.widened()
-    decay = torch.exp(args.delta[..., None, :] * args.A[..., None])  # (b, K, inner, N, L)
-    write = (args.delta * args.u)[..., None, :] * args.B[:, :, None]
-    if args.B_scale is not None:
-        write = write * args.B_scale[..., None]
-    start = args.u.new_zeros(write.shape[:-1]) if args.initial is None else args.initial
-    if args.initial is not None and write.shape[-1]:  # the first token meets the state it finds
+    o = operands.ordered().widened()
+    u, step, B, C = o.x.mT, o.delta.mT, o.B.mT, o.C.mT  # (b, K, inner or N, L)
+    decay = torch.exp(step[..., None, :] * o.A[..., None])  # (b, K, inner, N, L)
+    write = (step * u)[..., None, :] * B[:, :, None]
+    if o.B_scale is not None:
+        write = write * o.B_scale[..., None]
+    start = u.new_zeros(write.shape[:-1]) if o.initial is None else o.initial
+    if o.initial is not None and write.shape[-1]:  # the first token meets the state it finds
         write = torch.cat([write[..., :1] + decay[..., :1] * start[..., None], write[..., 1:]], -1)
     h = associative_scan(decay, write)
     last = h[..., -1] if h.shape[-1] else start
-    if args.C_scale is not None:
-        h = h * args.C_scale[..., None]
-    y = (h * args.C[:, :, None]).sum(-2)  # (b, K, inner, L)
-    if args.D is not None:
-        y = y + args.D[..., None] * args.u
-    return y, last
+    if o.C_scale is not None:
+        h = h * o.C_scale[..., None]
+    y = (h * C[:, :, None]).sum(-2)  # (b, K, inner, L)
+    if o.D is not None:
+        y = y + o.D[..., None] * u
+    return operands.merged(y.mT), last

@@ -2,37 +2,50 @@
 
 As operators they have shapes without values (so torch.compile and torch.export can trace through them), a
 derivative, a count of floating-point operations, and a kernel for each kind of device: Numba on CPU, Triton
-on CUDA. `selective_scan` and `directional_scan` are two ways to call them.
-
-Shapes: b batch, K directions or groups, inner channels, N states, L tokens;
-    x (b, sources, L, inner), where sources is 1 (all directions read the same tokens) or K;
-    delta (b, K, L, inner), the step before bias and softplus, or (b, K, L, R) of low rank, with projection
-    (K, inner, R) to make it whole; A, B_scale, C_scale (K, inner, N);
-    B, C (b, K, L, N); D, bias (K, inner); initial (b, K, inner, N); reads, mixes (K, L) int32.
-Direction k reads at place i of its sequence token reads[k, i], plus token mixes[k, i] where that is not -1;
-delta, B, C and the output are in token order. The directions of one source are summed. Dtypes may differ; the
-state is float32, or float64 where x, delta or A is.
+on CUDA. They take the fields of `Operands` one by one, as operators must; all else takes an `Operands`.
 """
+
+from types import ModuleType
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import register_flop_formula
+from torch.autograd import forward_ad
+
+from posemamba.scan import flops
+from posemamba.scan.flops import scan_flops  # noqa: F401 (once it was defined here)
+from posemamba.scan.operands import FIELDS, REAL, SCHEMA, Operands
+
+_COUNT = len(FIELDS)
 
 
-def _kernels(x: Tensor, backend: str):
+def run(operands: Operands, backend: str) -> tuple[Tensor, Tensor]:
+    """y (b, sources, L, inner), like x, and the last states (b, K, inner, N), without a gradient."""
+    wanted = torch.is_grad_enabled() and any(v is not None and v.requires_grad for v in operands.real)
+    y, last, _ = _apply(_Scan, torch.ops.posemamba.scan, *operands.flat, wanted, backend)
+    return y, last
+
+
+def derivatives() -> int:
+    """How many derivatives are being taken by torch.func, and 2 for those in forward mode: the operators'
+    kernels know one, in reverse.
+    """
+    if forward_ad._current_level >= 0:
+        return 2
+    stack = torch._C._functorch.get_interpreter_stack() or ()
+    return sum(level.key() == torch._C._functorch.TransformType.Grad for level in stack)
+
+
+def _kernels(x: Tensor, backend: str) -> ModuleType:
     """The module that runs the kernels: by device, or Triton's interpreter where it is asked for on CPU."""
-    if x.device.type == "cpu" and backend != "triton":
+    if x.device.type in ("cpu", "meta") and backend != "triton":
         from posemamba.scan import cpu as kernels
     else:
-        from posemamba.scan import gpu as kernels
+        from posemamba.scan import cuda as kernels
+    if forward_ad._current_level >= 0:  # tangents do not come this far: they would be lost without a word
+        raise NotImplementedError(
+            "selective_scan: its operator has no forward-mode derivative; use backend='associative' for that"
+        )
     return kernels
-
-
-def _wide(*tensors: Tensor) -> torch.dtype:
-    wide = torch.float32
-    for tensor in tensors:
-        wide = torch.promote_types(wide, tensor.dtype)
-    return wide
 
 
 def _turned(values: Tensor) -> bool:
@@ -51,78 +64,55 @@ def _empty(like: Tensor) -> Tensor:
     return made.mT if turned else made
 
 
-@torch.library.custom_op("posemamba::scan", mutates_args=())
-def scan(
-    x: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, bias: Tensor | None,
-    initial: Tensor | None, B_scale: Tensor | None, C_scale: Tensor | None, projection: Tensor | None,
-    reads: Tensor | None, mixes: Tensor | None, softplus: bool, through_mix: bool, keep: bool, backend: str,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+_scan = f"({SCHEMA}, bool keep, str backend) -> (Tensor, Tensor, Tensor)"
+_backward = f"(Tensor dy, Tensor starts, {SCHEMA}, str backend) -> ({', '.join(['Tensor'] * REAL)})"
+
+
+@torch.library.custom_op("posemamba::scan", mutates_args=(), schema=_scan)
+def scan(*flat):
     """y like x, the last states (b, K, inner, N), and what the backward pass needs where `keep` is set."""
-    tensors = (x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, reads, mixes)
-    y, last, starts = _kernels(x, backend).forward(*tensors, softplus, keep)
-    return _laid(y, x), last, starts
+    operands, (keep, backend) = Operands(*flat[:_COUNT]), flat[_COUNT:]
+    y, last, starts = _kernels(operands.x, backend).forward(operands, keep)
+    return _laid(y, operands.x), last, starts
 
 
 @scan.register_fake
-def _(
-    x,
-    delta,
-    A,
-    B,
-    C,
-    D,
-    bias,
-    initial,
-    B_scale,
-    C_scale,
-    projection,
-    reads,
-    mixes,
-    softplus,
-    through_mix,
-    keep,
-    backend,
-):
-    K, inner, N = A.shape
-    last = torch.empty(x.shape[0], K, inner, N, dtype=_wide(x, delta, A), device=x.device)
-    shape = _kernels(x, backend).kept(*x.shape, K, N) if keep else (0,)
-    return _empty(x), last, torch.empty(shape, dtype=last.dtype, device=x.device)
+def _(*flat):
+    operands, (keep, backend) = Operands(*flat[:_COUNT]), flat[_COUNT:]
+    x, (batch, _, _, inner, K, N) = operands.x, operands.sizes
+    last = x.new_empty(batch, K, inner, N, dtype=operands.wide)
+    kernels = _kernels(x, backend)
+    return _empty(x), last, last.new_empty(kernels.kept(*operands.sizes) if keep else (0,))
 
 
-@torch.library.custom_op("posemamba::scan_backward", mutates_args=())
-def scan_backward(
-    dy: Tensor, x: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
-    bias: Tensor | None, initial: Tensor | None, B_scale: Tensor | None, C_scale: Tensor | None,
-    projection: Tensor | None, reads: Tensor | None, mixes: Tensor | None, starts: Tensor, softplus: bool,
-    through_mix: bool, backend: str,
-) -> list[Tensor]:  # fmt: skip
-    """The gradients of x, delta, A, B, C, D, bias, initial, the scales and projection; empty for None."""
-    tensors = (x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection)
-    gradients = _kernels(x, backend).backward(dy, *tensors, reads, mixes, starts, softplus, through_mix)
-    return [
-        x.new_empty(0) if like is None else _laid(gradient, like)
-        for gradient, like in zip(gradients, tensors, strict=True)
-    ]
+@torch.library.custom_op("posemamba::scan_backward", mutates_args=(), schema=_backward)
+def scan_backward(dy, starts, *flat):
+    """The gradients of the real operands; empty for those that are None."""
+    operands = Operands(*flat[:_COUNT])
+    gradients = _kernels(operands.x, flat[_COUNT]).backward(dy, starts, operands)
+    return tuple(
+        dy.new_empty(0) if like is None else _laid(gradient, like)
+        for gradient, like in zip(gradients, operands.real, strict=True)
+    )
 
 
 @scan_backward.register_fake
-def _(dy, x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, *rest):
-    tensors = (x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection)
-    return [x.new_empty(0) if like is None else _empty(like) for like in tensors]
+def _(dy, starts, *flat):
+    _kernels(flat[0], flat[_COUNT])
+    return tuple(dy.new_empty(0) if like is None else _empty(like) for like in flat[:REAL])
 
 
 def _remember(ctx, inputs, output):
-    *tensors, softplus, through_mix, _, backend = inputs
-    ctx.save_for_backward(*tensors, output[2])
-    ctx.options = (softplus, through_mix, backend)
+    ctx.save_for_backward(output[2], *(v for v in inputs[:_COUNT] if not isinstance(v, bool)))
+    ctx.options = *(v for v in inputs[:_COUNT] if isinstance(v, bool)), inputs[-1]
     ctx.mark_non_differentiable(*output[1:])
 
 
 def _differentiate(ctx, dy, *_):
-    tensors = ctx.saved_tensors
-    gradients = torch.ops.posemamba.scan_backward(dy, *tensors, *ctx.options)
+    starts, *tensors = ctx.saved_tensors
+    gradients = _apply(_Backward, torch.ops.posemamba.scan_backward, dy, starts, *tensors, *ctx.options)
     given = [None if like is None else gradient for gradient, like in zip(gradients, tensors, strict=False)]
-    return *given, None, None, None, None, None, None
+    return *given, *[None] * (_COUNT - REAL + 2)
 
 
 def _refuse(ctx, *_):
@@ -131,32 +121,48 @@ def _refuse(ctx, *_):
     )
 
 
+def _one_by_one(operator):
+    """The rule of torch.vmap: the kernels have their own batch, so each item is a call."""
+
+    def rule(info, in_dims, *args):
+        items = [
+            operator(*(v if dim is None else v.select(dim, i) for v, dim in zip(args, in_dims, strict=True)))
+            for i in range(info.batch_size)
+        ]
+        results = tuple(torch.stack(values) for values in zip(*items, strict=True))
+        return results, (0,) * len(results)
+
+    return rule
+
+
+flops.register()
 scan.register_autograd(_differentiate, setup_context=_remember)
 scan_backward.register_autograd(_refuse)
+scan.register_vmap(_one_by_one(torch.ops.posemamba.scan))
+scan_backward.register_vmap(_one_by_one(torch.ops.posemamba.scan_backward))
 
 
-def scan_flops(batch: int, K: int, L: int, inner: int, N: int) -> int:
-    """Floating-point operations of a scan: 9 for each state of each token, by the convention of VMamba.
+class _Scan(torch.autograd.Function):
+    """The operator for torch.func, which does not take those of torch.library."""
 
-    step A, its exponential, step B u (2), times and plus the state (2), times C and added up (2), and the
-    share of what is done once a token.
-    """
-    return 9 * batch * K * L * inner * N
+    generate_vmap_rule = True
+    setup_context, backward = staticmethod(_remember), staticmethod(_differentiate)
 
-
-def _projection_flops(x_shape, K: int, inner: int, projection_shape) -> int:
-    return 0 if projection_shape is None else 2 * x_shape[0] * x_shape[2] * K * inner * projection_shape[2]
+    @staticmethod
+    def forward(*flat):
+        return torch.ops.posemamba.scan(*flat)
 
 
-@register_flop_formula(torch.ops.posemamba.scan)
-def _(x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, *_, **__) -> int:
-    K, inner, N = A
-    return scan_flops(x[0], K, x[2], inner, N) + _projection_flops(x, K, inner, projection)
+class _Backward(torch.autograd.Function):
+    generate_vmap_rule = True
+    setup_context, backward = staticmethod(lambda ctx, inputs, output: None), staticmethod(_refuse)
+
+    @staticmethod
+    def forward(*flat):
+        return torch.ops.posemamba.scan_backward(*flat)
 
 
-@register_flop_formula(torch.ops.posemamba.scan_backward)
-def _(dy, x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, *_, **__) -> int:
-    # The states once more, with their decays (6 of the 9), and 14 for what g adds to all gradients.
-    K, inner, N = A
-    flops = 20 * scan_flops(x[0], K, x[2], inner, N) // 9
-    return flops + 3 * _projection_flops(x, K, inner, projection)
+def _apply(function: type[torch.autograd.Function], operator, *flat):
+    if torch.compiler.is_compiling() or not derivatives():
+        return operator(*flat)
+    return function.apply(*flat)

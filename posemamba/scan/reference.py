@@ -3,28 +3,28 @@
 import torch
 from torch import Tensor
 
-from posemamba.scan.arguments import Arguments
+from posemamba.scan.operands import Operands
 
 
-def scan(args: Arguments, backend: str = "reference") -> tuple[Tensor, Tensor]:
+def scan(operands: Operands) -> tuple[Tensor, Tensor]:
     """Run the recurrence of Equation 4 with the paper's B-bar = delta B, one token after the other.
 
     Returns:
-        y (b, K, inner, L) and the last state (b, K, inner, N). Differentiable by autograd, any float dtype.
+        y (b, sources, L, inner) and the last state (b, K, inner, N). Differentiable by autograd.
     """
-    args = args.widened()
-    state = args.initial
+    o = operands.ordered().widened()
+    state = o.initial
     if state is None:
-        state = args.u.new_zeros(*args.u.shape[:3], args.A.shape[-1])  # (b, K, inner, N)
+        state = o.x.new_zeros(*o.x.shape[:2], *o.A.shape[1:])  # (b, K, inner, N)
     outputs = []
-    for i in range(args.u.shape[-1]):
-        B, C = args.B[:, :, None, :, i], args.C[:, :, None, :, i]  # (b, K, 1, N)
-        if args.B_scale is not None:
-            B, C = B * args.B_scale, C * args.C_scale
-        step = args.delta[..., i, None]  # (b, K, inner, 1)
-        state = torch.exp(step * args.A) * state + step * args.u[..., i, None] * B  # (b, K, inner, N)
+    for i in range(o.x.shape[2]):
+        B, C = o.B[:, :, i, None], o.C[:, :, i, None]  # (b, K, 1, N)
+        if o.B_scale is not None:
+            B, C = B * o.B_scale, C * o.C_scale
+        step, u = o.delta[:, :, i, :, None], o.x[:, :, i, :, None]  # (b, K, inner, 1)
+        state = torch.exp(step * o.A) * state + step * u * B  # (b, K, inner, N)
         outputs.append((state * C).sum(-1))  # (b, K, inner)
-    y = torch.stack(outputs, -1) if outputs else torch.zeros_like(args.u)
-    if args.D is not None:
-        y = y + args.D[..., None] * args.u
-    return y, state
+    y = torch.stack(outputs, 2) if outputs else torch.zeros_like(o.x)
+    if o.D is not None:
+        y = y + o.D[:, None] * o.x
+    return operands.merged(y), state

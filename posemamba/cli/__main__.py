@@ -1,0 +1,3 @@
+from posemamba.cli import main
+
+main()

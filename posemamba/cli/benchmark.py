@@ -1,0 +1,53 @@
+"""`posemamba benchmark`."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from posemamba.cli.terminal import Progress, Seed, out
+
+
+def benchmark(
+    only: Annotated[
+        list[str] | None, typer.Option(help="A section: scan, network or training. Repeatable.")
+    ] = None,
+    shape: Annotated[
+        list[str] | None, typer.Option(help="A size of the scan, such as S, BL or N64. Repeatable.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    rounds: Annotated[int | None, typer.Option(min=1, max=1000, help="Measurements of each.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="CPU threads, all cores by default.")
+    ] = None,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A checkout of MotionAGFormer or MotionBERT to time beside ours. Its code is imported and "
+            "run: name only what you trust. Repeatable."
+        ),
+    ] = None,
+    seed: Seed = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes, to see that everything runs.")] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option("--out", help="The JSON file; by default one in this folder, named by device and time."),
+    ] = None,
+) -> None:
+    """Measure this machine: scans, networks and training steps, beside what else is installed.
+
+    The record is written as it grows. Ctrl-C stops and keeps what is there.
+    """
+    from posemamba.benchmark import Run, measure
+
+    given = {name: value for name, value in (("threads", threads), ("rounds", rounds)) if value is not None}
+    with Progress(None) as progress:
+        run = Run(device=device, seed=seed, log=progress.stage, **given)
+        run = run.choose(shape or (), peer or (), quick)
+        save = save or Path(time.strftime(f"posemamba-benchmark-{device}-%Y%m%d-%H%M%S.json"))
+        out.print(f"The record grows in {save}.", soft_wrap=True)
+        command = [Path(word).name for word in sys.argv]  # a folder's place is somebody's own
+        measure(run, save, command, only or (), lambda grid: out.print(grid, "", sep="\n", soft_wrap=True))
+    out.print(f"Written to {save}.", soft_wrap=True)

@@ -1,0 +1,60 @@
+"""What the commands share: their output, its progress, and options that several have."""
+
+import os
+import shlex
+import subprocess
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+out = Console(markup=False)
+
+Data = Annotated[
+    str, typer.Option(help="Motion to use: 'synthetic', a motion file of posemamba, or cmu_mocap_17.npz.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+
+
+def command(*words: object) -> str:
+    """A command as one types it, with what needs it in quotes."""
+    words = [str(word) for word in words]
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+class Progress:
+    """A bar on a terminal; elsewhere a line now and then."""
+
+    def __init__(self, total: int | None):
+        from rich import progress as rich
+
+        times = (rich.MofNCompleteColumn(), rich.TimeElapsedColumn(), rich.TimeRemainingColumn())
+        columns = (rich.TextColumn("{task.description}"), rich.BarColumn(), *times)
+        self.bar = rich.Progress(*columns, console=out, transient=True, disable=not out.is_terminal)
+        self.task = self.bar.add_task("starting", total=total)
+        self.total, self.error, self.said = total, None, time.monotonic()
+
+    def __enter__(self) -> "Progress":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.bar.stop()
+
+    def stage(self, text: str, done: int | None = None, total: int | None = None) -> None:
+        """What is being done, and how much of it there is."""
+        self.bar.update(self.task, description=text, completed=done, total=total)
+        if self.bar.disable and (time.monotonic() - self.said > 30 or (done and done == self.total)):
+            self.said = time.monotonic()
+            out.print(f"step {done} of {self.total}: {text}" if done and self.total else text)
+
+    def log(self, step: int, figures: dict[str, float]) -> None:
+        """Called by training: the running mean of the error, and where we are."""
+        now = figures["mpjpe_mm"]
+        self.error = now if self.error is None else 0.98 * self.error + 0.02 * now
+        self.stage(f"MPJPE {self.error:.1f} mm (training windows)", step + 1)
+
+    def windows(self, done: int, total: int) -> None:
+        """Called by evaluation."""
+        self.stage("lifting test windows", done, total)

@@ -1,0 +1,234 @@
+"""The GPU backend: how the work is cut up, and what each Triton kernel is given."""
+
+import math
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from posemamba.scan.operands import Operands
+
+#: Programs, of one warp, that keep a large GPU busy: 16 on each of the 132 multiprocessors of a H100.
+FILL = 2112
+#: Programs of the backward pass that run at a time (a multiprocessor has registers for 8), and the bytes that
+#: they may use for states between tiles.
+TURNS, SCRATCH = 1056, 2**27
+#: Places between the states that are kept; more for N > 32, to keep the memory in bounds.
+CHUNK = 64
+#: Tokens in a tile.
+TILE = 8
+
+
+@dataclass
+class Plan:
+    """How tokens and channels are cut up. The shapes alone decide, so results do not depend on the machine.
+
+    A block of channels by a tile of tokens is what a program holds in registers. A chunk is some tiles, with
+    the state kept at its end. A part is some chunks that one program walks; there are enough to fill a GPU.
+
+    Attributes:
+        span: chunks in a part. tiles: tiles in a chunk. block: channels in a block.
+    """
+
+    rows: int
+    blocks: int
+    chunks: int
+    parts: int
+    span: int
+    tiles: int
+    block: int
+
+    @property
+    def programs(self) -> int:
+        return self.rows * self.parts * self.blocks
+
+    @property
+    def options(self) -> dict[str, int]:
+        # One warp a program: no thread ever waits for another warp.
+        return {"TILE": TILE, "BLOCK": self.block, "num_warps": 1, "num_stages": 1}
+
+
+def plan(batch: int, sources: int, L: int, inner: int, K: int, N: int) -> Plan:
+    """The plan for operands of these sizes."""
+    # Two channels a thread, where there are enough, halve the work of summing over channels.
+    block = 64 if inner > 32 else 32
+    rows, blocks = batch * K, -(-inner // block)
+    places = CHUNK * max(1, 2 ** math.ceil(math.log2(N / 32)))
+    tiles = -(-torch.sym_min(L, places) // TILE)
+    chunks = -(-L // (tiles * TILE))
+    span = -(-chunks // -(-FILL // (rows * blocks)))
+    return Plan(rows, blocks, chunks, -(-chunks // span), span, tiles, block)
+
+
+def _prepared(o: Operands) -> Operands:
+    """Delta whole; and what does not grow with L in the computing dtype, channels last, A for powers of 2."""
+
+    def turned(value: Tensor | None) -> Tensor | None:
+        return None if value is None else value.to(o.wide).mT.contiguous()
+
+    D, bias = (None if value is None else value.to(o.wide).contiguous() for value in (o.D, o.bias))
+    reads, mixes = (None if table is None else table.int().contiguous() for table in (o.reads, o.mixes))
+    delta = o.delta if o.projection is None else o.delta @ o.projection.to(o.delta.dtype).mT
+    changes = dict(x=_readable(o.x), delta=_readable(delta), B=_readable(o.B), C=_readable(o.C))
+    changes |= dict(D=D, bias=bias, reads=reads, mixes=mixes)
+    changes["A"] = turned(o.A.to(o.wide) / math.log(2))
+    changes |= {name: turned(getattr(o, name)) for name in ("initial", "B_scale", "C_scale")}
+    return replace(o, **changes, projection=None)
+
+
+def _readable(value: Tensor) -> Tensor:
+    """In float32 where a GPU has no bfloat16 (those before Ampere), for which Triton 3.2 does not make up."""
+    old = value.is_cuda and torch.cuda.get_device_capability(value.device) < (8, 0)
+    return value.float() if old and value.dtype == torch.bfloat16 else value
+
+
+def _check_size(o: Operands) -> None:
+    """Kernels count tokens and states in 32 bits (and all that grows with channels too in 64)."""
+    _, _, L, _, K, N = o.sizes
+    if L * max(K, N, TILE) >= 2**31:
+        raise ValueError(f"selective_scan: {L} tokens of {N} states are too many for the backend 'triton'")
+
+
+def _at_most(registers: int) -> dict[str, int]:
+    """Fewer registers a thread make room for more programs; only CUDA's compiler has the option."""
+    return {"maxnreg": registers} if torch.version.cuda else {}
+
+
+def _device(x: Tensor):
+    return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
+
+
+def _set_starts(cut: Plan, states: Tensor, apart: int, o: Operands, dy: Tensor | None = None) -> None:
+    """Put the start of each part into states (b, K, slots, N, inner), zeros, at slot part * apart.
+
+    The first part starts from the initial state or zero. With dy it is the backward pass, where the parts
+    start at their ends: it has dy, C and C_scale where the other has x, B and B_scale.
+    """
+    from posemamba.scan.cuda import kernels
+
+    reverse = dy is not None
+    x, M, scale, mixes, first = (
+        (dy, o.C, o.C_scale, None, None) if reverse else (o.x, o.B, o.B_scale, o.mixes, o.initial)
+    )
+    if cut.parts == 1:
+        if first is not None:
+            states[:, :, 0] = first
+        return
+    _, sources, L, inner, K, N = *x.shape, *o.A.shape[:2]
+    slots = states.shape[2]
+    sums = states.new_empty(cut.rows, cut.parts, inner)
+    arrays = (x, *x.stride(), o.delta, *o.delta.stride(), M, *M.stride(), o.A, scale, o.bias, o.reads, mixes)
+    shape = (K, K // sources, L, inner, slots, apart, cut.parts, cut.span, 1)
+    fixed = dict(REVERSE=reverse, N=N, **cut.options)
+    kernels.part_ends[(cut.programs,)](
+        *arrays, states, sums, *shape, SOFTPLUS=o.softplus, TILES=cut.tiles, **fixed, **_at_most(128)
+    )
+    kernels.carry[(cut.rows * N * cut.blocks,)](
+        states, sums, o.A, first, K, inner, slots, apart, cut.parts, 1, **fixed
+    )
+
+
+def kept(batch: int, sources: int, L: int, inner: int, K: int, N: int) -> tuple[int, ...]:
+    """The shape of what the forward pass keeps for the backward pass: the states at the end of each chunk."""
+    return batch, K, plan(batch, sources, L, inner, K, N).chunks, N, inner
+
+
+def forward(given: Operands, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """The scan: y, like x but contiguous; the last states (b, K, inner, N); and with `keep` the states at the
+    end of each chunk, (b, K, chunks, N, inner), else an empty tensor.
+    """
+    from posemamba.scan.cuda import kernels
+
+    _check_size(given)
+    x, (batch, sources, L, inner, K, N) = given.x, given.sizes
+    cut, each = plan(*given.sizes), K // sources
+    with _device(x):
+        o = _prepared(given)
+        states = x.new_zeros(batch, K, cut.chunks, N, inner, dtype=given.wide)
+        _set_starts(cut, states, cut.span, o)
+        # Directions that share a source are summed, before y is rounded to its dtype.
+        y = x.new_empty(batch, K, L, inner, dtype=o.x.dtype if each == 1 else given.wide)
+        strided = (x, o.delta, o.B, o.C)
+        kernels.outputs[(cut.programs,)](
+            *(part for v in strided for part in (v, *v.stride())),
+            *(o.A, o.D, o.bias, o.B_scale, o.C_scale, o.reads, o.mixes, states, y),
+            *(K, each, L, inner, cut.chunks, cut.parts, cut.span, 1),
+            **dict(SOFTPLUS=o.softplus, N=N, TILES=cut.tiles, **cut.options, **_at_most(128)),
+        )
+        if each > 1:
+            y = y.view(batch, sources, each, L, inner).sum(2)
+        y = y.to(x.dtype)
+        # A copy, even where it is contiguous as it stands: outputs of an operator may not share memory.
+        last = states[:, :, -1].mT.clone(memory_format=torch.contiguous_format)
+    return y, last, states if keep else states.new_empty(0)
+
+
+def backward(dy: Tensor, starts: Tensor, given: Operands) -> tuple[Tensor | None, ...]:
+    """The gradients of the real operands from that of y, contiguous, each in the dtype of what it belongs to;
+    None for what is None. `starts` is what `forward` kept.
+    """
+    from posemamba.scan.cuda import gradients
+
+    x, wide, (batch, sources, L, inner, K, N) = given.x, given.wide, given.sizes
+    cut, each = plan(*given.sizes), K // sources
+    through_mix = given.through_mix and given.mixes is not None
+    with _device(x):
+        o, dy = _prepared(given), _readable(dy)
+
+        def zeros(like: Tensor | None, *shape: int) -> Tensor | None:
+            return None if like is None else x.new_zeros(batch, K, cut.parts, *shape, dtype=wide)
+
+        reaching = zeros(x, N, inner)
+        _set_starts(cut, reaching, 1, o, dy)
+
+        size = cut.tiles * N * cut.block * reaching.element_size()
+        turns = min(cut.programs, TURNS, max(FILL // 16, SCRATCH // size))
+        scratch = x.new_empty(turns, cut.tiles, N, cut.block, dtype=wide)
+        du = x.new_empty(batch, K, L, inner, dtype=o.x.dtype if each == 1 and not through_mix else wide)
+        ddelta = torch.empty_like(o.delta, memory_format=torch.contiguous_format)
+        dB, dC = (x.new_empty(cut.blocks, batch, K, L, N, dtype=wide) for _ in range(2))
+        dA, dB_scale, dC_scale = (zeros(like, N, inner) for like in (o.A, o.B_scale, o.C_scale))
+        dD, dbias = (zeros(like, inner) for like in (o.D, o.bias))
+        strided = (dy, x, o.delta, o.B, o.C)
+        gradients.gradients[(turns,)](
+            *(part for v in strided for part in (v, *v.stride())),
+            *(o.A, o.D, o.bias, o.initial, o.B_scale, o.C_scale, o.reads, o.mixes, starts, reaching, scratch),
+            *(du, ddelta, dA, dB, dC, dD, dbias, dB_scale, dC_scale),
+            *(K, each, cut.rows, L, inner, cut.chunks, cut.parts, cut.span, 1),
+            **dict(SOFTPLUS=o.softplus, N=N, TILES=cut.tiles, **cut.options),
+        )
+        del scratch
+        dx = _merge(du, o, sources) if through_mix else du.view(batch, sources, each, L, inner).sum(2)
+        dA, dB_scale, dC_scale = (None if t is None else t.sum((0, 2)).mT for t in (dA, dB_scale, dC_scale))
+        dD, dbias = (None if t is None else t.sum((0, 2)) for t in (dD, dbias))
+        dlow, dW = ddelta, None
+        if given.projection is not None:
+            dlow = ddelta @ given.projection.to(ddelta.dtype)
+            dW = torch.einsum("bklc,bklr->kcr", ddelta, given.delta)
+        found = (dx, dlow, dA, dB.sum(0), dC.sum(0), dD, dbias, reaching[:, :, 0].mT, dB_scale, dC_scale, dW)
+        return tuple(
+            None if like is None else value.to(like.dtype).contiguous()
+            for value, like in zip(found, given.real, strict=True)
+        )
+
+
+def _merge(du: Tensor, o: Operands, sources: int) -> Tensor:
+    """dx (b, sources, L, inner) from du (b, K, L, inner), where tokens were mixed into others."""
+    from posemamba.scan.cuda import gradients
+
+    (batch, K, L, inner), reads = du.shape, o.reads
+    each = K // sources
+    if reads is None:
+        reads = torch.arange(L, dtype=torch.int32, device=du.device).repeat(K, 1)
+    # A token may be mixed in many times. Sorting makes lists of where, which are added in their order.
+    mixed, entries = o.mixes.view(sources, each * L).sort(dim=1, stable=True)
+    tokens = torch.arange(L + 1, dtype=mixed.dtype, device=du.device).repeat(sources, 1)
+    edges = torch.searchsorted(mixed, tokens, out_int32=True)
+    dx = du.new_empty(batch, sources, L, inner)
+    block = min(1024, max(32, 2 ** math.ceil(math.log2(inner))))
+    gradients.merge[(batch * sources * L * -(-inner // block),)](
+        *(du, reads, edges, entries.int(), dx, K, sources, L, inner, 1),
+        **dict(each=each, BLOCK=block, num_warps=max(1, block // 256)),
+    )
+    return dx

@@ -1,0 +1,96 @@
+"""The folder of a run: who may write into it, what it holds, and whether that fits what is asked."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+from posemamba import storage
+from posemamba.motion.clips import Clip, select_split
+from posemamba.training.config import TrainingConfig
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a folder, which is made where it is missing.
+
+    The lock is the operating system's: it goes with the process that holds it, however that ends.
+
+    Raises:
+        ValueError: the path is a file, or another training holds the folder.
+    """
+    from filelock import FileLock, Timeout
+
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: expected a folder for the run, found a file")
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f"{folder}: another training writes into it now; wait for its end, or name another folder"
+        ) from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows lets nobody remove an open file, and does so itself
+            (folder / ".lock").unlink()
+        lock.release()
+
+
+def fingerprint(clips: list[Clip]) -> str:
+    """A digest of the training split's motion, by which a run knows its data again."""
+    digest = hashlib.sha256()
+    for clip in select_split(clips, "train"):
+        digest.update(f"{clip.name}|{clip.action}|{clip.fps}|{len(clip)}|".encode())
+        digest.update(np.ascontiguousarray(clip.joints).tobytes())
+    return digest.hexdigest()
+
+
+def save_state(folder: Path, state: dict) -> None:
+    """Write the checkpoint, all or nothing."""
+    with storage.atomic_path(folder / "checkpoint.pt") as path:
+        torch.save(state, path)
+
+
+def open_run(folder: Path, config: TrainingConfig, data: str, resume: bool) -> dict | None:
+    """The state that a folder's run is in, or None for one that begins, whose config.yaml is written.
+
+    Raises:
+        ValueError: the folder holds something else, a run of other settings or data, or a broken checkpoint.
+    """
+    path, settings = folder / "checkpoint.pt", folder / "config.yaml"
+    if path.exists() and not resume:
+        raise ValueError(f"{folder}: holds a run already; resume it, or name another folder")
+    if not path.exists():
+        if (folder / "model").exists() or (settings.exists() and TrainingConfig.load(settings) != config):
+            raise ValueError(f"{folder}: holds something that this run did not make; name another folder")
+        if not settings.exists():
+            with storage.atomic_path(settings) as target:
+                target.write_text(yaml.safe_dump(asdict(config), sort_keys=False), encoding="utf-8")
+        return None
+    if not settings.is_file():
+        raise ValueError(f"{folder}: holds a checkpoint without the config.yaml of its run")
+    before, asked = TrainingConfig.load(settings).flat(), config.flat()
+    if changed := [name for name in asked if before[name] != asked[name]]:
+        name = changed[0]
+        raise ValueError(
+            f"{folder}: its run has {name} = {before[name]!r}, asked for {asked[name]!r}; "
+            "resume it unchanged, or name another folder"
+        )
+    state = storage.read_checkpoint(path)
+    step, seconds = state.get("step"), state.get("seconds")
+    whole = type(step) is int and 0 <= step <= config.steps and isinstance(seconds, float) and seconds >= 0
+    if not whole or not isinstance(state.get("model"), dict) or not isinstance(state.get("optimizer"), dict):
+        raise ValueError(f"{path}: not a checkpoint of this run")
+    if state.get("data") != data:
+        raise ValueError(
+            f"{folder}: its run was trained on other motion; give the same data, or another folder"
+        )
+    return state

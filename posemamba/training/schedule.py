@@ -1,0 +1,26 @@
+"""Learning rates over a run, by name.
+
+A schedule is a function of the step (from 0) and of the run's steps that gives a factor; what else it needs
+are keyword arguments, which a configuration sets beside its name. A new one is a function and a line in
+`SCHEDULES`, and a field of `config.Schedule` for an argument that no other has.
+"""
+
+import math
+
+
+def constant(step: int, steps: int) -> float:
+    """1 throughout."""
+    return 1.0
+
+
+def cosine(step: int, steps: int) -> float:
+    """From 1 down to 0 along half a cosine (Loshchilov and Hutter, 2017)."""
+    return 0.5 + 0.5 * math.cos(math.pi * step / steps)
+
+
+def exponential(step: int, steps: int, *, decay: float, epoch: int) -> float:
+    """Times `decay` after every `epoch` steps; the released training takes 0.99."""
+    return decay ** (step // epoch)
+
+
+SCHEDULES = {"constant": constant, "cosine": cosine, "exponential": exponential}
