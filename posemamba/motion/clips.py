@@ -61,11 +61,6 @@ class Clip:
         """The number of frames."""
         return len(self.joints)
 
-    @property
-    def seconds(self) -> float:
-        """How long the clip lasts."""
-        return len(self.joints) / self.fps
-
 
 def select_split(clips: Iterable[Clip], split: str) -> list[Clip]:
     """The clips of one split ("train" or "test"), in order.

@@ -35,11 +35,7 @@ def existing_file(path: str | Path) -> Path:
 
 
 def open_archive(path: Path, expected: str) -> zipfile.ZipFile:
-    """Opens a zip archive that does not unpack to absurd sizes; the caller closes it.
-
-    Args:
-        path: an existing file.
-        expected: what the file should have been, for the message.
+    """Opens a zip archive, which the caller closes; `expected` says in messages what it should have been.
 
     Raises:
         ValueError: another kind of file, a cut one, one that unpacks to over 1 GiB and 200 times its size.

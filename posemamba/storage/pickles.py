@@ -97,6 +97,8 @@ _LITERALS = (
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"),
 )
 
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+
 
 class _Machine:
     """The stack machine. It builds no more than `budget` bytes of arrays and sets.
@@ -117,15 +119,10 @@ class _Machine:
             **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda at: push(self.memo[at])),
             **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), self.put),
             **dict.fromkeys(("PROTO", "FRAME"), lambda _: None),
+            **{name: lambda _, value=value: push(value) for name, value in _CONSTANTS.items()},
             "MEMOIZE": lambda _: self.put(len(self.memo)),
-            "NONE": lambda _: push(None),
-            "NEWTRUE": lambda _: push(True),
-            "NEWFALSE": lambda _: push(False),
             "MARK": lambda _: self.marks.append(len(self.stack)),
-            "EMPTY_TUPLE": lambda _: push(()),
-            "TUPLE1": lambda _: push(tuple(take(1))),
-            "TUPLE2": lambda _: push(tuple(take(2))),
-            "TUPLE3": lambda _: push(tuple(take(3))),
+            **{f"TUPLE{n}": lambda _, n=n: push(tuple(take(n))) for n in (1, 2, 3)},
             "TUPLE": lambda _: push(tuple(items())),
             "EMPTY_LIST": lambda _: push([]),
             "LIST": lambda _: push(items()),

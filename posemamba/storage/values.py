@@ -36,14 +36,8 @@ class DType:
 def build_array(raw, dtype: DType, shape: tuple[int, ...], order: str = "C") -> np.ndarray:
     """The array that a pickle describes. Nothing is allocated beyond the bytes that are really there.
 
-    Args:
-        raw: its bytes, or the list of its items where the type is object.
-        dtype: its type.
-        shape: its shape.
-        order: "F" where the first index runs fastest in `raw`, else "C".
-
-    Raises:
-        Refused: these do not fit together.
+    `raw` is its bytes, or the list of its items where the type is object; `order` is "F" where the first
+    index runs fastest in it, else "C". Raises `Refused` where these do not fit together.
     """
     proper = type(dtype) is DType and type(shape) is tuple and len(shape) <= 32 and order in ("C", "F")
     if not proper or any(type(n) is not int or n < 0 for n in shape):
