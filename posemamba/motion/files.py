@@ -84,8 +84,10 @@ def load_motion(path: str | Path) -> list[Clip]:
 def _cut(path: Path, joints: np.ndarray, clips: list[tuple]) -> list[Clip]:
     """The clips that follow each other in `joints`, from their (frames, fps, name, action, split)."""
     lengths = [frames for frames, *_ in clips]
-    if min(lengths, default=0) < 1 or sum(lengths) != len(joints):
-        raise ValueError(f"{path} lists clips of {sum(lengths)} frames in all but holds {len(joints)} frames")
+    if min(lengths, default=0) < 1 or joints.shape[:1] != (sum(lengths),):
+        raise ValueError(
+            f"{path} lists {sum(lengths)} frames in all but holds joints of shape {joints.shape}"
+        )
     try:
         pieces = np.split(joints, np.cumsum(lengths)[:-1])
         return [
@@ -114,8 +116,6 @@ def read_cmu(path: str | Path) -> list[Clip]:
             wanted = f"expected plain numbers or text in {', '.join(kinds)}"
             raise ValueError(f"{path}: array {name!r} is {found or 'missing'}, {wanted}")
     joints, *entries, fps = (arrays[name] for name in kinds)
-    if joints.ndim != 3 or joints.shape[1:] != (JOINTS, 3):
-        raise ValueError(f"{path}: joints have shape {joints.shape}, expected (frames, {JOINTS}, 3)")
     shapes = [entry.shape for entry in entries]
     if fps.size != 1 or any(shape != (entries[0].size,) for shape in shapes):
         found = f"length, name, action and split of shapes {', '.join(map(str, shapes))}, fps of {fps.shape}"

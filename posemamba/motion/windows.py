@@ -68,13 +68,11 @@ class WindowSampler:
     interleaved sequences; one shorter than a window is padded by repeating its last frame.
 
     Attributes:
-        clips: the training clips.
+        clips, rig: the training clips, and where the cameras stand.
         frames, fps: the windows' length, and rate in frames a second.
-        batch_size: windows a batch.
-        seed: with the step it decides everything random.
+        batch_size, seed: windows a batch, and what decides, with the step, everything random.
         flip: mirror each window, input and target, with probability 1/2.
         balance: "frames" draws all windows alike; "actions" an action first, then one of its windows.
-        rig: where the cameras stand.
 
     Raises:
         ValueError: no clips, sizes that are not positive, an unknown balance.

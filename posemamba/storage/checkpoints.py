@@ -69,14 +69,9 @@ def read_checkpoint(path: str | Path) -> dict:
 
 
 def _named(name: str, function):
-    """The function under another module's name, by which torch finds what may be called."""
-
-    def call(*args):
-        return function(*args)
-
-    call.__module__, _, call.__name__ = name.rpartition(".")
-    call.__qualname__ = call.__name__
-    return call
+    """The function as a class of another module, by whose name torch finds what may be called."""
+    module, _, short = name.rpartition(".")
+    return type(short, (), {"__module__": module, "__new__": lambda _, *args: function(*args)})
 
 
 # The released checkpoints hold one numpy float64, so numpy's scalar and dtype must be known, in both

@@ -56,21 +56,15 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
             finally:
                 os.close(folder)
     except Exception as error:
-        if _disk_is_full(error, target.parent):
+        # safetensors and torch raise no OSError for a full disk, and torch does not name the cause.
+        full = getattr(error, "errno", None) in _FULL or "No space left" in str(error)
+        if full or (isinstance(error, RuntimeError) and shutil.disk_usage(target.parent).free < 65536):
             kept = "; the file that was there is unchanged" if target.exists() else ""
             raise OSError(errno.ENOSPC, f"cannot write {path}, the disk is full{kept}") from error
         raise
     finally:
         with suppress(OSError):
             temporary.unlink()
-
-
-def _disk_is_full(error: Exception, folder: Path) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in _FULL
-    # safetensors names the cause; torch's writer does not.
-    silent = isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < 65536
-    return silent or "No space left" in str(error)
 
 
 def write_json(path: str | os.PathLike, content) -> None:
