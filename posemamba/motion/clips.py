@@ -30,8 +30,7 @@ class Clip:
         split: "train" or "test".
 
     Raises:
-        ValueError: another shape or type, no frames, a number that is not finite, a rate that is not
-            positive, an unknown split.
+        ValueError: another shape or type, no frames, NaN, a rate that is not positive, an unknown split.
     """
 
     joints: Float32[np.ndarray, "frames 17 3"]
@@ -45,10 +44,8 @@ class Clip:
         found = joints.dtype if isinstance(joints, np.ndarray) else type(joints).__name__
         if found != np.float32:
             raise ValueError(f"{clip}: joints are {found}, expected a float32 array")
-        if joints.ndim != 3 or joints.shape[1:] != (JOINTS, 3):
-            raise ValueError(f"{clip}: joints have shape {joints.shape}, expected (frames, {JOINTS}, 3)")
-        if len(joints) == 0:
-            raise ValueError(f"{clip} has no frames, expected at least one")
+        if joints.shape[1:] != (JOINTS, 3) or len(joints) == 0:
+            raise ValueError(f"{clip}: joints have shape {joints.shape}, expected (1 or more, {JOINTS}, 3)")
         finite = np.isfinite(joints).all(axis=(1, 2))
         if not finite.all():
             raise ValueError(f"{clip}: frame {finite.argmin()} holds NaN or infinity, expected finite mm")

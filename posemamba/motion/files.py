@@ -85,9 +85,7 @@ def _cut(path: Path, joints: np.ndarray, clips: list[tuple]) -> list[Clip]:
     """The clips that follow each other in `joints`, from their (frames, fps, name, action, split)."""
     lengths = [frames for frames, *_ in clips]
     if min(lengths, default=0) < 1 or joints.shape[:1] != (sum(lengths),):
-        raise ValueError(
-            f"{path} lists {sum(lengths)} frames in all but holds joints of shape {joints.shape}"
-        )
+        raise ValueError(f"{path} lists {sum(lengths)} frames but holds joints of shape {joints.shape}")
     try:
         pieces = np.split(joints, np.cumsum(lengths)[:-1])
         return [
