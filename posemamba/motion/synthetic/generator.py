@@ -9,10 +9,9 @@ from itertools import product
 import numpy as np
 
 from posemamba.motion.clips import SPLITS, Clip
-from posemamba.motion.synthetic.actions import reach, sit, wave
+from posemamba.motion.synthetic.actions import jump, reach, sit, wave
 from posemamba.motion.synthetic.bodies import Body, Pose, forward_kinematics
 from posemamba.motion.synthetic.gaits import jog, turn, walk
-from posemamba.motion.synthetic.jumping import jump
 
 Movement = Callable[[np.random.Generator, Body, float, float], Pose]
 
