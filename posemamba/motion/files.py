@@ -87,10 +87,8 @@ def _cut(path: Path, joints: np.ndarray, clips: list[tuple]) -> list[Clip]:
     if min(lengths, default=0) < 1 or joints.shape[:1] != (sum(lengths),):
         raise ValueError(f"{path} lists {sum(lengths)} frames but holds joints of shape {joints.shape}")
     try:
-        pieces = np.split(joints, np.cumsum(lengths)[:-1])
-        return [
-            Clip(piece, fps, *map(str, names)) for piece, (_, fps, *names) in zip(pieces, clips, strict=True)
-        ]
+        cuts = np.split(joints, np.cumsum(lengths)[:-1])
+        return [Clip(cut, fps, *map(str, names)) for cut, (_, fps, *names) in zip(cuts, clips, strict=True)]
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
