@@ -124,7 +124,7 @@ def test_no_two_modules_of_motion_import_each_other():
 
 def test_select_split():
     assert [clip.name for clip in select_split(make_clips(), "test")] == ["b", "weißer Ärmel"]
-    with pytest.raises(ValueError, match="'dev'"):
+    with pytest.raises(ValueError, match="no clip in its dev split, expected 'train'"):
         select_split(make_clips(), "dev")
     with pytest.raises(ValueError, match="no clip in its train split"):
         select_split(make_clips()[1:], "train")
