@@ -103,7 +103,7 @@ def test_follow_and_spacing(clip):
 
 def test_long_clips_keep_their_speed(clip):
     long = np.concatenate([clip] * 4)
-    figure = skeleton_animation(long, fps=60, max_frames=81)
+    figure = skeleton_animation(long, fps=60)
     assert len(figure.frames) == 81
     steps = figure.layout.sliders[0].steps
     assert steps[1].label == "0.07" and steps[-1].label == f"{320 / 60:.2f}"
