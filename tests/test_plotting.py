@@ -148,6 +148,7 @@ def test_skeleton_2d_is_still_for_one_pose_and_takes_tensors(clip):
         (lambda clip: heatmap(clip), r"matrix has shape \(81, 17, 3\)"),
         (lambda clip: heatmap(clip[0], x=["a"]), "x has 1 labels, expected 3"),
         (lambda clip: curves({"a": ([1, 2], [1])}), r"lines\['a'\] has shapes"),
+        (lambda clip: curves({"a": ([1], [1])}, spread={"a": ([1], [1, 2])}), "with its spread has shapes"),
         (lambda clip: curves({"a": ([1], [1])}, spread={"b": ([1], [1])}), "spread names"),
         (lambda clip: slider_figure({"1": go.Figure(), "2": curves({"a": ([1], [1])})}, "p"), "same traces"),
         (lambda clip: describe(go.Figure(), " "), "alt is empty"),

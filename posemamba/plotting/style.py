@@ -21,18 +21,10 @@ _INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "yti
 STATIC = {  # Matplotlib's settings, which seaborn draws with too
     **dict.fromkeys(_INKED, INK),
     **dict.fromkeys(("axes.facecolor", "figure.facecolor", "savefig.facecolor"), "none"),
-    "axes.prop_cycle": f"cycler('color', {list(COLOURS)})",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlelocation": "left",
-    "grid.alpha": 0.3,
-    "figure.figsize": (7.0, 4.0),
-    "figure.constrained_layout.use": True,
-    "legend.frameon": False,
-    "image.cmap": "cividis",
-    "font.size": 11.0,
+    **dict.fromkeys(("axes.grid", "axes.axisbelow", "figure.constrained_layout.use"), True),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
+    **{"axes.prop_cycle": f"cycler('color', {list(COLOURS)})", "axes.titlelocation": "left"},
+    **{"grid.alpha": 0.3, "figure.figsize": (7.0, 4.0), "image.cmap": "cividis", "font.size": 11.0},
 }
 
 
@@ -50,43 +42,23 @@ class BookRenderer(PlotlyRenderer):
         return {**super().to_mimebundle(fig_dict), "text/plain": text}
 
 
-def _template() -> go.layout.Template:
-    axis = dict(
-        gridcolor=GRID, zerolinecolor=GRID, linecolor=INK, automargin=True, title=dict(font=dict(size=13))
-    )
-    # WebGL draws thin clear lines as none at all: in space the grid is a solid grey.
-    space = dict(
-        gridcolor="#a6a6a6",
-        zerolinecolor="#a6a6a6",
-        linecolor=INK,
-        backgroundcolor=CLEAR,
-        tickfont=dict(size=11),
-        title=dict(font=dict(size=12)),
-    )
-    return go.layout.Template(
-        layout=dict(
-            colorway=COLOURS,
-            font=dict(size=13, color=INK),
-            title=dict(
-                font=dict(size=15), x=0, xref="paper", y=1, yref="container", yanchor="top", pad=dict(t=12)
-            ),
-            paper_bgcolor=CLEAR,
-            plot_bgcolor=CLEAR,
-            hovermode="closest",
-            height=420,
-            margin=dict(l=60, r=16, t=64, b=56),
-            xaxis=axis,
-            yaxis=axis,
-            scene=dict(xaxis=space, yaxis=space, zaxis=space),
-            legend=dict(orientation="h", x=0, y=1, yanchor="bottom", bgcolor=CLEAR, traceorder="normal"),
-            updatemenudefaults=dict(bgcolor=CLEAR, bordercolor=INK),
-            sliderdefaults=dict(bgcolor=GRID, bordercolor=INK, activebgcolor=COLOURS[0]),
-            modebar=dict(bgcolor=CLEAR, color=INK),
-        )
-    )
-
-
-pio.templates["book"] = _template()
+_AXIS = dict(gridcolor=GRID, zerolinecolor=GRID, linecolor=INK, automargin=True, title_font_size=13)
+# WebGL draws thin clear lines as none at all: in space the grid is a solid grey.
+_SPACE = dict(gridcolor="#a6a6a6", zerolinecolor="#a6a6a6", linecolor=INK, backgroundcolor=CLEAR)
+_SPACE |= dict(tickfont_size=11, title_font_size=12)
+_LAYOUT = dict(
+    font=dict(size=13, color=INK),
+    title=dict(font_size=15, x=0, xref="paper", y=1, yref="container", yanchor="top", pad_t=12),
+    margin=dict(l=60, r=16, t=64, b=56),
+    scene=dict(xaxis=_SPACE, yaxis=_SPACE, zaxis=_SPACE),
+    legend=dict(orientation="h", x=0, y=1, yanchor="bottom", bgcolor=CLEAR, traceorder="normal"),
+    updatemenudefaults=dict(bgcolor=CLEAR, bordercolor=INK),
+    sliderdefaults=dict(bgcolor=GRID, bordercolor=INK, activebgcolor=COLOURS[0]),
+    modebar=dict(bgcolor=CLEAR, color=INK),
+    **dict(colorway=COLOURS, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, hovermode="closest", height=420),
+    **dict(xaxis=_AXIS, yaxis=_AXIS),
+)
+pio.templates["book"] = go.layout.Template(layout=_LAYOUT)
 pio.renderers["book"] = BookRenderer(config=dict(responsive=True, displaylogo=False))
 
 
