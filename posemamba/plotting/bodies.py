@@ -13,12 +13,8 @@ from jaxtyping import Float
 from posemamba.plotting.style import CLEAR, add_slider, describe, numbers
 from posemamba.skeleton import JOINT_NAMES, LIMBS
 
-BODY_COLOURS = (  # (right side and trunk, left side): one pair a skeleton
-    ("#0072B2", "#56B4E9"),
-    ("#D55E00", "#E69F00"),
-    ("#009E73", "#7FCDB5"),
-    ("#B0508A", "#DFA6C8"),
-)
+# (right side and trunk, left side): one pair a skeleton
+SHADES = (("#0072B2", "#56B4E9"), ("#D55E00", "#E69F00"), ("#009E73", "#7FCDB5"), ("#B0508A", "#DFA6C8"))
 GREYS = ("#7d7d7d", "#b5b5b5")
 # The limbs along each line of a skeleton: in space all on one, in a picture a line for each colour.
 LINES = {3: [tuple(LIMBS)], 2: [("trunk",), ("left leg", "left arm"), ("right leg", "right arm")]}
@@ -42,8 +38,8 @@ def _named(poses, name: str, dims: int, one: bool = False) -> tuple[dict[str, np
     counts = {key: len(body) for key, body in bodies.items()}
     if len(set(counts.values())) != 1:
         raise ValueError(f"{name} must hold skeletons with one number of frames, found {counts}.")
-    if len(counts) > len(BODY_COLOURS):
-        raise ValueError(f"{name} holds {len(counts)} skeletons, expected at most {len(BODY_COLOURS)}.")
+    if len(counts) > len(SHADES):
+        raise ValueError(f"{name} holds {len(counts)} skeletons, expected at most {len(SHADES)}.")
     stride = math.ceil(max(counts.values()) / MOST_FRAMES)
     return {key: body[::stride] for key, body in bodies.items()}, max(counts.values()), stride
 
@@ -76,7 +72,7 @@ def _add_body(figure: go.Figure, points: np.ndarray, group: str, colours: tuple[
 def _add_legend(figure: go.Figure, names, axes: str) -> None:
     """Entries that stand for the skeletons' sides; a click on one hides the skeleton."""
     kind, gone = go.Scatter3d if axes == "xyz" else go.Scatter, {axis: [None] for axis in axes}
-    for name, colours in zip(names, BODY_COLOURS, strict=False):
+    for name, colours in zip(names, SHADES, strict=False):
         for side, colour in zip(("right", "left"), colours, strict=True):
             told = dict(name=f"{name}, {side}" if name else side, legendgroup=name or "body")
             figure.add_trace(kind(**gone, mode="lines", line=dict(color=colour, width=6), **told))
@@ -90,12 +86,9 @@ def _span(values: np.ndarray, margin: float = 0.06) -> list[float]:
 
 def _image_axes(points: np.ndarray) -> dict:
     """Axes of a picture: equal scales, y downwards, room for every frame."""
-    across, down = (dict(range=_span(points[..., k]), constrain="domain") for k in (0, 1))
-    down["range"].reverse()
-    return dict(
-        xaxis=dict(across, title="image x", nticks=4, tickangle=0),
-        yaxis=dict(down, title="image y", scaleanchor="x"),
-    )
+    across = dict(title="image x", range=_span(points[..., 0]), nticks=4, tickangle=0)
+    down = dict(title="image y", range=_span(points[..., 1])[::-1], scaleanchor="x")
+    return dict(xaxis=dict(across, constrain="domain"), yaxis=dict(down, constrain="domain"))
 
 
 def _xyz(values) -> dict[str, float]:
@@ -173,19 +166,17 @@ def skeleton_animation(
 ) -> go.Figure:
     """Skeletons in 3D, to play, scrub and turn; beside them, where given, the 2D input.
 
+    The axes have equal scales and stay as they are while it plays.
+
     Args:
         poses: positions in mm, or a dict of named ones to draw in the same scene, each in its own colours;
             of more than 81 frames every n-th is shown, at the same speed.
         fps: frames a second of the poses.
-        title: the figure's title.
         keypoints: 2D input of the same frames, y downwards; drawn in a panel of its own.
         space: "world" (z up) or "camera" (x right, y down, z forward), which is turned so that up is up.
         spacing: mm between the skeletons, along x; 0 lays them over each other.
         follow: keep the (first) skeleton's pelvis over the origin, for clips that walk away.
-        alt: alternative text; made from the other arguments where not given.
-
-    Returns:
-        A Plotly figure; its axes have equal scales and stay as they are while it plays.
+        title, alt: the figure's title, and its alternative text; made from the names where not given.
 
     Raises:
         ValueError: for arrays of other shapes and for keypoints of another length.
@@ -206,13 +197,13 @@ def skeleton_animation(
     figure = go.Figure()
     _add_legend(figure, bodies, "xyz")
     places = [f"{label} %{{{key}:.0f}} mm" for label, key in zip(AXES[space], "xyz", strict=True)]
-    for (name, body), colours, aside in zip(bodies.items(), BODY_COLOURS, shift, strict=False):
+    for (name, body), colours, aside in zip(bodies.items(), SHADES, shift, strict=False):
         note = [f"(drawn {aside:+.0f} mm aside)"] if aside else []
         hover = "<br>".join([*([name] if name else []), "%{text}", *places, *note])
         _add_body(figure, body[0], name, colours, hover)
     figure.update_layout(scene=_scene(list(bodies.values()), AXES[space]))
     for points in flat.values():
-        _add_body(figure, points[0], "input", BODY_COLOURS[0] if len(bodies) == 1 else GREYS, FLAT_HOVER)
+        _add_body(figure, points[0], "input", SHADES[0] if len(bodies) == 1 else GREYS, FLAT_HOVER)
         figure.update_layout(_image_axes(points))
     _lay_out(figure, bool(flat))
     drawn = ", ".join(name for name in bodies if name) or "one skeleton"
@@ -227,17 +218,13 @@ def skeleton_2d(
     title: str = "",
     alt: str | None = None,
 ) -> go.Figure:
-    """2D keypoints as an image has them: x to the right, y down, equal scales.
+    """2D keypoints as an image has them: x to the right, y down, equal scales; a clip can be played.
 
     Args:
         keypoints: one pose or a clip, or a dict of named ones, which are laid over each other;
             of more than 81 frames every n-th is shown, at the same speed.
         fps: frames a second.
-        title: the figure's title.
-        alt: alternative text; made from the other arguments where not given.
-
-    Returns:
-        A Plotly figure; a clip can be played.
+        title, alt: the figure's title, and its alternative text; made from the names where not given.
 
     Raises:
         ValueError: for arrays of other shapes.
@@ -245,7 +232,7 @@ def skeleton_2d(
     bodies, _, stride = _named(keypoints, "keypoints", 2, one=True)
     figure = go.Figure()
     _add_legend(figure, bodies, "xy")
-    for (name, body), colours in zip(bodies.items(), BODY_COLOURS, strict=False):
+    for (name, body), colours in zip(bodies.items(), SHADES, strict=False):
         _add_body(figure, body[0], name, colours, FLAT_HOVER)
     figure.update_layout(_image_axes(np.stack(list(bodies.values()))), height=480)
     drawn = ", ".join(name for name in bodies if name) or "one skeleton"

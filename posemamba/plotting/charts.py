@@ -27,13 +27,9 @@ def curves(
         lines: name -> (x, y), each of length n.
         xlabel, ylabel: what the axes show, with the unit; the hover text uses them.
         logx, logy: logarithmic axes; on them values that are not positive are left out.
-        title: the figure's title.
         spread: name -> (low, high), each of length n, drawn as a band behind the curve of that name.
         markers: mark the points.
-        alt: alternative text; made from names and labels where not given.
-
-    Returns:
-        A Plotly figure.
+        title, alt: the figure's title, and its alternative text; made from names and labels where not given.
 
     Raises:
         ValueError: where lengths differ or a spread has no curve.
@@ -86,13 +82,9 @@ def heatmap(
         x, y: names or numbers of the columns and rows; their indices where not given.
         xlabel, ylabel: what columns and rows are.
         value: what the colours show, with its unit.
-        title: the figure's title.
         signed: a diverging scale with zero in its middle, for values of both signs.
         equal: draw cells as squares.
-        alt: alternative text; made from the labels where not given.
-
-    Returns:
-        A Plotly figure.
+        title, alt: the figure's title, and its alternative text; made from the labels where not given.
 
     Raises:
         ValueError: where shapes do not fit.
@@ -128,15 +120,12 @@ def slider_figure(
 
     Args:
         figures: slider label -> figure; all with the same traces in the same order, whose numbers (and whose
-            title and annotations) may differ.
+            title and annotations) may differ; the axes hold all of them.
         parameter: what the slider changes, such as "step size".
         start: the label that is shown first; the first one where not given.
         interval: milliseconds a figure, for a play button; none where not given.
         title: the whole figure's title; where not given each figure's own title is shown.
         alt: alternative text; made from the first figure's where not given.
-
-    Returns:
-        A Plotly figure whose axes hold every frame.
 
     Raises:
         ValueError: where the figures do not match.

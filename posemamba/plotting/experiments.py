@@ -25,11 +25,10 @@ def seeds(
     Args:
         rows: name -> a number for each seed; drawn from top to bottom.
         xlabel: what the numbers are, with the unit.
-        title: the figure's title.
         unit: for the alternative text.
         zero: draw the line at 0, for differences.
         groups: name -> number of a colour; all rows alike where not given.
-        alt: alternative text; made from the means where not given.
+        title, alt: the figure's title, and its alternative text; made from the means where not given.
 
     Returns:
         A picture (`IPython.display.Image`), to be the last value of a cell.

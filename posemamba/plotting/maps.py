@@ -1,19 +1,14 @@
 """Maps between joints and between frames (Figure 5), and what moved one prediction."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
 
+from posemamba.attention import Relevance
 from posemamba.plotting.style import INK, colour_scale, describe, numbers
 from posemamba.skeleton import JOINT_NAMES
-
-if TYPE_CHECKING:
-    from posemamba.attention import Relevance
 
 _SHORT = [name.replace("right ", "R ").replace("left ", "L ") for name in JOINT_NAMES]
 _JOINT_TICKS = dict(tickmode="array", tickvals=list(range(len(_SHORT))), ticktext=_SHORT)
@@ -41,12 +36,8 @@ def map_panels(
         maps: panel title -> square matrix, (17, 17) for joints and (T, T) for frames.
         axes: "joints" or "frames" for all panels, or one of the two for each.
         value: what the colours show, with its unit.
-        title: the figure's title.
         signed: a diverging scale, with zero in its middle; otherwise from 0 to the largest value.
-        alt: alternative text; made from the titles where not given.
-
-    Returns:
-        A Plotly figure.
+        title, alt: the figure's title, and its alternative text; made from the titles where not given.
 
     Raises:
         ValueError: for no maps, other axes, and matrices that do not fit theirs.
@@ -76,16 +67,12 @@ def relevance_panels(
 ) -> go.Figure:
     """The two answers to "what moved this prediction" side by side: each input joint's share in each frame.
 
+    One scale has zero in its middle. A ring marks the joint and frame that are predicted.
+
     Args:
         relevance: from `posemamba.attention.relevance`.
-        per_unit: what one unit of the network's output is worth in the unit shown.
-        unit: the unit shown.
-        title: the figure's title.
-        alt: alternative text; made from the prediction's name where not given.
-
-    Returns:
-        A Plotly figure; both panels have one scale with zero in its middle. A ring marks the joint and frame
-        that are predicted.
+        per_unit, unit: what one unit of the network's output is worth in the unit shown, and that unit.
+        title, alt: the figure's title, and its alternative text; made from the prediction where not given.
     """
     views = {"gradient times input": relevance.gradient, "the map": relevance.map}
     matrices = [per_unit * numbers(view).T for view in views.values()]

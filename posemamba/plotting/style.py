@@ -111,14 +111,14 @@ def colour_scale(matrices: Sequence[np.ndarray], signed: bool) -> dict:
 
 
 def static_figure(figure, alt: str):
-    """A Matplotlib figure (or a seaborn axes or grid) as a sharp picture with its alternative text.
+    """A Matplotlib figure (or a seaborn axes or grid) as a sharp PNG with its alternative text.
 
     Args:
         figure: a Matplotlib figure, or anything with a ``.figure``; it is closed.
         alt: what a reader who cannot see the picture should know, in a sentence or two.
 
     Returns:
-        An ``IPython.display.Image`` (PNG), to be the last value of a cell.
+        An ``IPython.display.Image``, to be the last value of a cell.
 
     Raises:
         ValueError: for an empty alt.
