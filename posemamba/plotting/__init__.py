@@ -5,6 +5,7 @@ which people with any common colour blindness can tell apart, on transparent bac
 and a dark page both work. Every function here returns a figure; as the last value of a cell it is shown.
 """
 
+from posemamba.experiments import mean_interval
 from posemamba.plotting.bodies import skeleton_2d, skeleton_animation
 from posemamba.plotting.charts import curves, heatmap, slider_figure
 from posemamba.plotting.costs import crossings, error_against_macs, stacked_shares, where_the_work_goes
@@ -28,4 +29,4 @@ __all__ += [
     "skeleton_2d",
 ]
 __all__ += ["skeleton_animation", "slider_figure", "stacked_shares", "static_figure", "use_book_style"]
-__all__ += ["where_the_work_goes"]
+__all__ += ["mean_interval", "where_the_work_goes"]

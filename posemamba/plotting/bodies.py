@@ -57,7 +57,7 @@ def _lines(points: np.ndarray) -> list[go.Scatter | go.Scatter3d]:
     return [kind(dict(zip("xyz", line, strict=False))) for line in lines]
 
 
-def _add_body(figure: go.Figure, points: np.ndarray, group: str, colours: tuple[str, str], hover: str):
+def _add_body(figure: go.Figure, points: np.ndarray, group: str, colours: tuple, hover: str) -> None:
     """One skeleton (17, 2 or 3); in space each limb of its line has its side's colour."""
     width, size = (6, 3.5) if points.shape[1] == 3 else (3, 6)
     for limbs, line in zip(LINES[points.shape[1]], _lines(points), strict=True):
@@ -144,13 +144,12 @@ def _lay_out(figure: go.Figure, flat: bool) -> None:
 def _finish(figure: go.Figure, parts: list[np.ndarray], seconds: float, title: str, alt: str) -> go.Figure:
     """Titles a figure; its last traces, the lines of skeletons (frames, 17, d), are set in motion."""
     describe(figure, alt).update_layout(title_text=title)
-    count = len(parts[0])
-    if count == 1:
+    if len(parts[0]) == 1:
         return figure
-    moves = [[line for part in parts for line in _lines(part[k])] for k in range(count)]
+    moves = [[line for part in parts for line in _lines(part[k])] for k in range(len(parts[0]))]
     traces = list(range(len(figure.data) - len(moves[0]), len(figure.data)))
     figure.frames = [go.Frame(name=str(k), data=moved, traces=traces) for k, moved in enumerate(moves)]
-    labels = [f"{k * seconds:.2f}" for k in range(count)]
+    labels = [f"{k * seconds:.2f}" for k in range(len(moves))]
     return add_slider(figure, labels, "time ", " s", interval=round(1000 * seconds, 2))
 
 
