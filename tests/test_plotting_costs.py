@@ -67,7 +67,6 @@ def test_figure_1_has_alternative_text_and_stays_small(recounted):
     figure = error_against_macs(recounted)
     assert "L goes from 115 to 197 M" in figure.layout.meta["alt"]
     assert len(json.dumps(figure.to_plotly_json(), default=np.ndarray.tolist)) < 30_000
-    assert error_against_macs({}, alt="Dots.").layout.meta["alt"] == "Dots."
 
 
 def test_a_method_that_table_1_does_not_have_is_refused():

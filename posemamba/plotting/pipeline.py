@@ -12,9 +12,7 @@ _ROW = 44  # pixels
 _LEFT, _RIGHT = (0.0, 0.455), (0.545, 0.955)  # the columns; beside the right one run its bypasses
 
 
-def pipeline(
-    model: PoseMamba | PoseMambaConfig, frames: int | None = None, title: str = "", alt: str | None = None
-) -> go.Figure:
+def pipeline(model: PoseMamba | PoseMambaConfig, frames: int | None = None, title: str = "") -> go.Figure:
     """The network in one column and the inside of its blocks in another, coloured by cost.
 
     A box names a part and the shape of what comes out of it, with its share of the network's multiply-adds;
@@ -24,7 +22,6 @@ def pipeline(
         model: a network, or its settings.
         frames: the sequence's length; the network's longest by default.
         title: made from the settings where not given.
-        alt: alternative text; made from the counts where not given.
 
     Raises:
         ValueError: frames that the network does not take.
@@ -35,11 +32,10 @@ def pipeline(
     places = [(stage, *_LEFT, row) for row, stage in enumerate(network)]
     width = (_RIGHT[1] - _RIGHT[0] + 0.008) / len(scans)  # the scans' boxes stand in one row
     for k, stage in enumerate(inside):
-        if k in scans:
-            left = _RIGHT[0] + (k - scans[0]) * width
-            places.append((stage, left, left + width - 0.008, scans[0]))
-        else:
-            places.append((stage, *_RIGHT, k if k < scans[0] else k - len(scans) + 1))
+        left = _RIGHT[0] + (k - scans[0]) * width
+        # The scans share a row, and what follows them moves up.
+        row = k - min(max(k - scans[0], 0), len(scans) - 1)
+        places.append((stage, *((left, left + width - 0.008) if k in scans else _RIGHT), row))
     rows = 1 + max(row for *_, row in places)
     top = max(_shown(stage, left)[0] for stage, left, *_ in places)
     figure = go.Figure()
@@ -69,14 +65,14 @@ def pipeline(
         coloraxis=dict(colorscale=SEQUENTIAL, cmin=0, cmax=round(100 * top, 1), colorbar=bar),
         meta=dict(narrow=dict(font=dict(size=10.5))),
     )
-    shares = {"scans": sum(inside[k].share for k in scans), "blocks": sum(stage.share for stage in inside)}
+    scanned, blocks = sum(inside[k].share for k in scans), sum(stage.share for stage in inside)
     told = (
         f"Diagram: {title or 'PoseMamba'}, {name}. Keypoints are embedded, joint positions added, then a "
         "spatial and a temporal block follow in turn, each with a norm after it; frame positions are added "
-        f"after the first spatial norm; a head gives 3D joints. The blocks have {shares['blocks']:.1%} of "
-        f"the multiply-adds, the {len(scans)} scans inside them {shares['scans']:.1%}."
+        f"after the first spatial norm; a head gives 3D joints. The blocks have {blocks:.1%} of the "
+        f"multiply-adds, the {len(scans)} scans inside them {scanned:.1%}."
     )
-    return describe(figure, alt or told)
+    return describe(figure, told)
 
 
 def _percent(share: float) -> str:
