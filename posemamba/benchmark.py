@@ -143,8 +143,8 @@ def peers(path: str | PathLike) -> dict[str, Callable[[int], nn.Module]]:
     try:
         return dict(runpy.run_path(str(path))["NETWORKS"])
     except Exception as error:  # a stranger's code may raise anything
-        why = "found none" if isinstance(error, KeyError) else reason(error)
-        raise ValueError(f"{path}: expected a Python file with NETWORKS, name -> function; {why}") from error
+        why = f"expected a Python file with NETWORKS, name -> function; {reason(error)}"
+        raise ValueError(f"{path}: {why}") from error
 
 
 def now(device: str) -> float:
@@ -219,13 +219,18 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {first[:200]}".removesuffix(": ")
 
 
-def _medians(rows: list[dict], part: str) -> dict[str, float]:
-    """By name, of the rows that have that part. Each such row is also given its ratio to the best."""
-    found = {row["name"]: row["seconds"][part]["median"] for row in rows if part in row.get("seconds", ())}
-    for row in rows:
-        if row["name"] in found:
-            row.setdefault("to_best", {})[part] = found[row["name"]] / min(found.values())
-    return found
+def _rows(run: Run, contestants: dict[str, Timer], about: dict[str, dict]) -> list[dict]:
+    """A row for each name, with what is known about it, its timing, and its ratios to the best.
+
+    What is no bound is compared, part by part.
+    """
+    timings = interleave(contestants, run)
+    rows = [{"name": name} | known | timings.get(name, {}) for name, known in about.items()]
+    compared = [row for row in rows if row["kind"] != "bound" and row.get("seconds")]
+    for row in compared:
+        best = {part: min(r["seconds"][part]["median"] for r in compared) for part in row["seconds"]}
+        row["to_best"] = {part: row["seconds"][part]["median"] / best[part] for part in best}
+    return rows
 
 
 def _elsewhere(name: str, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
@@ -317,16 +322,14 @@ def scans(run: Run, others: Callable[[Shape], dict[str, Timer]] = lambda shape: 
     here, missing = everybody(run.device)
     cases = []
     for shape in run.shapes:
-        inputs, rows = shape.inputs(run.device, run.seed), []
+        inputs, about = shape.inputs(run.device, run.seed), {}
         refused = {name: refusal(name, shape, run.device) for name in here}
         contestants = {name: _scan_timer(here[name], *inputs) for name, why in refused.items() if not why}
-        timings = interleave(contestants | others(shape), run)
-        for name in here | timings:
-            kind = "peer" if name in SCANS else "backend" if name in here else "bound"
-            rows.append({"name": name, "kind": kind} | (timings.get(name) or {"failed": refused[name]}))
-        for part in ("forward", "backward", "both"):
-            _medians([row for row in rows if row["kind"] != "bound"], part)
-        cases.append({"shape": asdict(shape), "rows": rows})
+        contestants |= others(shape)
+        for name in here | contestants:
+            about[name] = {"kind": "peer" if name in SCANS else "backend" if name in here else "bound"}
+            about[name] |= {"failed": refused[name]} if refused.get(name) else {}
+        cases.append({"shape": asdict(shape), "rows": _rows(run, contestants, about)})
         yield {"missing": missing, "cases": cases}
 
 
@@ -355,17 +358,17 @@ def networks(run: Run) -> Iterator[dict]:
             missing[name] = reason(error)
     sizes = product((1, 16, 64), ("float32", "bfloat16")) if run.device == "cuda" else [(1, "float32")]
     for batch, precision in sizes:
-        forwards = {n: forward_of(net, batch, run, precision == "bfloat16") for n, net in there.items()}
-        timings = interleave({n: timer(work, run.device, "forward") for n, work in forwards.items()}, run)
-        rows = []
+        contestants, about = {}, {}
         for name, network in there.items():
+            work = forward_of(network, batch, run, precision == "bfloat16")
+            contestants[name] = timer(work, run.device, "forward")
             size = sum(parameter.numel() for parameter in network.parameters())
-            kind = "peer" if name in run.peers else "posemamba"
-            rows.append({"name": name, "kind": kind, "parameters": size} | timings[name])
-        seconds = _medians(rows, "forward")
-        for row in rows:
-            if row["kind"] == "posemamba" and (own := seconds.get(row["name"])):
-                row["times_as_fast_as"] = {n: seconds[n] / own for n in run.peers if n in seconds}
+            about[name] = {"kind": "peer" if name in run.peers else "posemamba", "parameters": size}
+        rows = _rows(run, contestants, about)
+        for row in (row for row in rows if row["kind"] == "posemamba" and "to_best" in row):
+            rivals = [other for other in rows if other["kind"] == "peer" and "to_best" in other]
+            beside = {r["name"]: r["to_best"]["forward"] / row["to_best"]["forward"] for r in rivals}
+            row["times_as_fast_as"] = beside
         cases.append({"batch": batch, "precision": precision, "rows": rows})
         yield {"frames": run.frames, "missing": missing, "cases": cases}
 

@@ -50,21 +50,21 @@ def pipeline(model: PoseMamba | PoseMambaConfig, frames: int | None = None, titl
     name = f"{config.depth} blocks of {config.channels} channels, {network[0].shape[0]} frames"
     told = dict(text="share of the network's multiply-adds (%)", side="top")
     bar = dict(title=told, orientation="h", x=0.5, y=0, yanchor="top", thickness=12, len=0.9, outlinewidth=0)
+    still = dict(visible=False, fixedrange=True)
     figure.update_layout(
         title=dict(text=title or name),
         height=_ROW * (rows + 1) + 150,
         font=dict(size=12.5),
-        barmode="overlay",
-        showlegend=False,
         margin=dict(l=4, r=4, t=44, b=76),
-        xaxis=dict(visible=False, range=[-0.005, 1.0], fixedrange=True),
-        yaxis=dict(visible=False, range=[rows - 0.45, -1.2], fixedrange=True),
-        hoverlabel=dict(align="left", bgcolor="#2b2b2b", bordercolor=INK, font=dict(color="#ffffff")),
-        dragmode=False,  # a finger that moves scrolls the page
-        modebar=dict(remove=["select", "lasso"]),
+        xaxis=dict(still, range=[-0.005, 1.0]),
+        yaxis=dict(still, range=[rows - 0.45, -1.2]),
         coloraxis=dict(colorscale=SEQUENTIAL, cmin=0, cmax=round(100 * top, 1), colorbar=bar),
         meta=dict(narrow=dict(font=dict(size=10.5))),
     )
+    hover = dict(align="left", bgcolor="#2b2b2b", bordercolor=INK, font=dict(color="#ffffff"))
+    figure.update_layout(barmode="overlay", showlegend=False, hoverlabel=hover)
+    # A finger that moves scrolls the page.
+    figure.update_layout(dragmode=False, modebar=dict(remove=["select", "lasso"]))
     scanned, blocks = sum(inside[k].share for k in scans), sum(stage.share for stage in inside)
     told = (
         f"Diagram: {title or 'PoseMamba'}, {name}. Keypoints are embedded, joint positions added, then a "
@@ -109,16 +109,12 @@ def _add_boxes(figure: go.Figure, places: list[tuple], top: float | None) -> Non
     )
     texts = []
     for stage, left, right, _ in places:
-        small = right - left < 0.2
-        share = _shown(stage, left)[1]
-        shape = share if small else _shape(stage)
-        if top is not None and not small:
-            shape += f" · {share}"
-        texts.append(f"<b>{stage.name}</b><br>{shape}")
+        share, small = _shown(stage, left)[1], right - left < 0.2
+        words = [share] if small else [_shape(stage), share][: 1 if top is None else 2]
+        texts.append(f"<b>{stage.name}</b><br>{' · '.join(words)}")
     # Cividis is dark in its lower half. Text without a colour takes the page's.
-    ink = {}
-    if top is not None:
-        ink["textfont"] = dict(color=["#ffffff" if s < 52 * top else "#111111" for s in shares])
+    colours = top and ["#ffffff" if share < 52 * top else "#111111" for share in shares]
+    ink = dict(textfont=dict(color=colours)) if colours else {}
     middles, rows = [(left + right) / 2 for _, left, right, _ in places], [row for *_, row in places]
     figure.add_scatter(x=middles, y=rows, mode="text", text=texts, hoverinfo="skip", name="names", **ink)
 
