@@ -95,8 +95,8 @@ def animate(figure: go.Figure, traces: Sequence[int], changes: Iterable[Iterable
 class _Panel:
     """One direction on a row of bodies; or, without a direction, attention: every token looks at all."""
 
-    def __init__(self, direction: orders.Direction | None, label: str, row: np.ndarray, number: int):
-        self.label, self.row, frames = label, row, len(row)
+    def __init__(self, direction: orders.Direction | None, row: np.ndarray, number: int):
+        self.row, frames = row, len(row)
         self.axes = panel_axes(number)
         self.read, self.mixed = np.arange(frames * JOINTS), None
         self.colour, self.star, self.jumps = COLOURS[3], direction is None, False
@@ -136,22 +136,16 @@ class _Panel:
         faint = dict(color=self.colour, width=1 if self.star else 2)
         marks = dict(color=self.colour, size=11, symbol="circle", line=dict(width=0))
         if self.mixed is not None:
-            two = dict(color=[MIXED, self.colour], symbol=["diamond", "circle"])
-            marks.update(two, line=dict(width=1.5, color="white"))
-        opacity, to_mix = 0.55 if self.star else 0.9, dict(color=MIXED, width=3)
-        return [
-            go.Scatter(path, mode="lines", line=faint, opacity=opacity, **self.axes, **QUIET),
-            go.Scatter(now, mode="lines+markers", marker=marks, line=to_mix, **self.axes, **QUIET),
-        ]
+            marks |= dict(color=[MIXED, self.colour], symbol=["diamond", "circle"])
+            marks |= dict(line=dict(width=1.5, color="white"))
+        line = dict(mode="lines", line=faint, opacity=0.55 if self.star else 0.9)
+        dots = dict(mode="lines+markers", line=dict(color=MIXED, width=3), marker=marks)
+        return [go.Scatter(path | line | QUIET | self.axes), go.Scatter(now | dots | QUIET | self.axes)]
 
 
-def _lines(sections: list[tuple[str, list]]) -> list[tuple[str, list]]:
-    """Panels two a line; a section begins a new line, under its letter and name."""
-    lines = []
-    for letter, (name, found) in zip("abcdefghijklmnopqrstuvwxyz", sections, strict=False):
-        heading = f"({letter}) {name}" if len(sections) > 1 else ""
-        lines += [("" if k else heading, found[k : k + 2]) for k in range(0, len(found), 2)]
-    return lines
+def _note(text: str, x: float, y: float, size: int, anchor: str = "left") -> dict:
+    place = dict(x=x, y=round(y, 4), xref="paper", yref="paper", xanchor=anchor, yanchor="middle")
+    return dict(text=text, showarrow=False, font=dict(size=size), **place)
 
 
 def _page(lines: list[tuple[str, list]], frames: int, tall: int) -> dict:
@@ -205,15 +199,15 @@ def scan_paths(
     for strategy in strategies:
         found = Counter(orders.directions(strategy)).items()
         sections.append((strategy, [(d, d.name + often.get(k, f", {k} times")) for d, k in found]))
-    lines = _lines(sections)
-    panels = [_Panel(*entry, row, k + 1) for k, entry in enumerate(e for _, pair in lines for e in pair)]
-
-    figure = go.Figure()
-    for panel in panels:
-        figure.add_traces(panel.still(told))
+    lines = []  # panels two a line; a section begins a new one, under its letter and name
+    for place, (name, found) in enumerate(sections):
+        heading = f"({chr(ord('a') + place)}) {name}" if len(sections) > 1 else ""
+        lines += [("" if k else heading, found[k : k + 2]) for k in range(0, len(found), 2)]
+    drawn = [direction for _, found in sections for direction, _ in found]
+    panels = [_Panel(direction, row, number) for number, direction in enumerate(drawn, 1)]
+    figure = go.Figure([trace for panel in panels for trace in panel.still(told)])
     still = len(figure.data)
-    for panel in panels:
-        figure.add_traces(panel.traces(start))
+    figure.add_traces([trace for panel in panels for trace in panel.traces(start)])
     steps = range(len(told))
     changes = ([change for panel in panels for change in panel.moving(step)] for step in steps)
     animate(figure, list(range(still, len(figure.data))), changes)
@@ -226,11 +220,6 @@ def scan_paths(
     drawn = "; ".join(f"{name}: {', '.join(label for _, label in found)}" for name, found in sections)
     told = f"{title}. Rows of {frames} bodies, one a frame, with the path through their joints. {drawn}."
     return describe(figure, f"{told} A slider walks along the sequence.")
-
-
-def _note(text: str, x: float, y: float, size: int, anchor: str = "left") -> dict:
-    place = dict(x=x, y=round(y, 4), xref="paper", yref="paper", xanchor=anchor, yanchor="middle")
-    return dict(text=text, showarrow=False, font=dict(size=size), **place)
 
 
 def limb_meetings() -> go.Figure:
