@@ -139,8 +139,7 @@ def stacked_shares(
         if set(amounts) != set(parts):
             raise ValueError(f"bars[{name!r}] has the parts {sorted(amounts)}, expected {sorted(parts)}.")
         if sum(amounts.values()) <= 0 or min(amounts.values()) < 0:
-            found = f"found {dict(amounts)}"
-            raise ValueError(f"bars[{name!r}] must hold amounts of 0 or more, not all 0; {found}.")
+            raise ValueError(f"bars[{name!r}] has {dict(amounts)}, expected amounts of 0 or more, not all 0.")
     unknown = set(hatched) - set(parts)
     if unknown:
         raise ValueError(f"hatched names {sorted(unknown)}, expected some of {parts}.")
@@ -214,9 +213,8 @@ def crossings(
         figure.add_annotation(note, text=name, x=0, xref="paper", xanchor="left", y=k, yshift=34)
     ticks = [step * 10**power for power in range(7) for step in (1, 2, 5)]
     span = [math.log10(min(ends)) - 0.2, math.log10(max(ends)) + 0.2]
-    across = dict(
-        title_text="frames T", type="log", range=span, tickvals=ticks, ticktext=[f"{x}" for x in ticks]
-    )
+    marks = dict(tickvals=ticks, ticktext=[str(x) for x in ticks])
+    across = dict(title_text="frames T", type="log", range=span, **marks)
     down = dict(range=[len(rows) - 0.5, -0.75], tickvals=list(range(len(rows))), showticklabels=False)
     figure.update_layout(title_text=title, height=170 + 72 * len(rows), margin=dict(l=16, t=92))
     figure.update_layout(legend=dict(y=1.06), xaxis=across, yaxis=dict(down, zeroline=False))

@@ -2,6 +2,7 @@
 
 from textwrap import wrap
 
+import numpy as np
 import plotly.graph_objects as go
 
 from posemamba.accounting import Stage, pipeline_stages
@@ -82,41 +83,36 @@ def _percent(share: float) -> str:
 def _hover(stage: Stage) -> str:
     """What a box says when it is pointed at; lines are broken for a phone."""
     about = "<br>".join(wrap(stage.about, 42))
-    lines = [f"<b>{stage.name}</b>", about, f"out: {_shape(stage)}"]
     told = f"{stage.parameters:,} parameters" if stage.parameters else "no parameters of its own"
     cost = "no multiply-adds counted"
     if stage.macs is not None:
         cost = f"{stage.macs:,} multiply-adds<br>{_percent(stage.share)} of the network's"
     if stage.copies > 1 and (stage.parameters or stage.macs):
         cost += f"<br>(in all {stage.copies} together)"
-    return "<br>".join([*lines, told, cost])
+    return "<br>".join([f"<b>{stage.name}</b>", about, f"out: {_shape(stage)}", told, cost])
 
 
 def _add_boxes(figure: go.Figure, places: list[tuple], top: float | None) -> None:
     """Bars lying on their sides: they can be pointed at anywhere, and have a colour scale."""
-    shares = [round(100 * _shown(stage, left)[0], 3) for stage, left, *_ in places]
+    stages, lefts, rights, rows = zip(*places, strict=True)
+    shown = [_shown(stage, left) for stage, left in zip(stages, lefts, strict=True)]
+    shares, widths = [round(100 * share, 3) for share, _ in shown], np.subtract(rights, lefts).tolist()
     fill = dict(color=CLEAR) if top is None else dict(color=shares, coloraxis="coloraxis")
-    figure.add_bar(
-        orientation="h",
-        base=[left for _, left, _, _ in places],
-        x=[right - left for _, left, right, _ in places],
-        y=[row for *_, row in places],
-        width=0.8,
-        marker=dict(line=dict(color=INK, width=1), cornerradius=5, **fill),
-        hovertext=[_hover(stage) for stage, *_ in places],
-        hovertemplate="%{hovertext}<extra></extra>",
-        name="not counted" if top is None else "counted",
-    )
+    boxes = dict(line=dict(color=INK, width=1), cornerradius=5, **fill)
+    hover = dict(hovertext=[*map(_hover, stages)], hovertemplate="%{hovertext}<extra></extra>")
+    name = "not counted" if top is None else "counted"
+    figure.add_bar(base=lefts, x=widths, y=rows, width=0.8, orientation="h", marker=boxes, name=name, **hover)
     texts = []
-    for stage, left, right, _ in places:
-        share, small = _shown(stage, left)[1], right - left < 0.2
-        words = [share] if small else [_shape(stage), share][: 1 if top is None else 2]
+    for stage, (_, share), width in zip(stages, shown, widths, strict=True):
+        words = [share] if width < 0.2 else [_shape(stage), share][: 1 if top is None else 2]
         texts.append(f"<b>{stage.name}</b><br>{' · '.join(words)}")
     # Cividis is dark in its lower half. Text without a colour takes the page's.
     colours = top and ["#ffffff" if share < 52 * top else "#111111" for share in shares]
     ink = dict(textfont=dict(color=colours)) if colours else {}
-    middles, rows = [(left + right) / 2 for _, left, right, _ in places], [row for *_, row in places]
-    figure.add_scatter(x=middles, y=rows, mode="text", text=texts, hoverinfo="skip", name="names", **ink)
+    middles = np.add(lefts, rights) / 2
+    figure.add_scatter(
+        x=middles.tolist(), y=rows, mode="text", text=texts, hoverinfo="skip", name="names", **ink
+    )
 
 
 def _add_lines(figure: go.Figure, left_rows: int, inside: list[Stage], loop: bool) -> None:
@@ -138,14 +134,13 @@ def _add_lines(figure: go.Figure, left_rows: int, inside: list[Stage], loop: boo
         first, last = left_rows - 6, left_rows - 3
         paths.append([(_LEFT[1], last), (rail, last), (rail, first), (_LEFT[1] + 0.005, first)])
     x, y = zip(*(point for path in paths for point in (*path, (None, None))), strict=True)
-    figure.add_scatter(
-        x=x, y=y, mode="lines", line=dict(color=INK, width=1.5), hoverinfo="skip", name="lines"
-    )
+    quiet, line = dict(hoverinfo="skip"), dict(color=INK, width=1.5)
+    figure.add_scatter(x=x, y=y, mode="lines", line=line, name="lines", **quiet)
     heads = {0: "triangle-down", 1: "triangle-right", -1: "triangle-left"}
     symbols = [heads[(path[-1][0] > path[-2][0]) - (path[-1][0] < path[-2][0])] for path in paths]
     x, y = zip(*(path[-1] for path in paths), strict=True)
     marks = dict(symbol=symbols, size=6, color=INK)
-    figure.add_scatter(x=x, y=y, mode="markers", marker=marks, hoverinfo="skip", name="heads")
+    figure.add_scatter(x=x, y=y, mode="markers", marker=marks, name="heads", **quiet)
 
 
 def _shown(stage: Stage, left: float) -> tuple[float, str]:
