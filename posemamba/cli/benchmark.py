@@ -11,9 +11,7 @@ from posemamba.cli.terminal import Progress, Seed, out
 
 
 def benchmark(
-    only: Annotated[
-        list[str] | None, typer.Option(help="A section: scan or network. Repeatable.")
-    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="A section: scan or network. Repeatable.")] = None,
     shape: Annotated[
         list[str] | None, typer.Option(help="A size of the scan, such as S, BL or N64. Repeatable.")
     ] = None,
