@@ -25,11 +25,10 @@ def seeds(
     Args:
         rows: name -> a number for each seed; drawn from top to bottom.
         xlabel: what the numbers are, with the unit.
-        title: the figure's title.
         unit: for the alternative text.
         zero: draw the line at 0, for differences.
         groups: name -> number of a colour; all rows alike where not given.
-        alt: alternative text; made from the means where not given.
+        title, alt: the figure's title, and its alternative text; made from the means where not given.
 
     Returns:
         A picture (`IPython.display.Image`), to be the last value of a cell.
@@ -39,11 +38,8 @@ def seeds(
     """
     if not rows:
         raise ValueError("rows is empty, expected at least one name.")
-    intervals = {name: mean_interval(values) for name, values in rows.items()}
-    told = "; ".join(
-        f"{name} {mean:.2f} ({low:.2f} to {high:.2f})" for name, (mean, low, high) in intervals.items()
-    )
-    text = alt or f"Dots and means of {len(rows)} rows: {title or xlabel}. {told} {unit}."
+    numbers = ("{} {:.2f} ({:.2f} to {:.2f})".format(name, *mean_interval(rows[name])) for name in rows)
+    told = f"Dots and means of {len(rows)} rows: {title or xlabel}. {'; '.join(numbers)} {unit}."
 
     import matplotlib
     import seaborn
@@ -62,4 +58,4 @@ def seeds(
         axes.tick_params(length=0)
         if zero:
             axes.axvline(0, color=INK, zorder=0)
-        return static_figure(figure, text)
+        return static_figure(figure, alt or told)

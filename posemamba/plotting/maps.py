@@ -1,24 +1,17 @@
 """Maps between joints and between frames (Figure 5), and what moved one prediction."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
 
+from posemamba.attention import Relevance
 from posemamba.plotting.style import INK, colour_scale, describe, numbers
 from posemamba.skeleton import JOINT_NAMES
 
-if TYPE_CHECKING:
-    from posemamba.attention import Relevance
-
-AXES = ("joints", "frames")
-#: The joints' names, short enough for an axis of a small panel.
-SHORT_NAMES = tuple(name.replace("right ", "R ").replace("left ", "L ") for name in JOINT_NAMES)
-_JOINT_TICKS = dict(tickmode="array", tickvals=list(range(len(SHORT_NAMES))), ticktext=SHORT_NAMES)
+_SHORT = [name.replace("right ", "R ").replace("left ", "L ") for name in JOINT_NAMES]
+_JOINT_TICKS = dict(tickmode="array", tickvals=list(range(len(_SHORT))), ticktext=_SHORT)
 # The colour bar lies under all panels, where it meets no other text whatever the page's width.
 _BAR = dict(orientation="h", thickness=12, len=0.7, nticks=5, x=0.5, xanchor="center")
 _BAR |= dict(y=0, yanchor="bottom", yref="container")
@@ -43,42 +36,30 @@ def map_panels(
         maps: panel title -> square matrix, (17, 17) for joints and (T, T) for frames.
         axes: "joints" or "frames" for all panels, or one of the two for each.
         value: what the colours show, with its unit.
-        title: the figure's title.
         signed: a diverging scale, with zero in its middle; otherwise from 0 to the largest value.
-        alt: alternative text; made from the titles where not given.
-
-    Returns:
-        A Plotly figure.
+        title, alt: the figure's title, and its alternative text; made from the titles where not given.
 
     Raises:
         ValueError: for no maps, other axes, and matrices that do not fit theirs.
     """
     kinds = [axes] * len(maps) if isinstance(axes, str) else list(axes)
-    if not maps or len(kinds) != len(maps) or any(kind not in AXES for kind in kinds):
+    if not maps or len(kinds) != len(maps) or not {*kinds} <= {"joints", "frames"}:
         raise ValueError(f"axes is {axes!r} for {len(maps)} maps, expected 'joints' or 'frames' for each.")
     matrices = [numbers(matrix) for matrix in maps.values()]
-    for name, matrix, kind in zip(maps, matrices, kinds, strict=True):
-        square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] and matrix.size
-        if not square or (kind == "joints" and len(matrix) != len(JOINT_NAMES)):
-            wanted = f"({len(JOINT_NAMES)}, {len(JOINT_NAMES)})" if kind == "joints" else "(frames, frames)"
-            raise ValueError(f"maps[{name!r}] has shape {matrix.shape}, expected {wanted}.")
-    scale = colour_scale(matrices if signed else [*matrices, np.zeros(1)], signed)
     pairs = [[f"{row} from {column}" for column in JOINT_NAMES] for row in JOINT_NAMES]
-    figure = go.Figure()
-    for k, (matrix, kind) in enumerate(zip(matrices, kinds, strict=True)):
-        joints = kind == "joints"
-        told = "%{text}" if joints else "frame %{y} from frame %{x}"
-        _add_map(figure, k, matrix, scale, text=pairs if joints else None, told=f"{told}<br>{value}")
-    _lay_out(figure, list(maps))
-    for k, (matrix, kind) in enumerate(zip(matrices, kinds, strict=True)):
+    panels = []
+    for k, (name, matrix, kind) in enumerate(zip(maps, matrices, kinds, strict=True)):
+        side = len(JOINT_NAMES) if kind == "joints" else max(matrix.shape, default=0) or "frames"
+        if matrix.shape != (side, side):
+            raise ValueError(f"maps[{name!r}] has shape {matrix.shape}, expected ({side}, {side}).")
+        text, told = (pairs, "%{text}") if kind == "joints" else (None, "frame %{y} from frame %{x}")
         ticks, angle = (_JOINT_TICKS, -90) if kind == "joints" else (dict(nticks=6), 0)
-        across = dict(title=dict(text=f"from {kind[:-1]}", standoff=4), tickangle=angle)
-        down = dict(title=dict(text=f"into {kind[:-1]}", standoff=2), scaleanchor=_axis("x", k))
-        figure.layout[_key("xaxis", k)].update(across, range=[-0.5, len(matrix) - 0.5], **ticks)
-        figure.layout[_key("yaxis", k)].update(down, range=[len(matrix) - 0.5, -0.5], **ticks)
-    figure.update_layout(title=_titles(title, value))
+        across = dict(ticks, title=dict(text=f"from {kind[:-1]}", standoff=4), tickangle=angle)
+        down = dict(ticks, title=dict(text=f"into {kind[:-1]}", standoff=2), scaleanchor=_nth("x", k))
+        panels.append((name, matrix, text, told, across, down))
+    scale = colour_scale(matrices if signed else [*matrices, np.zeros(1)], signed)
     told = f"{len(maps)} heat maps: {title or 'untitled'}. {value}; panels: {', '.join(maps)}."
-    return describe(figure, alt or told)
+    return describe(_draw(panels, scale, value, title), alt or told)
 
 
 def relevance_panels(
@@ -86,46 +67,51 @@ def relevance_panels(
 ) -> go.Figure:
     """The two answers to "what moved this prediction" side by side: each input joint's share in each frame.
 
+    One scale has zero in its middle. A ring marks the joint and frame that are predicted.
+
     Args:
         relevance: from `posemamba.attention.relevance`.
-        per_unit: what one unit of the network's output is worth in the unit shown.
-        unit: the unit shown.
-        title: the figure's title.
-        alt: alternative text; made from the prediction's name where not given.
-
-    Returns:
-        A Plotly figure; both panels have one scale with zero in its middle. A ring marks the joint and frame
-        that are predicted.
+        per_unit, unit: what one unit of the network's output is worth in the unit shown, and that unit.
+        title, alt: the figure's title, and its alternative text; made from the prediction where not given.
     """
     views = {"gradient times input": relevance.gradient, "the map": relevance.map}
     matrices = [per_unit * numbers(view).T for view in views.values()]
-    scale, shown = colour_scale(matrices, True), f"share, {unit}" if unit else "share"
-    ring = dict(size=19, symbol="circle-open", color="#000000", line=dict(width=2))
-    point = go.Scatter(x=[relevance.frame], y=[relevance.joint], mode="markers", marker=ring)
-    figure = go.Figure()
-    for k, matrix in enumerate(matrices):
-        names = [[name] * matrix.shape[1] for name in JOINT_NAMES]
-        _add_map(figure, k, matrix, scale, text=names, told=f"%{{text}}, frame %{{x}}<br>{shown}")
-        figure.add_trace(point.update(xaxis=_axis("x", k), yaxis=_axis("y", k)))
-    figure.update_traces(showlegend=False, hoverinfo="skip", selector=dict(type="scatter"))
-    _lay_out(figure, list(views))
-    for k, matrix in enumerate(matrices):
-        across = dict(title=dict(text="input frame", standoff=4), nticks=6)
-        figure.layout[_key("xaxis", k)].update(across, range=[-0.5, matrix.shape[1] - 0.5])
-        figure.layout[_key("yaxis", k)].update(range=[len(matrix) - 0.5, -0.5], **_JOINT_TICKS)
-    figure.update_layout(title=_titles(title, shown))
+    shown = f"share, {unit}" if unit else "share"
+    names = [[name] * matrices[0].shape[1] for name in JOINT_NAMES]
+    across = dict(title=dict(text="input frame", standoff=4), nticks=6)
+    look = (names, "%{text}, frame %{x}", across, _JOINT_TICKS)
+    panels = [(view, matrix, *look) for view, matrix in zip(views, matrices, strict=True)]
+    figure = _draw(panels, colour_scale(matrices, True), shown, title, (relevance.frame, relevance.joint))
     name = f"{JOINT_NAMES[relevance.joint]}, coordinate {'xyz'[relevance.coordinate]}"
     told = f"Two heat maps of input joints over frames: shares in one prediction, {name}, frame "
     told += f"{relevance.frame}; left by gradient times input, right by the map."
     return describe(figure, alt or told)
 
 
-def _add_map(figure: go.Figure, k: int, matrix: np.ndarray, scale: dict, text, told: str) -> None:
-    """Panel k: its matrix, and what hover text says before the value."""
-    hover = f"{told}: %{{z:.3~g}}<extra></extra>"
-    bar = dict(colorbar=_BAR) if k == 0 else {}
-    place = dict(xaxis=_axis("x", k), yaxis=_axis("y", k), showscale=k == 0)
-    figure.add_heatmap(z=_rounded(matrix), text=text, hovertemplate=hover, **bar, **place, **scale)
+def _draw(panels: list[tuple], scale: dict, value: str, title: str, ringed: tuple | None = None) -> go.Figure:
+    """Panels of (name, matrix, hover texts, words before the value, x axis, y axis); a ring at (x, y)."""
+    common = dict(showgrid=False, zeroline=False, tickfont=dict(size=10, color=INK), constrain="domain")
+    corner = dict(x=0, y=1, xanchor="left", yanchor="bottom", showarrow=False, font=dict(size=13, color=INK))
+    ring = dict(size=19, symbol="circle-open", color="#000000", line=dict(width=2))
+    figure = go.Figure()
+    for k, (name, matrix, text, told, across, down) in enumerate(panels):
+        x, y, (rows, columns) = _nth("x", k), _nth("y", k), matrix.shape
+        bar = dict(colorbar=_BAR, showscale=True) if k == 0 else dict(showscale=False)
+        words = dict(text=text, hovertemplate=f"{told}<br>{value}: %{{z:.3~g}}<extra></extra>")
+        figure.add_heatmap(z=_rounded(matrix), xaxis=x, yaxis=y, **words, **bar, **scale)
+        if ringed:
+            place = dict(x=ringed[:1], y=ringed[1:], xaxis=x, yaxis=y, mode="markers", marker=ring)
+            figure.add_scatter(**place, showlegend=False, hoverinfo="skip")
+        if name:
+            figure.add_annotation(corner, text=name, xref=f"{x} domain", yref=f"{y} domain")
+        axes = {_nth("xaxis", k): dict(across, range=[-0.5, columns - 0.5], anchor=y)}
+        axes |= {_nth("yaxis", k): dict(down, range=[rows - 0.5, -0.5], anchor=x)}
+        figure.update_layout({key: dict(axis, **common, ticks="") for key, axis in axes.items()})
+    figure.update_layout(_grid(len(panels), 2), margin=dict(t=_TOP, b=_BOTTOM, l=12, r=12))
+    # What the colours show stands under the title: above a lying colour bar it would lie on it.
+    subtitle = dict(text=value, font=dict(size=12, color=INK))
+    narrow = dict(narrow=_grid(len(panels), 1))
+    return figure.update_layout(meta=narrow, title=dict(text=title, subtitle=subtitle))
 
 
 def _rounded(matrix: np.ndarray) -> np.ndarray:
@@ -135,47 +121,21 @@ def _rounded(matrix: np.ndarray) -> np.ndarray:
     return np.round(matrix.astype(np.float64), digits).astype(np.float32)
 
 
-def _titles(title: str, value: str) -> dict:
-    """What the colours show stands under the title: above a lying colour bar it would lie on it."""
-    return dict(text=title, subtitle=dict(text=value, font=dict(size=12, color=INK)))
-
-
-def _axis(letter: str, k: int) -> str:
-    return letter if k == 0 else f"{letter}{k + 1}"
-
-
-def _key(name: str, k: int) -> str:
+def _nth(name: str, k: int) -> str:
     return name if k == 0 else f"{name}{k + 1}"
 
 
-def _lay_out(figure: go.Figure, names: list[str]) -> None:
-    """Places the panels: rows of two; on a narrow page one below the other."""
-    wide, narrow = _grid(len(names), 2), _grid(len(names), 1)
-    small = dict(size=10, color=INK)
-    common = dict(showgrid=False, zeroline=False, tickfont=small, constrain="domain", ticks="")
-    corner = dict(x=0, y=1, xanchor="left", yanchor="bottom", showarrow=False, font=dict(size=13, color=INK))
-    figure.update_layout(height=wide["height"], margin=dict(t=_TOP, b=_BOTTOM, l=12, r=12))
-    changes = dict(height=narrow["height"])
-    for k, name in enumerate(names):
-        for letter, other in (("x", "y"), ("y", "x")):
-            key, domain = _key(f"{letter}axis", k), wide["domains"][k][letter]
-            figure.update_layout({key: dict(common, anchor=_axis(other, k), domain=domain)})
-            changes[key] = dict(domain=narrow["domains"][k][letter])
-        if name:
-            panel = dict(xref=f"{_axis('x', k)} domain", yref=f"{_axis('y', k)} domain")
-            figure.add_annotation(text=name, **panel, **corner)
-    figure.layout.meta = dict(narrow=changes)
-
-
 def _grid(count: int, columns: int) -> dict:
+    """Layout of so many panels in rows of so many: their places, and the height of all."""
     columns = min(columns, count)
     rows = -(-count // columns)
     inside = rows * _SIDE + (rows - 1) * _BETWEEN
-    domains = []
+    layout = dict(height=inside + _TOP + _BOTTOM)
     for k in range(count):
         row, column = divmod(k, columns)
         top = 1 - row * (_SIDE + _BETWEEN) / inside
         # Names of joints stand left of each panel: the first column's within it as well.
         x = [0.13, 1] if columns == 1 else [0.12, 0.5] if column == 0 else [0.62, 1]
-        domains.append(dict(x=x, y=[max(0.0, top - _SIDE / inside), top]))
-    return dict(height=inside + _TOP + _BOTTOM, domains=domains)
+        layout[_nth("xaxis", k)] = dict(domain=x)
+        layout[_nth("yaxis", k)] = dict(domain=[max(0.0, top - _SIDE / inside), top])
+    return layout

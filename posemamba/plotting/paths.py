@@ -212,7 +212,7 @@ def scan_paths(
     changes = ([change for panel in panels for change in panel.moving(step)] for step in steps)
     animate(figure, list(range(still, len(figure.data))), changes)
     title = title or f"Scan paths: {', '.join(strategies)}"
-    page = _page(lines, frames, tall=150)
+    page = _page(lines, frames, tall=190)
     figure.update_layout(title=dict(text=title), margin=dict(l=4, r=4, t=44), **page)
     figure.layout.meta = dict(narrow=_page(lines, frames, tall=90))
     add_slider(figure, [str(step) for step in steps], "place ", f" of {len(steps)}", interval=300)
