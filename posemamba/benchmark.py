@@ -220,10 +220,7 @@ def reason(error: BaseException) -> str:
 
 
 def _rows(run: Run, contestants: dict[str, Timer], about: dict[str, dict]) -> list[dict]:
-    """A row for each name, with what is known about it, its timing, and its ratios to the best.
-
-    What is no bound is compared, part by part.
-    """
+    """A row for each name: what is known about it, its timing and, but for bounds, its ratios to the best."""
     timings = interleave(contestants, run)
     rows = [{"name": name} | known | timings.get(name, {}) for name, known in about.items()]
     compared = [row for row in rows if row["kind"] != "bound" and row.get("seconds")]
@@ -264,7 +261,7 @@ LOOP_TOKENS = 500
 
 
 def everybody(device: str) -> tuple[dict[str, Callable[..., Tensor]], dict[str, str]]:
-    """Those who scan on a device, with gradients, and the others by name with the reason why they do not."""
+    """Those who scan on a device, with gradients, and why the others do not."""
     backends = available_backends()
     missing = {f"posemamba, {name}": why for name, why in backends.items() if why is not None}
     known = {f"posemamba, {name}": partial(selective_scan, backend=name) for name in backends} | SCANS
@@ -297,8 +294,7 @@ def gradients_of(call: Callable[..., Tensor], values: list[Tensor], cotangent: T
 
 
 def _scan_timer(call: Callable[..., Tensor], values: list[Tensor], cotangent: Tensor) -> Timer:
-    """A contestant. "forward" is without gradients; "both" is a forward pass that keeps what the backward
-    pass needs, and that pass, which is also timed as "backward"."""
+    """A contestant: "forward" is without gradients, "both" with the "backward" pass and all that it needs."""
     leaves, device = [value.detach().requires_grad_() for value in values], cotangent.device.type
 
     def measured() -> dict[str, float]:
