@@ -12,12 +12,12 @@ import argparse
 from pathlib import Path
 
 import torch
+from benchmark.peers import Peer
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from posemamba import record
 from posemamba.accounting import count
-from posemamba.benchmark.peers import Peer
 from posemamba.model import VARIANTS, PoseMamba
 
 OUT = Path(__file__).resolve().parents[1] / "posemamba" / "assets" / "measured"
@@ -96,7 +96,8 @@ def main() -> None:
         rows.append(row)
     for checkout in checkouts:
         for name in checkout.networks:
-            network = checkout.build(name, given.frames, given.seed)
+            torch.manual_seed(given.seed)
+            network = checkout.build(name, given.frames)
             rows.append(counted(name, "peer", network, given.frames, given.seed))
     record.write(given.out, report | {"rows": rows})
     for row in rows:

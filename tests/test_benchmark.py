@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from posemamba import benchmark
-from posemamba.benchmark import SHAPES, Run, Shape, peers, timing
+from posemamba.benchmark import SHAPES, Run, Shape
 from posemamba.cli import main
 from posemamba.scan import selective_scan
 
@@ -20,10 +20,10 @@ SMALL = Run(shapes=(TINY,), threads=1, rounds=2, budget=0.5, frames=2, variants=
 
 
 def test_summary_is_the_quartiles():
-    found = timing.summary([5.0, 1.0, 2.0, 3.0, 4.0])
+    found = benchmark.summary([5.0, 1.0, 2.0, 3.0, 4.0])
     expected = {"median": 3, "lower_quartile": 2, "upper_quartile": 4, "least": 1, "most": 5, "rounds": 5}
     assert found == expected
-    assert set(timing.summary([7.0]).values()) == {7.0, 1}
+    assert set(benchmark.summary([7.0]).values()) == {7.0, 1}
 
 
 def test_turns_are_taken_in_changing_order_and_go_on_without_who_fails():
@@ -54,7 +54,7 @@ def test_turns_are_taken_in_changing_order_and_go_on_without_who_fails():
 @pytest.mark.parametrize(("took", "rounds"), [(0.1, 15), (5.0, 8), (14.0, 3), (500.0, 3)])
 def test_who_is_slow_joins_fewer_rounds(monkeypatch, took, rounds):
     clock = count(0.0, took)
-    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: next(clock))
     joined = []
     run = Run(rounds=15, budget=40.0, threads=1, log=joined.append)
     found = benchmark.interleave({"slow": lambda: {"part": took}}, run)
@@ -100,67 +100,6 @@ def test_what_is_too_large_is_not_tried(monkeypatch):
     assert benchmark.refusal("mambapy", vast, "cuda") is None, "torch's allocator tells"
 
 
-CHECKOUT = {
-    "model/MotionAGFormer.py": """
-from torch import nn
-from timm.models.layers import DropPath
-from model.modules.mlp import MLP
-
-class MotionAGFormer(nn.Module):
-    def __init__(self, n_layers, dim_in, dim_feat, act_layer=nn.ReLU, n_frames=243):
-        super().__init__()
-        self.frames = n_frames
-        self.layers = nn.Sequential(nn.Linear(dim_in, dim_feat), act_layer(), MLP(dim_feat), DropPath(0.0))
-
-    def forward(self, x):
-        assert x.shape[1:] == (self.frames, 17, 3)
-        return self.layers(x)
-""",
-    "model/modules/mlp.py": """
-from torch import nn
-
-class MLP(nn.Linear):
-    def __init__(self, features):
-        super().__init__(features, 3)
-""",
-    "configs/h36m/MotionAGFormer-large.yaml": "n_layers: 2\ndim_in: 3\ndim_feat: 5\nact_layer: gelu\n",
-}
-
-
-@pytest.fixture
-def checkout(tmp_path):
-    for name, text in CHECKOUT.items():
-        path = tmp_path / "MotionAGFormer" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return tmp_path / "MotionAGFormer"
-
-
-def theirs():
-    return {name for name in sys.modules if name.split(".")[0] in ("model", "lib", "utils", "timm")}
-
-
-def test_a_peers_network_leaves_no_trace(checkout, monkeypatch):
-    ours = type(sys)("model")
-    monkeypatch.setitem(sys.modules, "model", ours)
-    path, modules, files = sys.path[:], theirs(), sorted(checkout.rglob("*"))
-    network = peers.Peer(checkout).build("MotionAGFormer-L", frames=4, seed=0)
-    assert sum(parameter.numel() for parameter in network.parameters()) == 3 * 5 + 5 + 5 * 3 + 3
-    with torch.no_grad():
-        assert network(torch.zeros(2, 4, 17, 3)).shape == (2, 4, 17, 3)
-    assert sys.path == path and theirs() == modules
-    assert sys.modules["model"] is ours
-    assert sorted(checkout.rglob("*")) == files, "no bytecode is written there"
-
-
-def test_a_peer_that_raises_leaves_no_trace(checkout):
-    (checkout / "model/modules/mlp.py").write_text("import a_module_nobody_has\n", encoding="utf-8")
-    path, modules = sys.path[:], theirs()
-    with pytest.raises(ModuleNotFoundError):
-        peers.Peer(checkout).build("MotionAGFormer-L", frames=4, seed=0)
-    assert sys.path == path and theirs() == modules
-
-
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     """A run of all sections at the smallest sizes."""
@@ -176,17 +115,15 @@ def test_the_record_has_all_sections(measured):
     found, _ = measured
     assert found["command"] == ["posemamba", "benchmark"] and found["seeds"] == [0]
     assert (found["threads"], found["rounds"], found["device"]) == (1, 2, "cpu")
-    assert list(found["sections"]) == ["scan", "network", "training"]
+    assert list(found["sections"]) == ["scan", "network"]
     (case,) = found["sections"]["scan"]["cases"]
     reference = next(row for row in case["rows"] if row["name"] == "posemamba, reference")
     assert set(reference["seconds"]) == {"forward", "backward", "both"}
     assert reference["seconds"]["both"]["rounds"] == 2
     assert min(row["to_best"]["both"] for row in case["rows"]) == 1
     network = found["sections"]["network"]
-    assert "no --peer" in network["missing"]["MotionAGFormer, MotionBERT"]
+    assert "no --peer" in network["missing"]["other networks"]
     assert network["cases"][0]["rows"][0]["seconds"]["forward"]["median"] > 0
-    (step,) = found["sections"]["training"]["cases"][0]["rows"]
-    assert step["seconds"]["step"]["rounds"] == 2
 
 
 def test_tables_show_what_was_found(measured):
@@ -233,7 +170,7 @@ def test_failures_stand_below_the_table():
     case = {"batch": 1, "precision": "float32", "rows": [{"name": "a", "failed": "out of memory"}]}
     (grid,) = benchmark.tables({"sections": {"training": {"frames": 9, "cases": [case]}}}, "training")
     assert grid.notes == ["a: out of memory"] and grid.rows == []
-    assert timing.reason(MemoryError()) == "out of memory"
+    assert benchmark.reason(MemoryError()) == "out of memory"
 
 
 def test_load_refuses_other_files(tmp_path):
@@ -252,10 +189,11 @@ def run(capsys, *arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--only", "scans"), "--only is 'scans', expected one of scan, network, training"),
+        (("--only", "scans"), "--only is 'scans', expected one of scan, network"),
         (("--shape", "Q"), "--shape is 'Q', expected one of S, S-27, BL, N64"),
         (("--device", "abacus"), "--device is 'abacus', expected one of cpu, cuda"),
-        (("--peer", "nowhere"), "nowhere: expected a checkout of MotionAGFormer or MotionBERT"),
+        (("--peer", "nowhere.py"), "nowhere.py: expected a Python file with NETWORKS"),
+        (("--peer", benchmark.__file__), "benchmark.py: expected a Python file with NETWORKS"),
         (("--out", "nowhere/found.json", "--quick"), "nowhere"),
     ],
 )
@@ -275,18 +213,30 @@ def test_without_a_gpu_cuda_is_refused(capsys):
     assert "no CUDA device" in err
 
 
-def test_the_command_names_peers_and_not_their_paths(capsys, tmp_path, checkout, monkeypatch):
-    path = tmp_path / "found.json"
-    options = ("--quick", "--threads", 1, "--only", "network", "--rounds", 1, "--peer", checkout)
+NETWORKS = """
+from torch import nn
+def broken(frames):
+    raise OSError(f"no weights in {__file__}")
+NETWORKS = {"linear": lambda frames: nn.Linear(3, 3), "broken": broken}
+"""
+
+
+def test_peers_are_timed_and_their_paths_not_told(capsys, tmp_path, monkeypatch):
+    path, file = tmp_path / "found.json", tmp_path / "mine.py"
+    file.write_text(NETWORKS, encoding="utf-8")
+    options = ("--quick", "--threads", 1, "--only", "network", "--rounds", 1, "--peer", file)
     monkeypatch.setattr(sys, "argv", ["/usr/bin/posemamba", "benchmark", *map(str, options)])
     code, out, _ = run(capsys, *options, "--out", path)
     assert code == 0
-    assert "MotionAGFormer-L" in out
+    assert "linear" in out
     text = path.read_text(encoding="utf-8")
     assert str(tmp_path) not in text
     found = json.loads(text)
-    assert found["peers"] == [{"name": "MotionAGFormer", "commit": None}]
+    assert found["peers"] == ["linear", "broken"]
     assert found["command"][:3] == ["posemamba", "benchmark", "--quick"]
-    assert found["command"][-2:] == ["--peer", "MotionAGFormer"]
-    (case,) = found["sections"]["network"]["cases"]
-    assert case["rows"][0]["times_as_fast_as"]["MotionAGFormer-L"] > 0
+    assert found["command"][-2:] == ["--peer", "mine.py"]
+    network = found["sections"]["network"]
+    assert network["missing"] == {"broken": "OSError: no weights in mine.py"}
+    (case,) = network["cases"]
+    assert case["rows"][0]["times_as_fast_as"]["linear"] > 0
+    assert (case["rows"][1]["kind"], case["rows"][1]["parameters"]) == ("peer", 12)

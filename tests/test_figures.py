@@ -14,6 +14,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "figures"
 
 def run(name: str, *arguments: str, monkeypatch) -> None:
     monkeypatch.setattr(sys, "argv", [name, *arguments])
+    monkeypatch.syspath_prepend(str(FOLDER))  # as for a command that is run
     main = runpy.run_path(str(FOLDER / name))["main"]
     assert main() in (None, 0)
 

@@ -74,6 +74,97 @@ def test_peak_memory_of_a_known_array(tmp_path, monkeypatch):
         memory.apart(taker.die)
 
 
+CHECKOUT = {
+    "model/MotionAGFormer.py": """
+from torch import nn
+from timm.models.layers import DropPath
+from model.modules.mlp import MLP
+
+class MotionAGFormer(nn.Module):
+    def __init__(self, n_layers, dim_in, dim_feat, act_layer=nn.ReLU, n_frames=243):
+        super().__init__()
+        self.frames = n_frames
+        self.layers = nn.Sequential(nn.Linear(dim_in, dim_feat), act_layer(), MLP(dim_feat), DropPath(0.0))
+
+    def forward(self, x):
+        assert x.shape[1:] == (self.frames, 17, 3)
+        return self.layers(x)
+""",
+    "model/modules/mlp.py": """
+from torch import nn
+
+class MLP(nn.Linear):
+    def __init__(self, features):
+        super().__init__(features, 3)
+""",
+    "configs/h36m/MotionAGFormer-large.yaml": "n_layers: 2\ndim_in: 3\ndim_feat: 5\nact_layer: gelu\n",
+}
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    for name, text in CHECKOUT.items():
+        path = tmp_path / "MotionAGFormer" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return tmp_path / "MotionAGFormer"
+
+
+def theirs():
+    return {name for name in sys.modules if name.split(".")[0] in ("model", "lib", "utils", "timm")}
+
+
+def test_a_peers_network_leaves_no_trace(checkout, monkeypatch):
+    ours = type(sys)("model")
+    monkeypatch.setitem(sys.modules, "model", ours)
+    path, modules, files = sys.path[:], theirs(), sorted(checkout.rglob("*"))
+    import peers
+
+    network = peers.Peer(checkout).build("MotionAGFormer-L", frames=4)
+    assert sum(parameter.numel() for parameter in network.parameters()) == 3 * 5 + 5 + 5 * 3 + 3
+    with torch.no_grad():
+        assert network(torch.zeros(2, 4, 17, 3)).shape == (2, 4, 17, 3)
+    assert sys.path == path and theirs() == modules
+    assert sys.modules["model"] is ours
+    assert sorted(checkout.rglob("*")) == files, "no bytecode is written there"
+
+
+def test_a_peer_that_raises_leaves_no_trace(checkout):
+    (checkout / "model/modules/mlp.py").write_text("import a_module_nobody_has\n", encoding="utf-8")
+    import peers
+
+    path, modules = sys.path[:], theirs()
+    with pytest.raises(ModuleNotFoundError):
+        peers.Peer(checkout).build("MotionAGFormer-L", frames=4)
+    assert sys.path == path and theirs() == modules
+
+
+def test_a_checkout_is_named_and_not_its_path(checkout):
+    import peers
+
+    found = peers.Peer(checkout)
+    assert found.described() == {"name": "MotionAGFormer", "commit": None}
+    assert list(found.makers()) == ["MotionAGFormer-L"]
+    with pytest.raises(ValueError, match="nowhere: expected a checkout of MotionAGFormer or MotionBERT"):
+        peers.Peer("nowhere")
+    assert benchmark.peers(FOLDER / "peers.py").keys() <= {
+        "MotionAGFormer-L",
+        "MotionAGFormer-S",
+        "MotionBERT",
+    }
+
+
+def test_training_steps_are_a_section():
+    import steps
+
+    small = benchmark.Run(threads=1, rounds=2, budget=0.5, frames=2, variants=("S",))
+    (content,) = steps.steps(small)
+    (row,) = content["cases"][0]["rows"]
+    assert row["seconds"]["step"]["rounds"] == 2
+    (grid,) = benchmark.tables({"sections": {"training": content}}, "training")
+    assert grid.headings == ["", "step, ms", "rounds"]
+
+
 def test_exponents_of_a_power_law():
     import lengths
 

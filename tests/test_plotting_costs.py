@@ -67,7 +67,6 @@ def test_figure_1_has_alternative_text_and_stays_small(recounted):
     figure = error_against_macs(recounted)
     assert "L goes from 115 to 197 M" in figure.layout.meta["alt"]
     assert len(json.dumps(figure.to_plotly_json(), default=np.ndarray.tolist)) < 30_000
-    assert error_against_macs({}, alt="Dots.").layout.meta["alt"] == "Dots."
 
 
 def test_a_method_that_table_1_does_not_have_is_refused():
@@ -105,8 +104,8 @@ def test_shares_are_of_each_bar():
         ({}, (), "bars have 0 parts, expected 1 to 6"),
         ({"a": dict.fromkeys("tuvwxyz", 1)}, (), "bars have 7 parts"),
         ({"a": {"u": 1}, "b": {"v": 1}}, (), r"bars\['b'\] has the parts \['v'\], expected \['u'\]"),
-        ({"a": {"u": 0}}, (), r"bars\['a'\] must hold amounts of 0 or more, not all 0"),
-        ({"a": {"u": 2, "v": -1}}, (), "found {'u': 2, 'v': -1}"),
+        ({"a": {"u": 0}}, (), r"bars\['a'\] has {'u': 0}, expected amounts of 0 or more"),
+        ({"a": {"u": 2, "v": -1}}, (), "has {'u': 2, 'v': -1}, expected amounts"),
         ({"a": {"u": 1}}, ("w",), r"hatched names \['w'\], expected some of \['u'\]"),
     ],
 )

@@ -101,7 +101,7 @@ def test_it_has_a_title_an_alternative_text_and_is_small():
     figure = pipeline(PoseMambaConfig(**VARIANTS["S"]))
     assert figure.layout.title.text == "20 blocks of 64 channels, 243 frames"
     assert "37.1%" in figure.layout.meta["alt"]  # the scans' part of PoseMamba-S
-    assert pipeline(TINY, title="Mine", alt="Told.").layout.meta["alt"] == "Told."
+    assert "Diagram: Mine, " in pipeline(TINY, title="Mine").layout.meta["alt"]
     assert len(json.dumps(figure.to_plotly_json(), default=list)) < 40_000
 
 

@@ -23,11 +23,9 @@ import numpy as np
 import torch
 from numba import float32, int64, njit, types
 
-from posemamba.benchmark import Run, Shape
-from posemamba.benchmark.tables import short
-from posemamba.benchmark.timing import interleave, now, timer
-from posemamba.scan.exponentials import decay as exponential  # exponential(step, rate) = 2^(step rate)
-from posemamba.scan.lanes import LANES, load, spread, store
+from posemamba.benchmark import Run, Shape, interleave, now, short, timer
+from posemamba.scan.cpu.exponentials import decay as exponential  # exponential(step, rate) = 2^(step rate)
+from posemamba.scan.cpu.lanes import LANES, load, spread, store
 
 #: Independent chains in the inner loop, so that one's multiply-add does not wait for another's.
 CHAINS = 4

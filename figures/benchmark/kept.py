@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 
 from bounds import bare_loop, gpu_bound
+from peers import Peer
+from steps import steps
 
 from posemamba import record
-from posemamba.benchmark import Run, measure, scans
-from posemamba.benchmark.timing import timer
+from posemamba.benchmark import SECTIONS, Run, measure, scans, timer
 
 OUT = Path(__file__).resolve().parents[2] / "posemamba" / "assets" / "measured" / "benchmark.json"
 BOUND = "lower bound"
@@ -53,11 +54,15 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
-    run = Run(device=given.device, threads=given.threads, rounds=given.rounds)
-    run = run.choose(given.shape, given.peer, given.quick)
+    peers = [Peer(path) for path in given.peer]
+    makers = {name: make for peer in peers for name, make in peer.makers().items()}
+    run = Run(device=given.device, threads=given.threads, rounds=given.rounds, peers=makers)
+    run = run.choose(given.shape, quick=given.quick)
     options = [Path(word).name for word in sys.argv[1:]]  # a folder's place is somebody's own
     command = ["python", "figures/benchmark/kept.py", *options]
-    measure(run, given.out, command, given.only, print, scan=bounded)
+    sections = SECTIONS | {"scan": bounded, "training": steps}
+    told = [peer.described() for peer in peers]
+    measure(run, given.out, command, given.only, print, sections, peers=told)
 
 
 if __name__ == "__main__":

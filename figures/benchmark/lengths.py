@@ -15,11 +15,10 @@ import numpy as np
 import psutil
 import torch
 from memory import apart, of_network, of_step
+from steps import Step, ours
 
 from posemamba import record
-from posemamba.benchmark import Run, Step, forward_of, ours
-from posemamba.benchmark.tables import short
-from posemamba.benchmark.timing import interleave, timer
+from posemamba.benchmark import Run, forward_of, interleave, short, timer
 
 VARIANT, LENGTHS = "S", (27, 81, 243, 729, 2187)
 

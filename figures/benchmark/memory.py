@@ -15,11 +15,10 @@ from collections.abc import Callable
 
 import psutil
 import torch
+from peers import Peer
+from steps import Step, ours
 
-from posemamba import benchmark
-from posemamba.benchmark import Run, Step, everybody, forward_of, gradients_of, ours, refusal
-from posemamba.benchmark.peers import Peer
-from posemamba.benchmark.timing import reason
+from posemamba.benchmark import Run, Shape, everybody, forward_of, gradients_of, reason, refusal
 
 # glibc keeps small freed blocks for later and raises, as it goes, the size it calls small. With the size
 # fixed, tensors come from the system and go back to it, and resident memory is memory in use.
@@ -103,7 +102,7 @@ def _answer(answer, function: Callable, arguments: tuple) -> None:
         answer.send((True, reason(error)))
 
 
-def of_scan(name: str, shape: benchmark.Shape, device: str, seed: int, threads: int) -> dict[str, int]:
+def of_scan(name: str, shape: Shape, device: str, seed: int, threads: int) -> dict[str, int]:
     """Peak bytes over what the inputs take: "forward" without gradients, "both" with them."""
     torch.set_num_threads(threads)
     call = everybody(device)[0][name]  # this has tried it once: everything is loaded and compiled
@@ -121,7 +120,7 @@ def of_network(
     """Peak bytes of one sequence's forward pass, over weights and input."""
     torch.set_num_threads(threads)
     run = Run(device=device, threads=threads, seed=seed, frames=frames)
-    network = ours(name, frames, seed) if path is None else Peer(path).build(name, frames, seed)
+    network = ours(name, frames, seed) if path is None else Peer(path).build(name, frames)
     network.to(device)
     if path is None:  # load and compile what it uses; a peer's number of frames is fixed
         with torch.no_grad():
@@ -158,7 +157,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
     given = parser.parse_args()
-    run = Run(device=given.device, threads=given.threads).choose(given.shape, given.peer, given.quick)
+    run = Run(device=given.device, threads=given.threads).choose(given.shape, quick=given.quick)
+    peers = [Peer(path) for path in given.peer]
     common = (run.device, run.seed, run.threads)
     tasks = [
         (f"{shape.name}, {name}", of_scan, name, shape)
@@ -167,7 +167,7 @@ def main() -> None:
         if refusal(name, shape, run.device) is None
     ]
     tasks += [(f"PoseMamba-{name}", of_network, name, None, run.frames) for name in run.variants]
-    tasks += [(name, of_network, name, peer.path, run.frames) for peer in run.peers for name in peer.networks]
+    tasks += [(name, of_network, name, peer.path, run.frames) for peer in peers for name in peer.networks]
     tasks += [(f"PoseMamba-{name}, training", of_step, name, run.frames) for name in run.variants]
     if given.quick:  # one of each kind
         tasks = [next(task for task in tasks if task[1] is kind) for kind in (of_scan, of_network, of_step)]

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 from posemamba import record
-from posemamba.benchmark.timing import summary
+from posemamba.benchmark import summary
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = {

@@ -11,9 +11,7 @@ from posemamba.cli.terminal import Progress, Seed, out
 
 
 def benchmark(
-    only: Annotated[
-        list[str] | None, typer.Option(help="A section: scan, network or training. Repeatable.")
-    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="A section: scan or network. Repeatable.")] = None,
     shape: Annotated[
         list[str] | None, typer.Option(help="A size of the scan, such as S, BL or N64. Repeatable.")
     ] = None,
@@ -25,8 +23,8 @@ def benchmark(
     peer: Annotated[
         list[str] | None,
         typer.Option(
-            help="A checkout of MotionAGFormer or MotionBERT to time beside ours. Its code is imported and "
-            "run: name only what you trust. Repeatable."
+            help="A Python file with NETWORKS, by name a function of the frames that makes a network to time "
+            "beside ours. It is run: name only what you trust. Repeatable."
         ),
     ] = None,
     seed: Seed = 0,
@@ -36,7 +34,7 @@ def benchmark(
         typer.Option("--out", help="The JSON file; by default one in this folder, named by device and time."),
     ] = None,
 ) -> None:
-    """Measure this machine: scans, networks and training steps, beside what else is installed.
+    """Measure this machine: scans and networks, beside what else is installed.
 
     The record is written as it grows. Ctrl-C stops and keeps what is there.
     """

@@ -17,16 +17,8 @@ _KINDS = {
     "centre frame only": (COLOURS[2], "diamond"),
 }
 # Written beside the mark; the others are named by hover text. A phone has no room for more.
-_NAMED = {
-    "MotionAGFormer-L": "middle right",
-    "MotionBERT": "top center",
-    "MixSTE": "top center",
-    "MHFormer": "top center",
-    "PoseMamba-S": "bottom center",
-    "PoseMamba-B": "bottom center",
-    "PoseMamba-L": "bottom center",
-    "PoseMamba-X": "bottom center",
-}
+_NAMED = {"MotionAGFormer-L": "middle right", "MotionBERT": "top center", "MixSTE": "top center"}
+_NAMED |= {"MHFormer": "top center"} | dict.fromkeys((f"PoseMamba-{v}" for v in "SBLX"), "bottom center")
 # What is drawn together of a count's terms, and whether the profiler behind the paper's tables sees it.
 _WORK = {
     "linear maps": ("embed", "in_proj", "out_proj", "head"),
@@ -43,9 +35,7 @@ _SCAN = COLOURS[1]  # in every figure
 _SHADES = tuple(COLOURS[k] for k in (0, 5, 2, 3, 4))
 
 
-def error_against_macs(
-    recounted: Mapping[str, int], title: str = "Error against work, for each frame", alt: str | None = None
-) -> go.Figure:
+def error_against_macs(recounted: Mapping[str, int]) -> go.Figure:
     """Figure 1 of the paper, twice: with the paper's counts, and with honest ones.
 
     The upper panel draws two columns of the paper's Table 1. In the lower one a method is filled where all
@@ -55,11 +45,6 @@ def error_against_macs(
 
     Args:
         recounted: name as in Table 1 -> all multiply-adds of one window of its T frames.
-        title: the figure's title.
-        alt: alternative text; made from the numbers where not given.
-
-    Returns:
-        A Plotly figure.
 
     Raises:
         ValueError: for a name that Table 1 does not have.
@@ -69,20 +54,17 @@ def error_against_macs(
         raise ValueError(f"recounted names {sorted(unknown)}, expected names of Table 1 of the paper.")
     panels = ("As the paper has it", "For each frame that comes out; filled: all counted")
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.12, subplot_titles=panels)
-    moved_x, moved_y = [], []
-    for row in TABLE_1:
-        moved_x += [row.macs_a_frame, round(_honest(row, recounted)[0], 2), None]
-        moved_y += [row.p1, row.p1, None]
+    moved = [(row.macs_a_frame, round(_honest(row, recounted)[0], 2), row.p1) for row in TABLE_1]
+    moved_x = [x for before, after, _ in moved for x in (before, after, None)]
+    moved_y = [y for _, _, p1 in moved for y in (p1, p1, None)]
     faint = dict(mode="lines", line=dict(color=INK, width=1), opacity=0.6, hoverinfo="skip")
     figure.add_scatter(x=moved_x, y=moved_y, **faint, showlegend=False, row=2, col=1)
     hover = "%{customdata[0]}<br>%{x:.4~g} M MACs a frame (%{customdata[1]})<br>P1 %{y:.1f} mm (paper)"
     for kind, (colour, symbol) in _KINDS.items():
         rows = [row for row in TABLE_1 if _kind(row) == kind]
-        names = dict(
-            text=[row.name.removeprefix("PoseMamba-") if row.name in _NAMED else "" for row in rows],
-            textposition=[_NAMED.get(row.name, "top center") for row in rows],
-            textfont=dict(size=12),
-        )
+        texts = [row.name.removeprefix("PoseMamba-") if row.name in _NAMED else "" for row in rows]
+        beside = [_NAMED.get(row.name, "top center") for row in rows]
+        names = dict(text=texts, textposition=beside, textfont=dict(size=12))
         for panel in (1, 2):
             values = [(row.macs_a_frame, "paper") if panel == 1 else _honest(row, recounted) for row in rows]
             hollow = [panel == 2 and row.name not in recounted for row in rows]
@@ -97,16 +79,16 @@ def error_against_macs(
     figure.update_xaxes(title_text="M MACs a frame", row=2, col=1)
     figure.update_yaxes(title_text="P1 (mm), the paper's", range=[36.4, 45.9])
     figure.update_annotations(x=0, xanchor="left", font=dict(size=13, color=INK))
-    narrow = dict(margin=dict(t=150), height=800, legend=dict(y=1.055))
+    title, narrow = "Error against work, for each frame", dict(margin=dict(t=150), height=800)
     figure.update_layout(title_text=title, height=760, margin=dict(t=104), legend=dict(y=1.045))
-    figure.layout.meta = dict(narrow=narrow)
-    ours = {row.name: row for row in TABLE_1 if row.name.startswith("PoseMamba")}
+    figure.layout.meta = dict(narrow=narrow | dict(legend=dict(y=1.055)))
     told = f"Two scatter plots of error against multiply-adds a frame: {len(TABLE_1)} methods of Table 1. "
     told += "From the paper's counts to honest ones "
-    moves = ((name, row.macs_a_frame, _honest(row, recounted)[0]) for name, row in ours.items())
+    ours = [row for row in TABLE_1 if row.name.startswith("PoseMamba")]
+    moves = ((row.name, row.macs_a_frame, _honest(row, recounted)[0]) for row in ours)
     told += ", ".join(f"{name} goes from {before} to {after:.0f} M" for name, before, after in moves)
     told += "; methods that estimate the centre frame only move right by the length of their window."
-    return describe(figure, alt or told)
+    return describe(figure, told)
 
 
 def _kind(row: Published) -> str:
@@ -122,34 +104,21 @@ def _honest(row: Published, recounted: Mapping[str, int]) -> tuple[float, str]:
     return row.macs * 1e3 / row.frames_out, f"the paper's {row.macs:g} G / {row.frames_out}, not recounted"
 
 
-def where_the_work_goes(
-    counts: Mapping[str, Count], title: str = "Where the work goes", alt: str | None = None
-) -> go.Figure:
+def where_the_work_goes(counts: Mapping[str, Count], title: str = "Where the work goes") -> go.Figure:
     """A bar for each network: its multiply-adds by what they do. Hatched: what the paper's tables leave out.
 
     The layer norms are among them at what the paper's profiler charges, so the sum is `macs` and theirs.
-
-    Args:
-        counts: name of the bar -> what `posemamba.accounting.count` returns.
-        title: the figure's title.
-        alt: alternative text; made from the shares where not given.
-
-    Returns:
-        A Plotly figure.
+    `counts` are those of `posemamba.accounting.count`, by the names of the bars.
     """
     bars = {}
     for bar, counted in counts.items():
         by_name = {term.name: term.macs / 1e9 for term in counted.terms}
         bars[bar] = {part: sum(by_name[name] for name in names) for part, names in _WORK.items()}
-    return stacked_shares(bars, unit="G MACs", hatched=_UNSEEN, title=title, alt=alt)
+    return stacked_shares(bars, unit="G MACs", hatched=_UNSEEN, title=title)
 
 
 def stacked_shares(
-    bars: Mapping[str, Mapping[str, float]],
-    unit: str,
-    hatched: tuple[str, ...] = (),
-    title: str = "",
-    alt: str | None = None,
+    bars: Mapping[str, Mapping[str, float]], unit: str, hatched: tuple[str, ...] = (), title: str = ""
 ) -> go.Figure:
     """Horizontal bars of equal length, each cut into the shares of its parts.
 
@@ -159,10 +128,6 @@ def stacked_shares(
         unit: of the amounts, for the hover text.
         hatched: parts drawn hatched.
         title: the figure's title.
-        alt: alternative text; made from the shares where not given.
-
-    Returns:
-        A Plotly figure.
 
     Raises:
         ValueError: where bars have different parts or one has no sum above 0.
@@ -174,9 +139,7 @@ def stacked_shares(
         if set(amounts) != set(parts):
             raise ValueError(f"bars[{name!r}] has the parts {sorted(amounts)}, expected {sorted(parts)}.")
         if sum(amounts.values()) <= 0 or min(amounts.values()) < 0:
-            raise ValueError(
-                f"bars[{name!r}] must hold amounts of 0 or more, not all 0; found {dict(amounts)}."
-            )
+            raise ValueError(f"bars[{name!r}] has {dict(amounts)}, expected amounts of 0 or more, not all 0.")
     unknown = set(hatched) - set(parts)
     if unknown:
         raise ValueError(f"hatched names {sorted(unknown)}, expected some of {parts}.")
@@ -202,16 +165,14 @@ def stacked_shares(
     figure.update_layout(barmode="stack", bargap=0.35, meta=dict(narrow=narrow))
     figure.update_xaxes(title_text="share (%)", range=[0, 100])
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    alt = alt or f"Stacked bars: {title or 'untitled'}. For {', '.join(bars)}: {'; '.join(told)}."
-    return describe(figure, alt)
+    told = f"For {', '.join(bars)}: {'; '.join(told)}."
+    return describe(figure, f"Stacked bars: {title or 'untitled'}. {told}")
 
 
 def crossings(
     rows: Mapping[str, Mapping[str, float | tuple[float, float]]],
     reference: float | None = None,
     title: str = "",
-    xlabel: str = "frames T",
-    alt: str | None = None,
 ) -> go.Figure:
     """Lengths at which one thing becomes cheaper than others, by different ways to count: one axis for all.
 
@@ -220,11 +181,6 @@ def crossings(
             crossing lies; from top to bottom. At most four things are crossed.
         reference: a length to compare with, drawn as a dashed line.
         title: the figure's title.
-        xlabel: what the axis shows.
-        alt: alternative text; made from the lengths where not given.
-
-    Returns:
-        A Plotly figure with a logarithmic axis and a trace for each thing that is crossed.
 
     Raises:
         ValueError: for no lengths, more than four things, and lengths that are not positive and in order.
@@ -251,15 +207,15 @@ def crossings(
     note = dict(showarrow=False, xref="x", yref="y")
     if reference:
         figure.add_vline(x=reference, line=dict(color=INK, width=1, dash="dash"))
-        figure.add_annotation(
-            note, x=math.log10(reference), y=1, yref="paper", yshift=8, text=f"{reference:g}"
-        )
+        place = dict(x=math.log10(reference), y=1, yref="paper", yshift=8)
+        figure.add_annotation(note | place, text=f"{reference:g}")
     for k, name in enumerate(rows):
         figure.add_annotation(note, text=name, x=0, xref="paper", xanchor="left", y=k, yshift=34)
     ticks = [step * 10**power for power in range(7) for step in (1, 2, 5)]
     span = [math.log10(min(ends)) - 0.2, math.log10(max(ends)) + 0.2]
-    across = dict(title_text=xlabel, type="log", range=span, tickvals=ticks, ticktext=[f"{x}" for x in ticks])
+    marks = dict(tickvals=ticks, ticktext=[str(x) for x in ticks])
+    across = dict(title_text="frames T", type="log", range=span, **marks)
     down = dict(range=[len(rows) - 0.5, -0.75], tickvals=list(range(len(rows))), showticklabels=False)
     figure.update_layout(title_text=title, height=170 + 72 * len(rows), margin=dict(l=16, t=92))
     figure.update_layout(legend=dict(y=1.06), xaxis=across, yaxis=dict(down, zeroline=False))
-    return describe(figure, alt or f"Crossings on one axis: {title or xlabel}. {'; '.join(told)}.")
+    return describe(figure, f"Crossings on one axis: {title or 'frames T'}. {'; '.join(told)}.")

@@ -11,30 +11,18 @@ WIDTH, SCALE = 900, 2  # pixels; the PNG has twice as many
 
 
 def save(figure: go.Figure, stem: str | Path, still: int | None = None) -> list[Path]:
-    """Write STEM.html, STEM.svg and STEM.png.
+    """Write STEM.html, STEM.svg and STEM.png, and return their paths; the folder is made.
 
     The HTML stands alone and works offline. The pictures are drawn by kaleido, which needs Chrome or
-    Chromium; where either is missing, a warning says so and only the HTML is written.
-
-    Args:
-        figure: any Plotly figure.
-        stem: path without an ending; its folder is made.
-        still: which frame of an animation the pictures show, the first state where it is not given.
-
-    Returns:
-        The paths written.
-
-    Raises:
-        ValueError: for a frame that the figure does not have.
+    Chromium; where either is missing, a warning says so and only the HTML is written. They show the first
+    state of an animation, or its frame `still`. ValueError for a frame that the figure does not have.
     """
     stem = Path(stem)
     stem.parent.mkdir(parents=True, exist_ok=True)
     page = stem.with_name(stem.name + ".html")
     with storage.atomic_path(page) as path:
-        path.write_text(
-            figure.to_html(include_plotlyjs=True, auto_play=False, config=dict(responsive=True)),
-            encoding="utf-8",
-        )
+        text = figure.to_html(include_plotlyjs=True, auto_play=False, config=dict(responsive=True))
+        path.write_text(text, encoding="utf-8")
     picture = _still(figure, still)
     written = [page]
     for ending in ("svg", "png"):

@@ -1,18 +1,18 @@
 """Scan paths: the order in which a direction reads the tokens, walked on small bodies, one a frame."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
-from jaxtyping import Int
+from jaxtyping import Int, Num
 
 from posemamba import orders
 from posemamba.plotting.style import COLOURS, GRID, INK, add_slider, describe
 from posemamba.skeleton import BONES, JOINT_NAMES, JOINTS, LIMB_ORDER, PARENTS
 
 SPATIAL, TEMPORAL, MIXED, OTHER = COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[4]
-_QUIET = dict(hoverinfo="skip", showlegend=False)
+QUIET = dict(hoverinfo="skip", showlegend=False)
 
 # A body seen from the front, drawn so that no two joints touch: x to the right, y up, no unit.
 _STANDING = np.array(
@@ -38,10 +38,17 @@ def body_row(frames: int) -> Int[np.ndarray, "frames joints 2"]:
     return row
 
 
-def check_frames(frames: int, most: int = 9) -> None:
-    """Raises ValueError unless frames is a whole number that a page has room for."""
+def row_of_bodies(
+    frames: int, most: int, start: int | None, default: Callable[[], int] = int, what: str = "place"
+) -> tuple[Int[np.ndarray, "frames joints 2"], int, list[str]]:
+    """`body_row`, the place that is shown first, and all tokens in words. Raises ValueError for frames and a
+    start that are out of range."""
     if isinstance(frames, bool) or not isinstance(frames, int) or not 1 <= frames <= most:
         raise ValueError(f"frames is {frames!r}, expected a whole number from 1 to {most}.")
+    tokens, start = frames * JOINTS, default() if start is None else start
+    if not 0 <= start < tokens:
+        raise ValueError(f"start is {start}, expected a {what} from 0 to {tokens - 1}.")
+    return body_row(frames), start, [token_name(token) for token in range(tokens)]
 
 
 def token_name(token: int) -> str:
@@ -49,12 +56,11 @@ def token_name(token: int) -> str:
     return f"{JOINT_NAMES[token % JOINTS]} ({token % JOINTS}), frame {token // JOINTS}"
 
 
-def bones_trace(row: Int[np.ndarray, "frames joints 2"], axes: dict) -> go.Scatter:
+def bones_trace(row: Num[np.ndarray, "frames joints 2"], axes: dict, width: int = 4) -> go.Scatter:
     """The bodies' bones as one faint line with gaps."""
-    line = [(*body[a], *body[b]) for body in row.tolist() for a, b in BONES]
-    x = [value for a, _, b, _ in line for value in (a, b, None)]
-    y = [value for _, a, _, b in line for value in (a, b, None)]
-    return go.Scatter(x=x, y=y, mode="lines", line=dict(color=GRID, width=4), **_QUIET, **axes)
+    ends = [(body[a], body[b]) for body in row.tolist() for a, b in BONES]
+    x, y = ([value for a, b in ends for value in (a[k], b[k], None)] for k in (0, 1))
+    return go.Scatter(x=x, y=y, mode="lines", line=dict(color=GRID, width=width), **QUIET, **axes)
 
 
 def points_of(tokens, row: Int[np.ndarray, "frames joints 2"]) -> dict[str, np.ndarray]:
@@ -63,26 +69,35 @@ def points_of(tokens, row: Int[np.ndarray, "frames joints 2"]) -> dict[str, np.n
     return dict(x=np.ascontiguousarray(x), y=np.ascontiguousarray(y))
 
 
+def panel_axes(number: int) -> dict:
+    """Which axes the traces of the number-th panel have."""
+    end = "" if number == 1 else str(number)
+    return dict(xaxis=f"x{end}", yaxis=f"y{end}")
+
+
 def body_axes(frames: int, number: int, x: tuple[float, float], y: tuple[float, float]) -> dict:
     """Layout of the number-th panel, which holds a row of bodies; x and y say where it stands on the page."""
-    end = "" if number == 1 else str(number)
+    across, up = panel_axes(number).values()
     still = dict(visible=False, fixedrange=True, constrain="domain")
-    span = [-_APART / 2, _APART * (frames - 0.5)]
-    return {
-        f"xaxis{end}": dict(still, domain=list(x), range=span, anchor=f"y{end}"),
-        f"yaxis{end}": dict(
-            still, domain=list(y), range=[_FLOOR, _TOP], anchor=f"x{end}", scaleanchor=f"x{end}"
-        ),
-    }
+    wide = dict(still, domain=list(x), range=[-_APART / 2, _APART * (frames - 0.5)], anchor=up)
+    high = dict(still, domain=list(y), range=[_FLOOR, _TOP], anchor=across, scaleanchor=across)
+    return {across.replace("x", "xaxis"): wide, up.replace("y", "yaxis"): high}
+
+
+def animate(figure: go.Figure, traces: Sequence[int], changes: Iterable[Iterable[dict]]) -> None:
+    """Give a figure a frame for each step, that changes these traces."""
+    figure.frames = [
+        go.Frame(name=str(step), traces=traces, data=[go.Scatter(change) for change in changed])
+        for step, changed in enumerate(changes)
+    ]
 
 
 class _Panel:
     """One direction on a row of bodies; or, without a direction, attention: every token looks at all."""
 
-    def __init__(self, direction: orders.Direction | None, label: str, row: np.ndarray, number: int):
-        self.label, self.row, frames = label, row, len(row)
-        end = "" if number == 1 else str(number)
-        self.axes = dict(xaxis=f"x{end}", yaxis=f"y{end}")
+    def __init__(self, direction: orders.Direction | None, row: np.ndarray, number: int):
+        self.row, frames = row, len(row)
+        self.axes = panel_axes(number)
         self.read, self.mixed = np.arange(frames * JOINTS), None
         self.colour, self.star, self.jumps = COLOURS[3], direction is None, False
         if direction is not None:
@@ -91,11 +106,10 @@ class _Panel:
             self.jumps = direction.axis == "temporal"
             self.colour = {"spatial": SPATIAL, "temporal": TEMPORAL}.get(direction.axis, OTHER)
 
-    def still(self) -> list[go.Scatter]:
+    def still(self, told: list[str]) -> list[go.Scatter]:
         place = np.argsort(self.read)
-        told = [token_name(token) for token in range(len(place))]
-        told = told if self.star else [f"{name}<br>place {place[k]}" for k, name in enumerate(told)]
-        hover = dict(text=told, hovertemplate="%{text}<extra></extra>", showlegend=False)
+        text = told if self.star else [f"{name}<br>place {place[k]}" for k, name in enumerate(told)]
+        hover = dict(text=text, hovertemplate="%{text}<extra></extra>", showlegend=False)
         marks = dict(mode="markers", marker=dict(size=5, color=INK))
         dots = go.Scatter(points_of(range(len(place)), self.row), **marks, **hover, **self.axes)
         return [bones_trace(self.row, self.axes), dots]
@@ -122,30 +136,16 @@ class _Panel:
         faint = dict(color=self.colour, width=1 if self.star else 2)
         marks = dict(color=self.colour, size=11, symbol="circle", line=dict(width=0))
         if self.mixed is not None:
-            two = dict(color=[MIXED, self.colour], symbol=["diamond", "circle"])
-            marks.update(two, line=dict(width=1.5, color="white"))
-        opacity, to_mix = 0.55 if self.star else 0.9, dict(color=MIXED, width=3)
-        return [
-            go.Scatter(path, mode="lines", line=faint, opacity=opacity, **self.axes, **_QUIET),
-            go.Scatter(now, mode="lines+markers", marker=marks, line=to_mix, **self.axes, **_QUIET),
-        ]
+            marks |= dict(color=[MIXED, self.colour], symbol=["diamond", "circle"])
+            marks |= dict(line=dict(width=1.5, color="white"))
+        line = dict(mode="lines", line=faint, opacity=0.55 if self.star else 0.9)
+        dots = dict(mode="lines+markers", line=dict(color=MIXED, width=3), marker=marks)
+        return [go.Scatter(path | line | QUIET | self.axes), go.Scatter(now | dots | QUIET | self.axes)]
 
 
-def _directions(strategy: str) -> list[tuple[orders.Direction, str]]:
-    """A strategy's directions, each once, and their labels."""
-    found = Counter(orders.directions(strategy))
-    often = {1: "", 2: ", twice"}
-    return [(one, one.name + often.get(times, f", {times} times")) for one, times in found.items()]
-
-
-def _lines(sections: list[tuple[str, list]]) -> list[tuple[str, list]]:
-    """Panels two a line; a section begins a new line, under its letter and name."""
-    lines = []
-    for place, (name, found) in enumerate(sections):
-        heading = f"({chr(ord('a') + place)}) {name}" if len(sections) > 1 else ""
-        for first in range(0, len(found), 2):
-            lines.append((heading if first == 0 else "", found[first : first + 2]))
-    return lines
+def _note(text: str, x: float, y: float, size: int, anchor: str = "left") -> dict:
+    place = dict(x=x, y=round(y, 4), xref="paper", yref="paper", xanchor=anchor, yanchor="middle")
+    return dict(text=text, showarrow=False, font=dict(size=size), **place)
 
 
 def _page(lines: list[tuple[str, list]], frames: int, tall: int) -> dict:
@@ -172,7 +172,6 @@ def scan_paths(
     attention: bool = False,
     title: str = "",
     start: int | None = None,
-    alt: str | None = None,
 ) -> go.Figure:
     """The paths of one strategy or several, walked token by token (the paper's Figures 3 and 4).
 
@@ -184,81 +183,61 @@ def scan_paths(
         strategies: names that `posemamba.orders.directions` knows.
         frames: bodies in a row, 1 to 5.
         attention: put a panel before the others in which every token looks at all.
-        title: the figure's title; made from the names where not given.
+        title: made from the names where not given.
         start: the place in the sequence that is shown first; in the middle frame where not given.
-        alt: alternative text; made from the names where not given.
-
-    Returns:
-        A Plotly figure with a slider and a play button.
 
     Raises:
         ValueError: an unknown strategy, none at all, or a number of frames or a start that is out of range.
     """
-    check_frames(frames, most=5)
+    # An arm is shown first: there mixes show.
+    row, start, told = row_of_bodies(frames, 5, start, lambda: JOINTS * (frames // 2) + 12)
     strategies = [strategies] if isinstance(strategies, str) else list(strategies)
     if not strategies:
         raise ValueError("strategies is empty, expected at least one name of a strategy.")
-    tokens = frames * JOINTS
-    start = JOINTS * (frames // 2) + 12 if start is None else start  # an arm: there mixes show
-    if not 0 <= start < tokens:
-        raise ValueError(f"start is {start}, expected a place from 0 to {tokens - 1}.")
-    row = body_row(frames)
     sections = [("attention", [(None, "each token looks at all")])] if attention else []
-    sections += [(strategy, _directions(strategy)) for strategy in strategies]
-    lines = _lines(sections)
-    panels = [_Panel(*entry, row, k + 1) for k, entry in enumerate(e for _, pair in lines for e in pair)]
-
-    figure = go.Figure()
-    for panel in panels:
-        figure.add_traces(panel.still())
+    often = {1: "", 2: ", twice"}
+    for strategy in strategies:
+        found = Counter(orders.directions(strategy)).items()
+        sections.append((strategy, [(d, d.name + often.get(k, f", {k} times")) for d, k in found]))
+    lines = []  # panels two a line; a section begins a new one, under its letter and name
+    for place, (name, found) in enumerate(sections):
+        heading = f"({chr(ord('a') + place)}) {name}" if len(sections) > 1 else ""
+        lines += [("" if k else heading, found[k : k + 2]) for k in range(0, len(found), 2)]
+    drawn = [direction for _, found in sections for direction, _ in found]
+    panels = [_Panel(direction, row, number) for number, direction in enumerate(drawn, 1)]
+    figure = go.Figure([trace for panel in panels for trace in panel.still(told)])
     still = len(figure.data)
-    for panel in panels:
-        figure.add_traces(panel.traces(start))
-    moves = list(range(still, len(figure.data)))
-    figure.frames = [
-        go.Frame(
-            name=str(step),
-            traces=moves,
-            data=[go.Scatter(**change) for panel in panels for change in panel.moving(step)],
-        )
-        for step in range(tokens)
-    ]
+    figure.add_traces([trace for panel in panels for trace in panel.traces(start)])
+    steps = range(len(told))
+    changes = ([change for panel in panels for change in panel.moving(step)] for step in steps)
+    animate(figure, list(range(still, len(figure.data))), changes)
     title = title or f"Scan paths: {', '.join(strategies)}"
-    figure.update_layout(
-        title=dict(text=title), margin=dict(l=4, r=4, t=44), **_page(lines, frames, tall=190)
-    )
+    page = _page(lines, frames, tall=190)
+    figure.update_layout(title=dict(text=title), margin=dict(l=4, r=4, t=44), **page)
     figure.layout.meta = dict(narrow=_page(lines, frames, tall=90))
-    add_slider(figure, [str(step) for step in range(tokens)], "place ", f" of {tokens}", interval=300)
+    add_slider(figure, [str(step) for step in steps], "place ", f" of {len(steps)}", interval=300)
     figure.layout.sliders[0].active = start
     drawn = "; ".join(f"{name}: {', '.join(label for _, label in found)}" for name, found in sections)
     told = f"{title}. Rows of {frames} bodies, one a frame, with the path through their joints. {drawn}."
-    return describe(figure, alt or f"{told} A slider walks along the sequence.")
+    return describe(figure, f"{told} A slider walks along the sequence.")
 
 
-def _note(text: str, x: float, y: float, size: int, anchor: str = "left") -> dict:
-    place = dict(x=x, y=round(y, 4), xref="paper", yref="paper", xanchor=anchor, yanchor="middle")
-    return dict(text=text, showarrow=False, font=dict(size=size), **place)
-
-
-def limb_meetings(alt: str | None = None) -> go.Figure:
+def limb_meetings() -> go.Figure:
     """Which joint the limb order adds to which, drawn on one body (global-local's spatial directions).
 
     An arrow goes from the added joint to the one that is counted; a ring marks a joint that meets itself.
     """
-    spots = (_STANDING.astype(float) * [1.5, 1.0]).tolist()
+    body = _STANDING * [1.5, 1.0]
+    spots = body.tolist()
     kinds = {"itself": [], "a neighbour on the skeleton": [], "another joint": []}
     for joint, added in enumerate(LIMB_ORDER):
         near = PARENTS[joint] == added or PARENTS[added] == joint
         kind = "itself" if added == joint else "a neighbour on the skeleton" if near else "another joint"
         kinds[kind].append((joint, added))
-    bones = [(spots[a], spots[b]) for a, b in BONES]
-    x, y = ([value for a, b in bones for value in (a[k], b[k], None)] for k in (0, 1))
-    figure = go.Figure(go.Scatter(x=x, y=y, mode="lines", line=dict(color=GRID, width=6), **_QUIET))
+    figure = go.Figure(bones_trace(body[None], {}, width=6))
     colours = dict(zip(kinds, (INK, MIXED, TEMPORAL), strict=True))
-    heads = dict(
-        axref="x", ayref="y", xref="x", yref="y", text="", showarrow=True, arrowhead=2, arrowsize=1.1
-    )
-    heads |= dict(arrowwidth=1.8, standoff=13, startstandoff=11)
+    heads = dict(axref="x", ayref="y", xref="x", yref="y", text="", showarrow=True, arrowhead=2)
+    heads |= dict(arrowsize=1.1, arrowwidth=1.8, standoff=13, startstandoff=11)
     arrows = []
     for kind, pairs in kinds.items():
         texts = [f"{JOINT_NAMES[i]} ({i}) meets {JOINT_NAMES[j]} ({j})" for i, j in pairs]
@@ -270,10 +249,8 @@ def limb_meetings(alt: str | None = None) -> go.Figure:
             if joint != added:
                 (x, y), (ax, ay) = spots[joint], spots[added]
                 arrows.append(dict(heads, x=x, y=y, ax=ax, ay=ay, arrowcolor=colours[kind]))
-    numbers = [
-        dict(text=str(joint), x=x, y=y, showarrow=False, font=dict(size=12))
-        for joint, (x, y) in enumerate(spots)
-    ]
+    note = dict(showarrow=False, font=dict(size=12))
+    numbers = [dict(note, text=str(joint), x=x, y=y) for joint, (x, y) in enumerate(spots)]
     still = dict(visible=False, fixedrange=True, constrain="domain")
     figure.update_layout(
         title=dict(text="Which joint meets which"),
@@ -286,4 +263,4 @@ def limb_meetings(alt: str | None = None) -> go.Figure:
     )
     counts = ", ".join(f"{len(pairs)} meet {kind}" for kind, pairs in kinds.items())
     told = f"A body seen from the front with an arrow to each joint from the joint added to it: {counts}."
-    return describe(figure, alt or told)
+    return describe(figure, told)

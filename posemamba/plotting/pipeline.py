@@ -2,6 +2,7 @@
 
 from textwrap import wrap
 
+import numpy as np
 import plotly.graph_objects as go
 
 from posemamba.accounting import Stage, pipeline_stages
@@ -12,9 +13,7 @@ _ROW = 44  # pixels
 _LEFT, _RIGHT = (0.0, 0.455), (0.545, 0.955)  # the columns; beside the right one run its bypasses
 
 
-def pipeline(
-    model: PoseMamba | PoseMambaConfig, frames: int | None = None, title: str = "", alt: str | None = None
-) -> go.Figure:
+def pipeline(model: PoseMamba | PoseMambaConfig, frames: int | None = None, title: str = "") -> go.Figure:
     """The network in one column and the inside of its blocks in another, coloured by cost.
 
     A box names a part and the shape of what comes out of it, with its share of the network's multiply-adds;
@@ -24,7 +23,6 @@ def pipeline(
         model: a network, or its settings.
         frames: the sequence's length; the network's longest by default.
         title: made from the settings where not given.
-        alt: alternative text; made from the counts where not given.
 
     Raises:
         ValueError: frames that the network does not take.
@@ -35,11 +33,10 @@ def pipeline(
     places = [(stage, *_LEFT, row) for row, stage in enumerate(network)]
     width = (_RIGHT[1] - _RIGHT[0] + 0.008) / len(scans)  # the scans' boxes stand in one row
     for k, stage in enumerate(inside):
-        if k in scans:
-            left = _RIGHT[0] + (k - scans[0]) * width
-            places.append((stage, left, left + width - 0.008, scans[0]))
-        else:
-            places.append((stage, *_RIGHT, k if k < scans[0] else k - len(scans) + 1))
+        left = _RIGHT[0] + (k - scans[0]) * width
+        # The scans share a row, and what follows them moves up.
+        row = k - min(max(k - scans[0], 0), len(scans) - 1)
+        places.append((stage, *((left, left + width - 0.008) if k in scans else _RIGHT), row))
     rows = 1 + max(row for *_, row in places)
     top = max(_shown(stage, left)[0] for stage, left, *_ in places)
     figure = go.Figure()
@@ -54,29 +51,29 @@ def pipeline(
     name = f"{config.depth} blocks of {config.channels} channels, {network[0].shape[0]} frames"
     told = dict(text="share of the network's multiply-adds (%)", side="top")
     bar = dict(title=told, orientation="h", x=0.5, y=0, yanchor="top", thickness=12, len=0.9, outlinewidth=0)
+    still = dict(visible=False, fixedrange=True)
     figure.update_layout(
         title=dict(text=title or name),
         height=_ROW * (rows + 1) + 150,
         font=dict(size=12.5),
-        barmode="overlay",
-        showlegend=False,
         margin=dict(l=4, r=4, t=44, b=76),
-        xaxis=dict(visible=False, range=[-0.005, 1.0], fixedrange=True),
-        yaxis=dict(visible=False, range=[rows - 0.45, -1.2], fixedrange=True),
-        hoverlabel=dict(align="left", bgcolor="#2b2b2b", bordercolor=INK, font=dict(color="#ffffff")),
-        dragmode=False,  # a finger that moves scrolls the page
-        modebar=dict(remove=["select", "lasso"]),
+        xaxis=dict(still, range=[-0.005, 1.0]),
+        yaxis=dict(still, range=[rows - 0.45, -1.2]),
         coloraxis=dict(colorscale=SEQUENTIAL, cmin=0, cmax=round(100 * top, 1), colorbar=bar),
         meta=dict(narrow=dict(font=dict(size=10.5))),
     )
-    shares = {"scans": sum(inside[k].share for k in scans), "blocks": sum(stage.share for stage in inside)}
+    hover = dict(align="left", bgcolor="#2b2b2b", bordercolor=INK, font=dict(color="#ffffff"))
+    figure.update_layout(barmode="overlay", showlegend=False, hoverlabel=hover)
+    # A finger that moves scrolls the page.
+    figure.update_layout(dragmode=False, modebar=dict(remove=["select", "lasso"]))
+    scanned, blocks = sum(inside[k].share for k in scans), sum(stage.share for stage in inside)
     told = (
         f"Diagram: {title or 'PoseMamba'}, {name}. Keypoints are embedded, joint positions added, then a "
         "spatial and a temporal block follow in turn, each with a norm after it; frame positions are added "
-        f"after the first spatial norm; a head gives 3D joints. The blocks have {shares['blocks']:.1%} of "
-        f"the multiply-adds, the {len(scans)} scans inside them {shares['scans']:.1%}."
+        f"after the first spatial norm; a head gives 3D joints. The blocks have {blocks:.1%} of the "
+        f"multiply-adds, the {len(scans)} scans inside them {scanned:.1%}."
     )
-    return describe(figure, alt or told)
+    return describe(figure, told)
 
 
 def _percent(share: float) -> str:
@@ -86,45 +83,36 @@ def _percent(share: float) -> str:
 def _hover(stage: Stage) -> str:
     """What a box says when it is pointed at; lines are broken for a phone."""
     about = "<br>".join(wrap(stage.about, 42))
-    lines = [f"<b>{stage.name}</b>", about, f"out: {_shape(stage)}"]
     told = f"{stage.parameters:,} parameters" if stage.parameters else "no parameters of its own"
     cost = "no multiply-adds counted"
     if stage.macs is not None:
         cost = f"{stage.macs:,} multiply-adds<br>{_percent(stage.share)} of the network's"
     if stage.copies > 1 and (stage.parameters or stage.macs):
         cost += f"<br>(in all {stage.copies} together)"
-    return "<br>".join([*lines, told, cost])
+    return "<br>".join([f"<b>{stage.name}</b>", about, f"out: {_shape(stage)}", told, cost])
 
 
 def _add_boxes(figure: go.Figure, places: list[tuple], top: float | None) -> None:
     """Bars lying on their sides: they can be pointed at anywhere, and have a colour scale."""
-    shares = [round(100 * _shown(stage, left)[0], 3) for stage, left, *_ in places]
+    stages, lefts, rights, rows = zip(*places, strict=True)
+    shown = [_shown(stage, left) for stage, left in zip(stages, lefts, strict=True)]
+    shares, widths = [round(100 * share, 3) for share, _ in shown], np.subtract(rights, lefts).tolist()
     fill = dict(color=CLEAR) if top is None else dict(color=shares, coloraxis="coloraxis")
-    figure.add_bar(
-        orientation="h",
-        base=[left for _, left, _, _ in places],
-        x=[right - left for _, left, right, _ in places],
-        y=[row for *_, row in places],
-        width=0.8,
-        marker=dict(line=dict(color=INK, width=1), cornerradius=5, **fill),
-        hovertext=[_hover(stage) for stage, *_ in places],
-        hovertemplate="%{hovertext}<extra></extra>",
-        name="not counted" if top is None else "counted",
-    )
+    boxes = dict(line=dict(color=INK, width=1), cornerradius=5, **fill)
+    hover = dict(hovertext=[*map(_hover, stages)], hovertemplate="%{hovertext}<extra></extra>")
+    name = "not counted" if top is None else "counted"
+    figure.add_bar(base=lefts, x=widths, y=rows, width=0.8, orientation="h", marker=boxes, name=name, **hover)
     texts = []
-    for stage, left, right, _ in places:
-        small = right - left < 0.2
-        share = _shown(stage, left)[1]
-        shape = share if small else _shape(stage)
-        if top is not None and not small:
-            shape += f" · {share}"
-        texts.append(f"<b>{stage.name}</b><br>{shape}")
+    for stage, (_, share), width in zip(stages, shown, widths, strict=True):
+        words = [share] if width < 0.2 else [_shape(stage), share][: 1 if top is None else 2]
+        texts.append(f"<b>{stage.name}</b><br>{' · '.join(words)}")
     # Cividis is dark in its lower half. Text without a colour takes the page's.
-    ink = {}
-    if top is not None:
-        ink["textfont"] = dict(color=["#ffffff" if s < 52 * top else "#111111" for s in shares])
-    middles, rows = [(left + right) / 2 for _, left, right, _ in places], [row for *_, row in places]
-    figure.add_scatter(x=middles, y=rows, mode="text", text=texts, hoverinfo="skip", name="names", **ink)
+    colours = top and ["#ffffff" if share < 52 * top else "#111111" for share in shares]
+    ink = dict(textfont=dict(color=colours)) if colours else {}
+    middles = np.add(lefts, rights) / 2
+    figure.add_scatter(
+        x=middles.tolist(), y=rows, mode="text", text=texts, hoverinfo="skip", name="names", **ink
+    )
 
 
 def _add_lines(figure: go.Figure, left_rows: int, inside: list[Stage], loop: bool) -> None:
@@ -146,14 +134,13 @@ def _add_lines(figure: go.Figure, left_rows: int, inside: list[Stage], loop: boo
         first, last = left_rows - 6, left_rows - 3
         paths.append([(_LEFT[1], last), (rail, last), (rail, first), (_LEFT[1] + 0.005, first)])
     x, y = zip(*(point for path in paths for point in (*path, (None, None))), strict=True)
-    figure.add_scatter(
-        x=x, y=y, mode="lines", line=dict(color=INK, width=1.5), hoverinfo="skip", name="lines"
-    )
+    quiet, line = dict(hoverinfo="skip"), dict(color=INK, width=1.5)
+    figure.add_scatter(x=x, y=y, mode="lines", line=line, name="lines", **quiet)
     heads = {0: "triangle-down", 1: "triangle-right", -1: "triangle-left"}
     symbols = [heads[(path[-1][0] > path[-2][0]) - (path[-1][0] < path[-2][0])] for path in paths]
     x, y = zip(*(path[-1] for path in paths), strict=True)
     marks = dict(symbol=symbols, size=6, color=INK)
-    figure.add_scatter(x=x, y=y, mode="markers", marker=marks, hoverinfo="skip", name="heads")
+    figure.add_scatter(x=x, y=y, mode="markers", marker=marks, name="heads", **quiet)
 
 
 def _shown(stage: Stage, left: float) -> tuple[float, str]:

@@ -1,5 +1,7 @@
 """Which tokens a scan lets reach which, drawn: over a strategy's directions, or along one order."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
@@ -8,13 +10,13 @@ from posemamba import orders
 from posemamba.orders import directions_reaching
 from posemamba.plotting.paths import (
     MIXED,
+    QUIET,
     SPATIAL,
+    animate,
     body_axes,
-    body_row,
     bones_trace,
-    check_frames,
     points_of,
-    token_name,
+    row_of_bodies,
 )
 from posemamba.plotting.style import COLOURS, GRID, INK, add_slider, describe
 from posemamba.skeleton import JOINTS
@@ -24,7 +26,6 @@ __all__ = ["directions_reaching", "order_playground", "reach_counts"]
 BLIND = COLOURS[1]
 _BLUES = ("#b3d4ee", "#79b4e0", "#3c93d0", "#0068a8")  # by 1 ... all of the directions
 _STATES = ("#b8b8b8", SPATIAL, MIXED)  # not, along the path, through a mix alone
-_QUIET = dict(hoverinfo="skip", showlegend=False)
 
 
 def _steps(colours) -> list:
@@ -48,82 +49,62 @@ def _choices(figure: go.Figure, labels: list[str], shown: list[list[int]], alway
         trace.visible = k < always or k in shown[0]
 
 
-def reach_counts(
-    frames: int = 5, start: int | None = None, title: str = "How many directions reach the marked token?"
-) -> go.Figure:
+def _legend(figure: go.Figure, words: Sequence[str], colours: Sequence[str]) -> int:
+    """Marks that stand in the legend alone. Returns how many traces the figure has now."""
+    for name, colour in zip(words, colours, strict=True):
+        figure.add_scatter(x=[None], y=[None], mode="markers", marker=dict(size=10, color=colour), name=name)
+    return len(figure.data)
+
+
+def reach_counts(frames: int = 5, start: int = 0) -> go.Figure:
     """For one token at a time: along how many of a strategy's directions each token can reach it.
 
     A menu chooses among the strategies of `posemamba.orders.STRATEGIES`, a slider the token that is reached.
 
     Args:
         frames: bodies in a row, 1 to 9.
-        start: the token marked first; frame 0's pelvis where not given.
-        title: the figure's title.
+        start: the token marked first.
 
     Raises:
         ValueError: a number of frames or a start that is out of range.
     """
-    check_frames(frames)
-    row, tokens = body_row(frames), frames * JOINTS
-    start = 0 if start is None else start
-    if not 0 <= start < tokens:
-        raise ValueError(f"start is {start}, expected a token from 0 to {tokens - 1}.")
+    row, start, told = row_of_bodies(frames, 9, start, what="token")
+    tokens = len(told)
     reaching = {name: directions_reaching(name, frames) for name in orders.STRATEGIES}
     # Those that leave gaps come first: the gaps are what there is to see.
     names = sorted(reaching, key=lambda name: (reaching[name].min(), reaching[name].sum()))
     tables, most = [reaching[name] for name in names], max(len(orders.directions(name)) for name in names)
     counts = [BLIND, *sample_colorscale(_BLUES, np.linspace(0, 1, most))]
-    everything = points_of(range(tokens), row)
-    told = [token_name(token) for token in range(tokens)]
     figure = go.Figure(bones_trace(row, {}))
     ring = dict(size=21, symbol="circle-open", color=INK, line=dict(width=3))
-    figure.add_scatter(**points_of([start], row), mode="markers", marker=ring, **_QUIET)
-    for count, colour in enumerate(counts):
-        name = "none" if count == 0 else str(count)
-        figure.add_scatter(x=[None], y=[None], mode="markers", marker=dict(size=10, color=colour), name=name)
-    always = len(figure.data)
+    figure.add_scatter(**points_of([start], row), mode="markers", marker=ring, **QUIET)
+    always = _legend(figure, ["none", *map(str, range(1, most + 1))], counts)
     for name, table in zip(names, tables, strict=True):
         hover = f"from %{{text}}<br>along %{{marker.color}} of {len(orders.directions(name))} directions"
         marks = dict(size=10, color=table[start], coloraxis="coloraxis")
         drawn = dict(mode="markers", marker=marks, text=told, showlegend=False)
-        figure.add_scatter(**everything, **drawn, hovertemplate=f"{hover}<extra></extra>")
+        figure.add_scatter(**points_of(range(tokens), row), **drawn, hovertemplate=f"{hover}<extra></extra>")
     moving = [1, *range(always, len(figure.data))]
-    figure.frames = [
-        go.Frame(
-            name=str(token),
-            traces=moving,
-            data=[
-                go.Scatter(points_of([token], row)),
-                *(go.Scatter(marker=dict(color=table[token])) for table in tables),
-            ],
-        )
-        for token in range(tokens)
-    ]
+    states = ([dict(marker=dict(color=table[token])) for table in tables] for token in range(tokens))
+    animate(figure, moving, ([points_of([k], row), *state] for k, state in enumerate(states)))
     scale = dict(cmin=-0.5, cmax=most + 0.5, colorscale=_steps(counts), showscale=False)
-    figure.update_layout(title=dict(text=title), height=430, margin=dict(l=4, r=4, t=92), coloraxis=scale)
+    title = dict(text="How many directions reach the marked token?")
+    figure.update_layout(title=title, height=430, margin=dict(l=4, r=4, t=92), coloraxis=scale)
     figure.update_layout(legend=dict(y=0, yanchor="top"), **body_axes(frames, 1, (0, 1), (0, 1)))
     figure.layout.meta = dict(narrow=dict(height=370))
-    add_slider(figure, [token_name(token) for token in range(tokens)], "")
+    add_slider(figure, told, "")
     figure.layout.sliders[0].update(active=start, pad=dict(t=74))
     figure.layout.margin.b = 128
     _choices(figure, names, [[always + k] for k in range(len(names))], always)
-    told = (
+    alt = (
         f"{frames} bodies, one a frame. Each joint is coloured by the number of directions, none to {most}, "
-        f"along which it reaches one marked token, at first: {token_name(start)}. A menu chooses the "
+        f"along which it reaches one marked token, at first: {told[start]}. A menu chooses the "
         "strategy, a slider the token. Bidirectional scans leave no joint out; the unidirectional ones do."
     )
-    return describe(figure, told)
+    return describe(figure, alt)
 
 
-def _single_directions() -> list[orders.Direction]:
-    """Every direction that some strategy uses, each once."""
-    names = ("bidirectional", "global-local", "forward-forward", "backward-backward", *orders.STRATEGIES)
-    return list(dict.fromkeys(found for name in names for found in orders.directions(name)))
-
-
-def order_playground(
-    frames: int = 3, start: int | None = None, title: str = "One order at a time"
-) -> go.Figure:
+def order_playground(frames: int = 3, start: int | None = None) -> go.Figure:
     """Choose an order, walk along it, and see which tokens the one read now has heard of.
 
     Above, one body a frame with the path so far; below, the same for all tokens: a row is the token that is
@@ -132,20 +113,15 @@ def order_playground(
     Args:
         frames: bodies in a row, 1 to 5.
         start: the place in the sequence that is shown first; two fifths of the way where not given.
-        title: the figure's title.
-
-    Returns:
-        A Plotly figure with a menu, a slider and a play button.
 
     Raises:
         ValueError: a number of frames or a start that is out of range.
     """
-    check_frames(frames, most=5)
-    row, tokens = body_row(frames), frames * JOINTS
-    start = 2 * tokens // 5 if start is None else start
-    if not 0 <= start < tokens:
-        raise ValueError(f"start is {start}, expected a place from 0 to {tokens - 1}.")
-    found = _single_directions()
+    row, start, told = row_of_bodies(frames, 5, start, lambda: 2 * JOINTS * frames // 5)
+    tokens = len(told)
+    # Every direction that some strategy uses, each once.
+    names = ("bidirectional", "global-local", "forward-forward", "backward-backward", *orders.STRATEGIES)
+    found = list(dict.fromkeys(direction for name in names for direction in orders.directions(name)))
     reads = [table.numpy() for table in orders.tables(found, frames, JOINTS)[0]]
     tables = [orders.reach(direction, frames) for direction in found]
     below = dict(xaxis="x2", yaxis="y2")
@@ -157,40 +133,31 @@ def order_playground(
         states = dict(marker=dict(color=tables[k][now]))
         return [points_of(reads[k][: step + 1], row), states, points_of([now], row), line]
 
-    told = [token_name(token) for token in range(tokens)]
     figure = go.Figure(bones_trace(row, {}))
     words = ("cannot reach it", "earlier on the path, or the token itself", "through the mix alone")
-    for word, colour in zip(words, _STATES, strict=True):
-        figure.add_scatter(x=[None], y=[None], mode="markers", marker=dict(size=10, color=colour), name=word)
-    always = len(figure.data)
+    always = _legend(figure, words, _STATES)
     states = dict(cmin=-0.5, cmax=2.5, colorscale=_steps(_STATES), showscale=False)
     for k, table in enumerate(tables):
         path, marks, now, line = moved(k, start)
-        figure.add_scatter(**path, mode="lines", line=dict(color=SPATIAL, width=1.5), opacity=0.6, **_QUIET)
+        figure.add_scatter(**path, mode="lines", line=dict(color=SPATIAL, width=1.5), opacity=0.6, **QUIET)
         dots = dict(size=9, coloraxis="coloraxis", **marks["marker"])
         hover = dict(text=told, hovertemplate="%{text}<extra></extra>", showlegend=False)
         figure.add_scatter(**points_of(range(tokens), row), mode="markers", marker=dots, **hover)
         ring = dict(size=19, symbol="circle-open", color=BLIND, line=dict(width=3))
-        figure.add_scatter(**now, mode="markers", marker=ring, **_QUIET)
+        figure.add_scatter(**now, mode="markers", marker=ring, **QUIET)
         across = dict(line, x=[-0.5, tokens - 0.5], line=dict(color=BLIND, width=3))
-        figure.add_scatter(**across, mode="lines", **_QUIET, **below)
+        figure.add_scatter(**across, mode="lines", **QUIET, **below)
         hover = "from token %{x} to token %{y}<extra></extra>"
         figure.add_heatmap(z=table, coloraxis="coloraxis", hovertemplate=hover, **below)
     groups = [[always + 5 * k + part for part in range(5)] for k in range(len(found))]
     moving = [trace for group in groups for trace in group[:4]]
-    figure.frames = [
-        go.Frame(
-            name=str(step),
-            traces=moving,
-            data=[go.Scatter(**change) for k in range(len(found)) for change in moved(k, step)],
-        )
-        for step in range(tokens)
-    ]
+    steps = range(tokens)
+    animate(figure, moving, ([c for k in range(len(found)) for c in moved(k, step)] for step in steps))
     edges = dict(tickvals=[JOINTS * t for t in range(frames)], ticktext=[f"frame {t}" for t in range(frames)])
     edges |= dict(showgrid=True, gridcolor=GRID, constrain="domain", zeroline=False)
     square = dict(edges, domain=[0, 0.6], anchor="x2", autorange="reversed", scaleanchor="x2")
     figure.update_layout(
-        title=dict(text=title),
+        title=dict(text="One order at a time"),
         height=860,
         margin=dict(l=66, r=8, t=150),
         coloraxis=states,
@@ -199,7 +166,7 @@ def order_playground(
         xaxis2=dict(edges, domain=[0, 1], anchor="y2", title=dict(text="from token")),
         yaxis2=dict(square, title=dict(text="to token")),
     )
-    add_slider(figure, [str(step) for step in range(tokens)], "place ", f" of {tokens}", interval=300)
+    add_slider(figure, [str(step) for step in steps], "place ", f" of {tokens}", interval=300)
     figure.layout.sliders[0].update(active=start, pad=dict(t=46))
     figure.layout.updatemenus[0].pad.t = 50
     figure.layout.margin.b = 116

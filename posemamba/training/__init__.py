@@ -1,6 +1,5 @@
 """Training: settings (`config`, `schedule`), the loop, the run's folder, and what it says (`report`)."""
 
-from posemamba.record import describe_machine  # noqa: F401  its earlier place
 from posemamba.training.config import TrainingConfig
 from posemamba.training.folder import fingerprint
 from posemamba.training.loop import Interrupted, initial_model, parameter_groups, train

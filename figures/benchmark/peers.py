@@ -1,63 +1,24 @@
-"""Other people's scans and networks, which `posemamba benchmark` times beside ours.
+"""The networks of MotionAGFormer and of MotionBERT, from checkouts of their repositories.
 
-Scans are those that are installed, called with (u, delta, A, B, C) as `selective_scan` is. Networks come from
-checkouts that the reader has.
+    posemamba benchmark --peer figures/benchmark/peers.py
+
+times those beside ours whose checkouts lie beside this one. Their code is imported and run.
 """
 
 import importlib
 import inspect
 import sys
+from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 
-import torch
 import yaml
-from torch import Tensor, nn
+from torch import nn
 
 from posemamba import record
 from posemamba.model import DropPath
-
-
-def expanded(u, delta, A, B, C) -> tuple[Tensor, Tensor, Tensor]:
-    """Decays exp(delta A) and writes delta B u, both (batch, tokens, channels, state), and C likewise."""
-    each = u.shape[1] // B.shape[1]
-    u, delta = u.mT, delta.mT  # (b, L, channels)
-    B, C = (m.repeat_interleave(each, 1).permute(0, 3, 1, 2) for m in (B, C))  # (b, L, channels, N)
-    return torch.exp(delta[..., None] * A), (delta * u)[..., None] * B, C
-
-
-def mambapy(u, delta, A, B, C) -> Tensor:
-    """A scan through mambapy's parallel one (PyPI, mambapy), which takes decays and writes ready-made."""
-    from mambapy.pscan import pscan
-
-    decay, write, C = expanded(u, delta, A, B, C)
-    return (pscan(decay, write) * C).sum(-1).mT
-
-
-def associative_scan(u, delta, A, B, C) -> Tensor:
-    """A scan through torch's associative_scan, eager, in its mode "generic": autograd goes through its tree.
-
-    (Its mode "pointwise" runs compiled on CUDA alone.)
-    """
-    from torch._higher_order_ops.associative_scan import associative_scan
-
-    def then(first, second):  # h -> a2 (a1 h + w1) + w2
-        return second[0] * first[0], second[0] * first[1] + second[1]
-
-    decay, write, C = expanded(u, delta, A, B, C)
-    return (associative_scan(then, (decay, write), dim=1, combine_mode="generic")[1] * C).sum(-1).mT
-
-
-def mamba_ssm(u, delta, A, B, C) -> Tensor:
-    """A scan through mamba-ssm's CUDA kernel."""
-    from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
-
-    return selective_scan_fn(u, delta, A, B, C)
-
-
-SCANS = {"mambapy": mambapy, "torch associative_scan": associative_scan, "mamba-ssm": mamba_ssm}
 
 #: What a checkout must have, the module of its network, and its networks' settings.
 PEERS = {
@@ -99,8 +60,12 @@ class Peer:
         """For a record: its name and commit, never its path."""
         return {"name": self.name, "commit": record.commit(self.path)}
 
-    def build(self, name: str, frames: int, seed: int) -> nn.Module:
-        """A network with random weights, from its own settings, in evaluation mode.
+    def makers(self) -> dict[str, Callable[[int], nn.Module]]:
+        """By name, what builds a network."""
+        return {name: partial(self.build, name) for name in self.networks}
+
+    def build(self, name: str, frames: int) -> nn.Module:
+        """A network with random weights, from its own settings, that takes x, y and a confidence.
 
         This imports the checkout's code, that is, runs it. Its modules (`model`, `lib`, `timm`, ...) are
         forgotten afterwards, so that they shadow nobody's. Raises whatever that code raises.
@@ -117,7 +82,6 @@ class Peer:
                 stand_in.DropPath, stand_in.__path__ = DropPath, []
         sys.path.insert(0, str(self.path))
         sys.dont_write_bytecode = True  # nothing is left in the checkout
-        torch.manual_seed(seed)
         try:
             made = getattr(importlib.import_module(module), module.split(".")[-1])
             taken = {key: settings[key] for key in inspect.signature(made).parameters if key in settings}
@@ -133,3 +97,8 @@ class Peer:
                 if found.split(".")[0] in ("model", "lib", "utils", "timm"):
                     del sys.modules[found]
             sys.modules.update({found: before[found] for found in mine})
+
+
+BESIDE = [Path(__file__).resolve().parents[3] / name for name in PEERS]
+#: What `posemamba benchmark --peer` reads: by name, what builds a network for so many frames.
+NETWORKS = {name: make for path in BESIDE if path.is_dir() for name, make in Peer(path).makers().items()}
