@@ -8,6 +8,7 @@ order of the tuples below. `register` adds a strategy to those that a network's 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from itertools import chain, product
 
 import numpy as np
 import torch
@@ -53,14 +54,12 @@ def temporal_backward(frames: int, joints: int) -> Places:
     return _grid(frames, joints).flip(0).T.flatten()
 
 
-PATHS = {
-    ("spatial", "forward"): spatial_forward,
-    ("spatial", "backward"): spatial_backward,
-    ("spatial", "reversed"): spatial_reversed,
-    ("temporal", "forward"): temporal_forward,
-    ("temporal", "backward"): temporal_backward,
-    ("temporal", "reversed"): temporal_reversed,
-}
+_SPATIAL = (spatial_forward, spatial_backward, spatial_reversed)
+_TEMPORAL = (temporal_forward, temporal_backward, temporal_reversed)
+#: (axis, way) -> the permutation of that name.
+PATHS = {tuple(path.__name__.split("_")): path for path in (*_SPATIAL, *_TEMPORAL)}
+_AXES = {"spatial": "S", "temporal": "T", "": ""}
+_WAYS = {"forward": "→", "backward": "←", "reversed": "↩", "": ""}
 
 
 @dataclass(frozen=True)
@@ -88,14 +87,12 @@ class Direction:
 
     def __post_init__(self):
         if self.mix is not None and not all(0 <= joint < len(self.mix) for joint in self.mix):
-            raise ValueError(
-                f"direction {self.name!r} mixes {self.mix}, expected joints 0 to {len(self.mix) - 1}"
-            )
+            wanted = f"joints 0 to {len(self.mix) - 1}"
+            raise ValueError(f"direction {self.name!r} mixes {self.mix}, expected {wanted}")
         for what, value, known in (("axis", self.axis, _AXES), ("way", self.way, _WAYS)):
             if value not in known:
-                raise ValueError(
-                    f"direction {self.name!r} has the {what} {value!r}, expected one of {[*known]}"
-                )
+                found = f"has the {what} {value!r}"
+                raise ValueError(f"direction {self.name!r} {found}, expected one of {[*known]}")
 
     def __hash__(self) -> int:
         return hash((self.name, self.permutation))
@@ -108,9 +105,6 @@ class Direction:
 
 Strategy = str | Sequence[Direction]  # its name, or its directions
 
-_AXES = {"spatial": "S", "temporal": "T", "": ""}
-_WAYS = {"forward": "→", "backward": "←", "reversed": "↩", "": ""}
-
 
 def reading(axis: str, way: str, mix: tuple[int, ...] | None = None, told: str = "") -> Direction:
     """One of the six ways of `PATHS`; `told` says in its name what is mixed in."""
@@ -119,50 +113,44 @@ def reading(axis: str, way: str, mix: tuple[int, ...] | None = None, told: str =
 
 def both_ways(mix: tuple[int, ...] | None = None, told: str = "") -> tuple[Direction, ...]:
     """Both readings and their reversals; `mix` enters the spatial ones."""
-    return (
-        reading("spatial", "forward", mix, told),
-        reading("temporal", "forward"),
-        reading("spatial", "reversed", mix, told),
-        reading("temporal", "reversed"),
+    pairs = (
+        (reading("spatial", way, mix, told), reading("temporal", way)) for way in ("forward", "reversed")
     )
+    return tuple(chain.from_iterable(pairs))
 
-
-_ONE_WAY = [
-    (spatial, temporal) for spatial in ("forward", "backward") for temporal in ("forward", "backward")
-]
 
 #: The six strategies of Table 4. In the four unidirectional ones two directions are each used twice.
 STRATEGIES: dict[str, tuple[Direction, ...]] = {
     "global-local": both_ways(LIMB_ORDER, ", limbs mixed in"),
     "bidirectional": both_ways(),
-    **{f"{s}-{t}": (reading("spatial", s), reading("temporal", t)) * 2 for s, t in _ONE_WAY},
+    **{
+        f"{s}-{t}": (reading("spatial", s), reading("temporal", t)) * 2
+        for s, t in product(("forward", "backward"), repeat=2)
+    },
 }
 
-
-def random_mix(seed: int) -> tuple[int, ...]:
-    """Seventeen joints drawn with replacement: as long as the limb order, and without its meaning."""
-    return tuple(int(joint) for joint in np.random.default_rng(seed).integers(JOINTS, size=JOINTS))
-
+_DRAWN = [tuple(np.random.default_rng(seed).integers(JOINTS, size=JOINTS).tolist()) for seed in range(8)]
 
 #: What "global-local" is to be compared with, and the paper does not: the same sum with the joint itself, and
-#: with joints drawn at random (eight draws).
+#: with joints drawn at random, with replacement (eight draws): as many as the limb order has.
 CONTROLS: dict[str, tuple[Direction, ...]] = {
     "global-self": both_ways(tuple(range(JOINTS)), ", added to themselves"),
-    **{f"global-random-{k}": both_ways(random_mix(k), ", random joints mixed in") for k in range(8)},
+    **{f"global-random-{k}": both_ways(mix, ", random joints mixed in") for k, mix in enumerate(_DRAWN)},
 }
 
 GRADIENTS = ("exact", "released")
 _registered: dict[str, tuple[Direction, ...]] = {}
+_made: dict[tuple, tuple] = {}
 
 
 def register(name: str, strategy: Sequence[Direction]) -> None:
     """Add a strategy to those that `PoseMambaConfig.scan` can name, in this process.
 
-    A name may be given again: networks that were made keep the directions that they were made with.
+    A name may be given again: networks keep the directions that they were made with.
 
     Args:
         name: a new name.
-        strategy: its directions, of any number. A direction that stands in it twice is scanned twice.
+        strategy: its directions, of any number; one that stands in it twice is scanned twice.
 
     Raises:
         ValueError: a name of `STRATEGIES` or `CONTROLS`; no directions; mixes of different lengths; a
@@ -171,18 +159,16 @@ def register(name: str, strategy: Sequence[Direction]) -> None:
     if name in STRATEGIES or name in CONTROLS:
         raise ValueError(f"scan strategy {name!r} is the package's own; give yours another name")
     strategy = directions(strategy)
-    lengths = {len(direction.mix) for direction in strategy if direction.mix is not None} or {JOINTS}
-    if len(lengths) > 1:
+    joints, *others = sorted({len(one.mix) for one in strategy if one.mix is not None} or {JOINTS})
+    if others:
         raise ValueError(
-            f"scan strategy {name!r} mixes {sorted(lengths)} joints, expected one number of them"
+            f"scan strategy {name!r} mixes {[joints, *others]} joints, expected one number of them"
         )
-    (joints,) = lengths
-    for direction in strategy:
-        for frames in (1, 3):
-            if sorted(direction.permutation(frames, joints).tolist()) != list(range(frames * joints)):
-                raise ValueError(
-                    f"direction {direction.name!r} does not read each of {frames * joints} tokens once"
-                )
+    for direction, frames in product(strategy, (1, 3)):
+        if sorted(direction.permutation(frames, joints).tolist()) != list(range(frames * joints)):
+            raise ValueError(
+                f"direction {direction.name!r} does not read each of {frames * joints} tokens once"
+            )
     _registered[name] = strategy
 
 
@@ -197,20 +183,14 @@ def directions(strategy: Strategy) -> tuple[Direction, ...]:
         if not found or not all(isinstance(direction, Direction) for direction in found):
             raise ValueError(f"a scan strategy is a tuple of at least one Direction, found {strategy!r}")
         return found
-    for known in (STRATEGIES, CONTROLS, _registered):
-        if strategy in known:
-            return known[strategy]
-    known = ", ".join((*STRATEGIES, *_registered))
-    raise ValueError(f"unknown scan strategy {strategy!r}, expected one of {known}")
-
-
-_made: dict[tuple, tuple] = {}
+    known = STRATEGIES | _registered
+    if strategy not in known | CONTROLS:
+        raise ValueError(f"unknown scan strategy {strategy!r}, expected one of {', '.join(known)}")
+    return (known | CONTROLS)[strategy]
 
 
 def _kept(make: Callable[..., tuple]) -> Callable[..., tuple]:
-    """What a function makes of a strategy, made once. Of tensors, only such as any later call can use are
-    kept: not those of inference mode, nor what stands in for them while a network is traced.
-    """
+    """What a function makes of a strategy, made once: no tensors that only this mode or trace can use."""
 
     @wraps(make)
     def kept(strategy: Strategy, *sizes, **named) -> tuple:
@@ -244,10 +224,9 @@ def tables(
     for direction in strategy:
         check_mix(direction, joints)
         read = direction.permutation(frames, joints)
-        joint = read % joints
-        mixed = None if direction.mix is None else read - joint + torch.tensor(direction.mix)[joint]
+        joint, mix = read % joints, direction.mix
         reads.append(read)
-        mixes.append(torch.full_like(read, -1) if mixed is None else mixed)
+        mixes.append(torch.full_like(read, -1) if mix is None else read - joint + torch.tensor(mix)[joint])
     return tuple(torch.stack(rows).to(device=device, dtype=torch.int32) for rows in (reads, mixes))
 
 
@@ -319,28 +298,20 @@ def reach(direction: Direction, frames: int, joints: int = JOINTS) -> Int[np.nda
     """
     (read,), (mixed,) = (table.numpy() for table in tables((direction,), frames, joints))
     place = np.argsort(read)
-    along = place[None, :] <= place[:, None]
     earliest = place.copy()
     if direction.mix is not None:
         np.minimum.at(earliest, mixed, np.arange(len(read)))
-    anyhow = earliest[None, :] <= place[:, None]
+    along, anyhow = (start[None, :] <= place[:, None] for start in (place, earliest))
     return (along + 2 * (anyhow & ~along)).astype(np.int8)
 
 
 def directions_reaching(
     strategy: Strategy, frames: int, joints: int = JOINTS
 ) -> Int[np.ndarray, "tokens tokens"]:
-    """Along how many of a strategy's directions the column's token can reach the row's token; see `reach`.
+    """Along how many of a strategy's K directions the column's token can reach the row's token; see `reach`.
 
     The merge sums the directions, so any one of them will do. This is the scan alone: the 3 by 3 convolution
     before it carries each token one joint and frame further.
-
-    Args:
-        strategy: a name, or directions.
-        frames: frames of the window.
-
-    Returns:
-        For each pair of tokens 0 to K, the number of directions.
 
     Raises:
         ValueError: an unknown strategy, or a number of frames that is none.
