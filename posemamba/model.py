@@ -156,19 +156,13 @@ class PoseMamba(nn.Module):
     def forward(
         self, keypoints: Float[Tensor, "batch frames joints 2"]
     ) -> Float[Tensor, "batch frames joints 3"]:
-        """Lift 2D joints, image width normalised to [-1, 1], to 3D joints.
-
-        Raises:
-            ValueError: the shape does not fit the network.
-        """
+        """Lift 2D joints, image width normalised to [-1, 1], to 3D joints; ValueError for another shape."""
         if not isinstance(keypoints, Tensor):
             raise TypeError(f"keypoints must be a tensor, found {type(keypoints).__name__}")
         config, shape = self.config, tuple(keypoints.shape)
         if len(shape) != 4 or shape[2:] != (config.joints, 2) or not 1 <= shape[1] <= config.frames:
-            raise ValueError(
-                f"keypoints have shape {shape}, "
-                f"expected (batch, up to {config.frames} frames, {config.joints} joints, 2)"
-            )
+            wanted = f"(batch, up to {config.frames} frames, {config.joints} joints, 2)"
+            raise ValueError(f"keypoints have shape {shape}, expected {wanted}")
         if not keypoints.is_floating_point():
             raise ValueError(f"keypoints hold {keypoints.dtype}, expected floating-point numbers")
         if order := config.joint_order:
@@ -209,11 +203,9 @@ class PoseMamba(nn.Module):
         """
         if variant not in VARIANTS:
             raise ValueError(f"unknown variant {variant!r}, expected one of {', '.join(VARIANTS)}")
-        known = {field.name for field in fields(PoseMambaConfig)}
-        if unknown := set(changes) - known:
-            raise ValueError(
-                f"unknown setting {sorted(unknown)[0]!r}, expected some of {', '.join(sorted(known))}"
-            )
+        known = sorted(field.name for field in fields(PoseMambaConfig))
+        if unknown := sorted(set(changes) - set(known)):
+            raise ValueError(f"unknown setting {unknown[0]!r}, expected some of {', '.join(known)}")
         return cls(replace(PoseMambaConfig(**VARIANTS[variant]), **changes))
 
     @classmethod
