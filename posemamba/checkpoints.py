@@ -97,7 +97,7 @@ def _fill(model: nn.Module, weights: dict[str, Tensor], where: str, reshape: boo
     for name, mine in ours.items():
         value = weights[name]
         if reshape and name.endswith(("_position", ".A_log", ".skip")):
-            # The release keeps positions with a leading 1, A_log and skip with directions and channels as one.
+            # The release keeps positions with a leading 1, and A_log and skip as (4D, N) and (4D,).
             stored = (1, *mine.shape) if name.endswith("_position") else mine.flatten(0, 1).shape
             value = value.reshape(mine.shape) if value.shape == stored else value
         if value.shape != mine.shape:
@@ -124,10 +124,8 @@ def save_pretrained(model: nn.Module, folder: str | Path, **about: Any) -> None:
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     settings = {"model_type": "posemamba", **asdict(model.config)}
     # Both are whole before either takes its place, so that a failure leaves the model that was there.
-    with (
-        storage.atomic_path(folder / "model.safetensors") as path,
-        storage.atomic_path(folder / "config.json") as config_path,
-    ):
+    whole = storage.atomic_path
+    with whole(folder / "model.safetensors") as path, whole(folder / "config.json") as config_path:
         path.write_bytes(save(weights, metadata={"format": "pt"}))
         storage.write_json(config_path, {**settings, "about": about} if about else settings)
 

@@ -20,10 +20,18 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from posemamba.capture import BlockRecord
+from posemamba.config import block_parts
 from posemamba.model import Block, PoseMamba
 from posemamba.scan import directional_scan
 
 _PROBES = 8  # inputs that go through the frozen network at a time
+# What `FrozenBlock` calls the modules of a block.
+_FIELDS = {
+    "ssm.norm": "ssm_norm",
+    "ssm.activation": "activation",
+    "ssm.gate": "gate",
+    "mlp.1": "mlp_activation",
+}
 
 
 @dataclass(frozen=True)
@@ -68,9 +76,8 @@ class Linearisation:
         after = {"spatial_blocks": held.spatial_norm, "temporal_blocks": held.temporal_norm}
         with torch.no_grad():
             for name, record in records.items():
-                block, norm = held.get_submodule(name), after[name.split(".")[0]]
-                self.frozen[name] = frozen = _freeze(block, norm, record)
-                _hold(block, frozen)
+                norm = after[name.split(".")[0]]
+                self.frozen[name] = _freeze(held.get_submodule(name), norm, record)
             self.head_norm = _scale(norm(record.out[0]), held.head[0])  # after the last block
         for kind, norm in after.items():
             scales = [frozen.shared_norm for name, frozen in self.frozen.items() if name.startswith(kind)]
@@ -182,28 +189,25 @@ def _scale(x: Float[Tensor, "*tokens width"], norm: nn.LayerNorm) -> Float[Tenso
 
 
 def _freeze(block: Block, after: nn.LayerNorm, record: BlockRecord) -> FrozenBlock:
-    return FrozenBlock(
-        norm=_scale(record.tokens[0], block.norm),
-        activation=torch.sigmoid(record.before[0]),
-        ssm_norm=_scale(record.y[0], block.ssm.norm),
-        gate=record.gate[0],
-        mlp_norm=_scale(record.middle[0], block.mlp_norm),
-        mlp_activation=0.5 * (1 + torch.erf(record.hidden[0] / 2**0.5)),
-        shared_norm=_scale(record.out[0], after),
-        record=record,
-    )
-
-
-def _hold(block: Block, frozen: FrozenBlock) -> None:
-    """Put what is held in the places of the block in which its input would choose."""
-    ssm = block.ssm
-    block.norm = _HeldNorm(block.norm, [frozen.norm])
-    block.mlp_norm = _HeldNorm(block.mlp_norm, [frozen.mlp_norm])
-    ssm.norm = _HeldNorm(ssm.norm, [frozen.ssm_norm])
-    ssm.activation = _Held(partial(torch.mul, frozen.activation))
-    block.mlp[1] = _Held(partial(torch.mul, frozen.mlp_activation))
-    ssm.gate = _Held(lambda _: frozen.gate)
-    ssm.scan = partial(_scan, frozen.record)
+    """What a block chose, put in the places of the modules through which it passed."""
+    held = {}
+    for part in block_parts(block.ssm.config):
+        if not part.record:
+            continue
+        value, module = getattr(record, part.record)[0], block.get_submodule(part.passes)
+        if part.kind == "norm":
+            factor = _scale(value, module)
+            frozen = _HeldNorm(module, [factor])
+        elif part.kind == "gate":
+            factor, frozen = value, _Held(lambda _, gate=value: gate)
+        else:
+            silu = isinstance(module, nn.SiLU)
+            factor = torch.sigmoid(value) if silu else 0.5 * (1 + torch.erf(value / 2**0.5))
+            frozen = _Held(partial(torch.mul, factor))
+        block.set_submodule(part.passes, frozen)
+        held[_FIELDS.get(part.passes, part.passes)] = factor
+    block.ssm.scan = partial(_scan, record)
+    return FrozenBlock(**held, shared_norm=_scale(record.out[0], after), record=record)
 
 
 class _Held(nn.Module):
