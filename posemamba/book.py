@@ -37,11 +37,9 @@ class Scale:
 
     def pick(self, *, small: Any, gpu: Any, tiny: Any = None) -> Any:
         """The value for this scale; ``small`` stands in where ``tiny`` is asked for and not given."""
-        if not self.gpu:
-            return small
-        if self.tiny:
-            return small if tiny is None else tiny
-        return gpu
+        if self.gpu and not self.tiny:
+            return gpu
+        return tiny if self.gpu and tiny is not None else small
 
     def __str__(self) -> str:
         return self.name
@@ -51,14 +49,8 @@ def setup(scale: str = "small") -> Scale:
     """What every chapter does first: style, seeds, threads; no progress bars, no warnings of other packages.
 
     Args:
-        scale: "small" or "gpu"; the environment variable SCALE overrides it. At gpu scale POSEMAMBA_TINY=1
-            asks for tiny sizes.
-
-    Returns:
-        The scale. Nothing is printed.
-
-    Raises:
-        ValueError: for another scale.
+        scale: "small" or "gpu", ValueError for another; the environment variable SCALE overrides it. At gpu
+            scale POSEMAMBA_TINY=1 asks for tiny sizes.
     """
     name = os.environ.get("SCALE") or scale
     if name not in SCALES:
@@ -89,10 +81,7 @@ def setup(scale: str = "small") -> Scale:
 
 
 def measured(name: str) -> dict:
-    """A measured run that ships with the package: posemamba/assets/measured/NAME.json.
-
-    Raises FileNotFoundError where there is none of that name.
-    """
+    """A measured run that ships with the package, assets/measured/NAME.json; FileNotFoundError without it."""
     from posemamba import record, storage
 
     return record.read(storage.asset(f"measured/{name}.json"))
@@ -117,7 +106,6 @@ def check(
     trials: int = 20,
     rtol: float = 1e-5,
     atol: float = 1e-8,
-    seed: int = 0,
 ) -> None:
     """Compares a reader's function with a reference on random inputs, and prints one line.
 
@@ -126,35 +114,32 @@ def check(
 
     Args:
         name: what the line calls the exercise.
-        function: the reader's.
-        reference: the same by other means.
+        function, reference: the reader's, and the same by other means.
         inputs: takes a numpy Generator, returns the tuple of arguments.
         trials: the number of random inputs.
         rtol, atol: allowed difference, relative to the reference's values and absolute.
-        seed: of the inputs.
     """
     for trial in range(trials):
-        arguments = inputs(np.random.default_rng([seed, trial]))
-        expected = reference(*copy.deepcopy(arguments))
-        found, fault = _attempt(function, copy.deepcopy(arguments))
+        arguments = inputs(np.random.default_rng([0, trial]))
+        expected, found, fault = reference(*copy.deepcopy(arguments)), None, ""
+        try:
+            found = function(*copy.deepcopy(arguments))
+        except NotImplementedError:
+            pass
+        except Exception as error:  # a reader's mistake of any kind is told: the notebook goes on
+            first = (str(error).strip().splitlines() or ["no message"])[0]
+            fault = f"it raises {type(error).__name__}: {first}"
         if found is None and not fault and trial == 0:
-            print(f"{name}: not solved yet")
-            return
-        fault = fault or _difference(found, expected, rtol, atol)
-        if fault:
-            print(f"{name}: not yet. For {_written(function, arguments)} {fault}.")
-            return
+            return print(f"{name}: not solved yet")
+        if fault := fault or _difference(found, expected, rtol, atol):
+            return print(f"{name}: not yet. For {_written(function, arguments)} {fault}.")
     print(f"{name}: correct")
 
 
 def check_value(name: str, value: float | None, truth: float, rtol: float = 0.05, atol: float = 0.0) -> None:
     """Compares a number that a reader predicted or measured with the true one; prints one line as check does.
 
-    Args:
-        name: what the line calls the exercise.
-        value: the reader's number; None for "not solved yet".
-        truth: the true one, which the line does not give away.
-        rtol, atol: allowed difference, relative to the truth and absolute.
+    A `value` of None is "not solved yet". The line does not give the truth away.
     """
     if value is None:
         print(f"{name}: not solved yet")
@@ -162,17 +147,6 @@ def check_value(name: str, value: float | None, truth: float, rtol: float = 0.05
         print(f"{name}: correct")
     else:
         print(f"{name}: not yet. {value:g} is too {'small' if value < truth else 'large'}.")
-
-
-def _attempt(function: Callable, arguments: tuple) -> tuple[Any, str]:
-    """What the function returns, and what went wrong; (None, "") for a stub."""
-    try:
-        return function(*arguments), ""
-    except NotImplementedError:
-        return None, ""
-    except Exception as error:  # a reader's mistake of any kind is told, not raised: the notebook goes on
-        first = (str(error).strip().splitlines() or ["no message"])[0]
-        return None, f"it raises {type(error).__name__}: {first}"
 
 
 def _numbers(value: Any) -> np.ndarray:
@@ -208,10 +182,9 @@ def _difference(found: Any, expected: Any, rtol: float, atol: float) -> str:
 
 def _written(function: Callable, arguments: tuple) -> str:
     """The arguments by name: small values in full, large ones by their shape."""
-    names = list(inspect.signature(function).parameters)
-    names += [f"argument {k + 1}" for k in range(len(names), len(arguments))]
-    words = []
-    for name, value in zip(names, arguments, strict=False):
+    named, words = list(inspect.signature(function).parameters), []
+    for k, value in enumerate(arguments):
+        name = named[k] if k < len(named) else f"argument {k + 1}"
         if hasattr(value, "shape") and math.prod(value.shape) > 8:
             words.append(f"{name} of shape {tuple(value.shape)}")
         elif hasattr(value, "tolist"):
