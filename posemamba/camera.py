@@ -22,6 +22,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+Points = Float[Tensor, "*b_more 3"]
+Pixels = Float[Tensor, "*b_more 2"]
+
 # A point nearer to the camera's plane than this has no image (mm).
 NEAR = 1.0
 # What a camera's tensors end in, after the batch.
@@ -100,18 +103,18 @@ class Camera:
         middle = points.dim() - 1 - len(batch)
         return parameter.reshape(*batch, *(1,) * middle, parameter.shape[-1])
 
-    def world_to_camera(self, points: Float[Tensor, "*b_more 3"]) -> Float[Tensor, "*b_more 3"]:
+    def world_to_camera(self, points: Points) -> Points:
         """Points `(*b, ..., 3)` of the world in the camera's frame, both in mm."""
         translation = self._align(self.translation, points, 3, "points")
         rows = points.reshape(*self.batch_shape, -1, 3)
         return (rows @ self.rotation.transpose(-1, -2)).reshape(points.shape) + translation
 
-    def camera_to_world(self, points: Float[Tensor, "*b_more 3"]) -> Float[Tensor, "*b_more 3"]:
+    def camera_to_world(self, points: Points) -> Points:
         """The inverse of `world_to_camera`."""
         away = points - self._align(self.translation, points, 3, "points")
         return (away.reshape(*self.batch_shape, -1, 3) @ self.rotation).reshape(points.shape)
 
-    def project(self, points: Float[Tensor, "*b_more 3"]) -> Float[Tensor, "*b_more 2"]:
+    def project(self, points: Points) -> Pixels:
         """The pixels `(*b, ..., 2)` of points `(*b, ..., 3)` in the camera's frame, mm.
 
         They are distorted by the lens and may lie outside the image. A point behind the camera, or less than
@@ -125,9 +128,7 @@ class Camera:
         pixels = focal * self._distort(plane) + self._align(self.center, points, 3, "points")
         return pixels.masked_fill(~seen, float("nan"))
 
-    def unproject(
-        self, pixels: Float[Tensor, "*b_more 2"], depth: Float[Tensor, "*b_more"]
-    ) -> Float[Tensor, "*b_more 3"]:
+    def unproject(self, pixels: Pixels, depth: Float[Tensor, "*b_more"]) -> Points:
         """The inverse of `project`: the points that have these pixels at these depths along the axis, mm.
 
         The distortion is inverted to rounding within the part of the image where the lens is one-to-one.
@@ -164,21 +165,13 @@ class Camera:
 
     @classmethod
     def look_at(
-        cls,
-        position: Float[Tensor, "*b 3"],
-        target: Float[Tensor, "*b 3"],
-        focal: float | Float[Tensor, "*b 2"],
-        center: Float[Tensor, "*b 2"] | None = None,
-        width: int = 1000,
-        height: int = 1000,
+        cls, position: Points, target: Points, focal: float, width: int = 1000, height: int = 1000
     ) -> Camera:
         """A camera that sees a point at its principal point, with the world's z upwards in the image.
 
         Args:
-            position, target: `(*b, 3)` in the world, mm.
-            focal: pixels, one number for both axes or `(*b, 2)`.
-            center: principal point, pixels; the image's middle where left out.
-            width, height: the image's size, pixels.
+            position, target: `(*b, 3)` in the world, mm; the principal point is the image's middle.
+            focal, width, height: pixels.
 
         Raises:
             ValueError: the camera looks straight up or down (the image's up is then undefined), or target
@@ -195,12 +188,10 @@ class Camera:
         x, y, _ = forward.unbind(-1)
         right = F.normalize(torch.stack([y, -x, torch.zeros_like(x)], dim=-1), dim=-1)
         rotation = torch.stack([right, torch.linalg.cross(forward, right), forward], dim=-2)
-        if not isinstance(focal, Tensor):
-            focal = position.new_full((*position.shape[:-1], 2), float(focal))
-        if center is None:
-            center = position.new_tensor([width / 2, height / 2]).expand(*position.shape[:-1], 2)
-        translation = -(rotation @ position[..., None])[..., 0]
-        return cls(rotation, translation, focal, center, width=width, height=height)
+        translation, batch = -(rotation @ position[..., None])[..., 0], position.shape[:-1]
+        center = position.new_tensor([width / 2, height / 2]).expand(*batch, 2)
+        lengths = position.new_full((*batch, 2), float(focal))
+        return cls(rotation, translation, lengths, center, width=width, height=height)
 
 
 def _screen_middle(points: Tensor | np.ndarray, width: int, height: int, name: str):

@@ -19,11 +19,9 @@ from posemamba.config import PoseMambaConfig
 RELEASED_NAMES = {
     **dict(Spatial_patch_to_embedding="embed", STEblocks="spatial_blocks", TTEblocks="temporal_blocks"),
     **dict(Spatial_pos_embed="joint_position", Temporal_pos_embed="frame_position"),
-    **dict(Spatial_norm="spatial_norm", Temporal_norm="temporal_norm"),
-    **dict(norm2="mlp_norm", fc1="0", fc2="2", op="ssm", conv2d="conv", out_norm="norm"),
-    **dict(
-        x_proj_weight="select", dt_projs_weight="step", dt_projs_bias="step_bias", A_logs="A_log", Ds="skip"
-    ),
+    **dict(Spatial_norm="spatial_norm", Temporal_norm="temporal_norm", norm2="mlp_norm", fc1="0", fc2="2"),
+    **dict(op="ssm", conv2d="conv", out_norm="norm", A_logs="A_log", Ds="skip"),
+    **dict(x_proj_weight="select", dt_projs_weight="step", dt_projs_bias="step_bias"),
 }
 
 # Where people keep the weights inside a checkpoint: the release, and the habits of others.

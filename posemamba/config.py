@@ -115,30 +115,23 @@ def block_parts(config: PoseMambaConfig) -> tuple[Part, ...]:
     """The parts of a block (Equation 8, as released) in the order in which they run."""
     C, D, R, N = config.channels, config.inner, config.rank, config.state
     found = orders.directions(config.scan)
-    choice = (
-        f"Chosen by a token of x, for each direction: {R} numbers that a second map makes the steps, then"
-    )
-    choice += f" B and C, {N} each. The scans read x too."
-    choosing = {
-        "select: low-rank step, B and C": "ssm.select",
-        "step": "ssm.step",
-        "step bias": "ssm.step_bias",
-    }
+    choice = f"Chosen by a token of x, for each direction: {R} numbers that a second map makes the steps, "
+    choice += f"then B and C, {N} each. The scans read x too."
+    select = {"select: low-rank step, B and C": "ssm.select"}
+    steps = {"step": "ssm.step", "step bias": "ssm.step_bias"}
     scanning = {"A_log and the scan": "ssm.A_log", "skip": "ssm.skip"}
     norm, norms = "LayerNorm over a token's channels.", "block norms"
     summed = "The directions' outputs, each put back in place, summed; LayerNorm."
     depthwise = "Over frames and joints, each channel of x."
     out = "Linear, no bias: back to the tokens' channels."
-    scans = (
-        Part(one.mark, "scan", D, f"The scan along a direction: {one.name}.", scanning, sharers=len(found))
-        for one in found
-    )
+    along = "The scan along a direction: {}.".format
+    scans = (Part(one.mark, "scan", D, along(one.name), scanning, sharers=len(found)) for one in found)
     return (
         Part("norm", "norm", C, norm, {norms: "norm"}, "norm", "tokens"),
         Part("in_proj", "linear", 2 * D, "Linear, no bias: x and the gate z.", {"in_proj": "ssm.in_proj"}),
         Part("conv 3×3", "convolution", D, depthwise, {"conv 3x3": "ssm.conv"}),
         Part("SiLU", "activation", D, "x times its logistic sigmoid.", {}, "ssm.activation", "before"),
-        Part("step, B, C", "einsum", (len(found), R + 2 * N), choice, choosing),
+        Part("step, B, C", "einsum", (len(found), R + 2 * N), choice, select | steps),
         *scans,
         Part("sum, norm", "norm", D, summed, {"SSM norms": "ssm.norm"}, "ssm.norm", "y"),
         Part("× SiLU(z)", "gate", D, "The gate.", {}, "ssm.gate", "gate"),

@@ -113,20 +113,18 @@ def reading(axis: str, way: str, mix: tuple[int, ...] | None = None, told: str =
 
 def both_ways(mix: tuple[int, ...] | None = None, told: str = "") -> tuple[Direction, ...]:
     """Both readings and their reversals; `mix` enters the spatial ones."""
-    pairs = (
-        (reading("spatial", way, mix, told), reading("temporal", way)) for way in ("forward", "reversed")
-    )
+    ways = ("forward", "reversed")
+    pairs = ((reading("spatial", way, mix, told), reading("temporal", way)) for way in ways)
     return tuple(chain.from_iterable(pairs))
 
+
+_ONE_WAY = [*product(("forward", "backward"), repeat=2)]
 
 #: The six strategies of Table 4. In the four unidirectional ones two directions are each used twice.
 STRATEGIES: dict[str, tuple[Direction, ...]] = {
     "global-local": both_ways(LIMB_ORDER, ", limbs mixed in"),
     "bidirectional": both_ways(),
-    **{
-        f"{s}-{t}": (reading("spatial", s), reading("temporal", t)) * 2
-        for s, t in product(("forward", "backward"), repeat=2)
-    },
+    **{f"{s}-{t}": (reading("spatial", s), reading("temporal", t)) * 2 for s, t in _ONE_WAY},
 }
 
 _DRAWN = [tuple(np.random.default_rng(seed).integers(JOINTS, size=JOINTS).tolist()) for seed in range(8)]
@@ -161,14 +159,12 @@ def register(name: str, strategy: Sequence[Direction]) -> None:
     strategy = directions(strategy)
     joints, *others = sorted({len(one.mix) for one in strategy if one.mix is not None} or {JOINTS})
     if others:
-        raise ValueError(
-            f"scan strategy {name!r} mixes {[joints, *others]} joints, expected one number of them"
-        )
+        found = f"scan strategy {name!r} mixes {[joints, *others]} joints"
+        raise ValueError(f"{found}, expected one number of them")
     for direction, frames in product(strategy, (1, 3)):
         if sorted(direction.permutation(frames, joints).tolist()) != list(range(frames * joints)):
-            raise ValueError(
-                f"direction {direction.name!r} does not read each of {frames * joints} tokens once"
-            )
+            fault = f"does not read each of {frames * joints} tokens once"
+            raise ValueError(f"direction {direction.name!r} {fault}")
     _registered[name] = strategy
 
 

@@ -24,14 +24,9 @@ from posemamba.config import block_parts
 from posemamba.model import Block, PoseMamba
 from posemamba.scan import directional_scan
 
+Inputs = Float[Tensor, "batch frames joints 2"]
+Outputs = Float[Tensor, "batch frames joints 3"]
 _PROBES = 8  # inputs that go through the frozen network at a time
-# What `FrozenBlock` calls the modules of a block.
-_FIELDS = {
-    "ssm.norm": "ssm_norm",
-    "ssm.activation": "activation",
-    "ssm.gate": "gate",
-    "mlp.1": "mlp_activation",
-}
 
 
 @dataclass(frozen=True)
@@ -87,15 +82,11 @@ class Linearisation:
         constants = {n: p for n, p in held.named_parameters() if n.endswith(("bias", "position"))}
         self._without = {name: torch.zeros_like(value) for name, value in constants.items()}
 
-    def affine(
-        self, keypoints: Float[Tensor, "batch frames joints 2"]
-    ) -> Float[Tensor, "batch frames joints 3"]:
+    def affine(self, keypoints: Inputs) -> Outputs:
         """The frozen network on any inputs, with its biases and positions."""
         return self._run(keypoints, {})
 
-    def linear(
-        self, keypoints: Float[Tensor, "batch frames joints 2"]
-    ) -> Float[Tensor, "batch frames joints 3"]:
+    def linear(self, keypoints: Inputs) -> Outputs:
         """The linear part alone: `affine(x) == linear(x) + constant`."""
         return self._run(keypoints, self._without)
 
@@ -106,14 +97,12 @@ class Linearisation:
             return self.affine(torch.zeros_like(self.keypoints[None]))[0]
 
     def joint_map(self) -> Float[Tensor, "outputs inputs joints joints"]:
-        """For each output coordinate (3) and input coordinate (2), which joint moves which: the signed
-        sum over the frames of rows and of columns.
-        """
+        """Which joint moves which, for each output and input coordinate (3, 2): sums over the frames."""
         joints = self.keypoints.shape[1]
         return self._reduced(torch.eye(joints)[:, None], lambda out: out.sum(1))
 
     def frame_map(self) -> Float[Tensor, "outputs inputs frames frames"]:
-        """As `joint_map`, summed over the joints of rows and of columns: which frame moves which."""
+        """As `joint_map`, summed over the joints: which frame moves which."""
         frames = self.keypoints.shape[0]
         return self._reduced(torch.eye(frames)[:, :, None], lambda out: out.sum(2))
 
@@ -190,7 +179,7 @@ def _scale(x: Float[Tensor, "*tokens width"], norm: nn.LayerNorm) -> Float[Tenso
 
 def _freeze(block: Block, after: nn.LayerNorm, record: BlockRecord) -> FrozenBlock:
     """What a block chose, put in the places of the modules through which it passed."""
-    held = {}
+    held = []  # in the order of the parts, as the fields of FrozenBlock
     for part in block_parts(block.ssm.config):
         if not part.record:
             continue
@@ -205,9 +194,9 @@ def _freeze(block: Block, after: nn.LayerNorm, record: BlockRecord) -> FrozenBlo
             factor = torch.sigmoid(value) if silu else 0.5 * (1 + torch.erf(value / 2**0.5))
             frozen = _Held(partial(torch.mul, factor))
         block.set_submodule(part.passes, frozen)
-        held[_FIELDS.get(part.passes, part.passes)] = factor
+        held.append(factor)
     block.ssm.scan = partial(_scan, record)
-    return FrozenBlock(**held, shared_norm=_scale(record.out[0], after), record=record)
+    return FrozenBlock(*held, _scale(record.out[0], after), record)
 
 
 class _Held(nn.Module):

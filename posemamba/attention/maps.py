@@ -129,9 +129,8 @@ def _summed(record: BlockRecord, directions, sample: int, channels, together: bo
     for k in directions:
         read, mix = record.reads[k].long(), record.mixes[k].long()
         steps, B, C = (value[sample, k, read] for value in (record.steps, record.B, record.C))
-        sequence = _Sequence(
-            steps[:, channels], record.A[k, channels], B, C, record.skip[k, channels], together
-        )
+        A, skip = record.A[k, channels], record.skip[k, channels]
+        sequence = _Sequence(steps[:, channels], A, B, C, skip, together)
         # What a place reads came from one token, or from two where another was mixed in.
         columns = [groups[read], torch.where(mix >= 0, groups[mix.clamp(min=0)], -1)]
         sequence.add(out, groups[read], columns if (mix >= 0).any() else columns[:1], 0, len(read))
