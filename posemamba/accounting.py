@@ -79,14 +79,10 @@ class Count:
 
 
 def count(model: PoseMamba | PoseMambaConfig, frames: int | None = None) -> Count:
-    """Count a network's parameters, and its multiply-adds for one sequence.
+    """Count the parameters of a network, or of its settings, and its multiply-adds for one sequence.
 
     Args:
-        model: a network, or its settings.
-        frames: the sequence's length; the network's longest by default.
-
-    Raises:
-        ValueError: frames that the network does not take.
+        frames: the sequence's length, ValueError where the network does not take it; its longest by default.
     """
     config, frames = _settings(model, frames)
     shapes, blocks = _shapes(config), config.depth
@@ -171,22 +167,20 @@ def pipeline_stages(
     config, frames = _settings(model, frames)
     shapes, total, outside = _shapes(config), count(config, frames).macs, network_parts(config)
 
-    def made(part: Part, parameters: int, macs: int, copies: int) -> Stage:
+    def stage(part: Part, copies: int = 1, sums: tuple[int, ...] = ()) -> Stage:
+        if not sums:
+            terms = Count(tuple(_terms(part, shapes, frames * config.joints)), frames)
+            sums = terms.parameters, terms.macs
+        parameters, macs = (copies * one for one in sums)
         shape = (frames, config.joints, *(part.width if isinstance(part.width, tuple) else (part.width,)))
         return Stage(part.name, part.about, shape, parameters, macs or None, copies, macs / total, part.kind)
 
-    def stage(part: Part, copies: int = 1, learned: bool = True) -> Stage:
-        terms = list(_terms(part, shapes, frames * config.joints))
-        macs = sum(term.macs for term in terms if term.kind != "norm")
-        return made(part, copies * learned * sum(term.parameters for term in terms), copies * macs, copies)
-
     inside = [stage(part, config.depth) for part in block_parts(config)]
-
-    sums = (sum(s.parameters for s in inside), sum(s.macs or 0 for s in inside))
+    all_blocks = (sum(s.parameters for s in inside), sum(s.macs or 0 for s in inside))
+    closed = tuple(of_all // config.depth for of_all in all_blocks)
 
     def block(name: str, about: str, copies: int) -> Stage:
-        part = Part(name, "block", config.channels, about)
-        return made(part, *(copies * all_blocks // config.depth for all_blocks in sums), copies)
+        return stage(Part(name, "block", config.channels, about), copies, sums=closed)
 
     network = [stage(outside[name]) for name in ("keypoints", "embed", "+ joint position")]
     for kind in ("spatial", "temporal"):
@@ -198,7 +192,7 @@ def pipeline_stages(
         numbers = "2" if more == 1 else f"2–{more + 1}"
         network.append(block(f"{kind} block {numbers}", "As the first one; weights of its own.", more))
         again = f"The norm after the first {kind} block, again."
-        network.append(stage(replace(outside[f"{kind} norm"], about=again), more, learned=False))
+        network.append(replace(stage(outside[f"{kind} norm"], more), about=again, parameters=0))
     network += [stage(outside[name]) for name in ("head norm", "head")]
     return tuple(network), tuple(inside)
 
@@ -209,11 +203,8 @@ def block_macs(mixer: str, channels: int, frames: int, joints: int = 17, state: 
     Args:
         mixer: "scan", PoseMamba's own block; "full attention", every token to all tokens; or "factored
             attention", every joint to the joints of its frame, then to itself in all frames, with projections
-            for each of the two.
+            for each of the two. ValueError for another.
         channels: C; a scan's inner channels are 2 C. The number of heads changes nothing.
-
-    Raises:
-        ValueError: another mixer.
     """
     tokens, C = frames * joints, channels
     mlp = 4 * tokens * C * C

@@ -170,12 +170,8 @@ class Camera:
         """A camera that sees a point at its principal point, with the world's z upwards in the image.
 
         Args:
-            position, target: `(*b, 3)` in the world, mm; the principal point is the image's middle.
-            focal, width, height: pixels.
-
-        Raises:
-            ValueError: the camera looks straight up or down (the image's up is then undefined), or target
-                and position are one.
+            position, target: `(*b, 3)` in the world, mm; ValueError for a vertical view: no up.
+            focal, width, height: pixels; the principal point is the image's middle.
         """
         if position.shape != target.shape or position.shape[-1:] != (3,):
             found = f"{tuple(position.shape)} and {tuple(target.shape)}"

@@ -109,11 +109,9 @@ def _fill(model: nn.Module, weights: dict[str, Tensor], where: str, reshape: boo
 
 
 def save_pretrained(model: nn.Module, folder: str | Path, **about: Any) -> None:
-    """Write `model.safetensors` and `config.json` into a folder, each whole or not at all.
+    """Write `model.safetensors` and `config.json` into a folder, which is made, each whole or not at all.
 
-    Args:
-        folder: made if it is not there.
-        about: further plain values for config.json, kept under "about".
+    Further plain values are kept in config.json under "about".
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -132,15 +130,21 @@ def load_pretrained(cls: type[nn.Module], source: str | Path) -> nn.Module:
     """A network from a folder that `save_pretrained` wrote, or from the Hub.
 
     Args:
-        source: the folder; or a name such as "someone/posemamba-s", fetched with huggingface_hub where no
-            such folder exists.
+        source: the folder; or a name such as "someone/posemamba-s", fetched where no such folder exists.
 
     Raises:
         FileNotFoundError, ValueError: a file is missing, or is not what it should be.
     """
     folder = Path(source)
     if not folder.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
-        folder = _fetch(str(source))
+        from huggingface_hub import snapshot_download
+
+        try:
+            folder = Path(snapshot_download(str(source), allow_patterns=["config.json", "model.safetensors"]))
+        except Exception as error:  # the hub's client raises many kinds; a reader needs one sentence
+            reason = json.dumps(str(error).splitlines()[0] if str(error) else type(error).__name__)
+            fault = f"no such folder here, and it could not be fetched from the Hugging Face Hub ({reason})"
+            raise FileNotFoundError(f"{source}: {fault}") from None
     if not folder.is_dir():
         raise FileNotFoundError(f"{source}: no such folder; expected one that save_pretrained wrote")
     path, weights_path = folder / "config.json", folder / "model.safetensors"
@@ -166,14 +170,3 @@ def load_pretrained(cls: type[nn.Module], source: str | Path) -> nn.Module:
     model = cls(config)
     _fill(model, weights, str(weights_path))
     return model
-
-
-def _fetch(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=["config.json", "model.safetensors"]))
-    except Exception as error:  # the hub's client raises many kinds; a reader needs one sentence
-        reason = json.dumps(str(error).splitlines()[0] if str(error) else type(error).__name__)
-        fault = f"no such folder here, and it could not be fetched from the Hugging Face Hub ({reason})"
-        raise FileNotFoundError(f"{name}: {fault}") from None

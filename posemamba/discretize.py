@@ -62,7 +62,7 @@ def zoh(A: Matrix, B: Columns, step: Step) -> tuple[Matrix, Columns]:
 
     Raises:
         TypeError: A or B is not a floating-point tensor.
-        ValueError: A is not square, or B does not have N rows.
+        ValueError: A is not square, or B does not have N rows; of a diagonal A, B differs from it in N.
 
     Source:
         Equation 4 without its approximation; Van Loan, Computing integrals involving the matrix exponential,
@@ -76,7 +76,7 @@ def zoh(A: Matrix, B: Columns, step: Step) -> tuple[Matrix, Columns]:
 
 
 def zoh_diagonal(A: Diagonal, B: Diagonal, step: Step) -> tuple[Diagonal, Diagonal]:
-    """Exact zero-order hold for a diagonal A; exact at and near A = 0 too.
+    """Exact zero-order hold for a diagonal A, as `zoh`; exact at and near A = 0 too.
 
     `A_bar = exp(A step)` and `B_bar = (exp(A step) - 1) / A B = phi(A step) step B`. With A = -1, B = 1
     and `step = softplus(s)` these are `1 - sigmoid(s)` and `sigmoid(s)`: a gated recurrence.
@@ -86,10 +86,6 @@ def zoh_diagonal(A: Diagonal, B: Diagonal, step: Step) -> tuple[Diagonal, Diagon
         B: the input's weight on each state, `(*batch, N)`.
         step: as for `zoh`, the same for all N states. A (N,), B (L, N) and step (L,) give a recurrence that
             changes from token to token.
-
-    Raises:
-        TypeError: A or B is not a floating-point tensor.
-        ValueError: A and B differ in N.
 
     Source:
         Equation 4 without its approximation; Equation 4 and Theorem 1 of Gu and Dao, Mamba, 2023.

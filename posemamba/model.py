@@ -60,9 +60,7 @@ class SpatioTemporalSSM(nn.Module):
         reads, mixes = orders.tables(self.directions, frames, config.joints, x.device)
         chosen = self.choose(x, frames).transpose(1, 2)  # (b, K, L, R + 2 N)
         low_rank, B, C = chosen.split([config.rank, config.state, config.state], -1)
-        wide = torch.promote_types(
-            self.A_log.dtype, torch.float32
-        )  # of decays and states, in half precision too
+        wide = torch.promote_types(self.A_log.dtype, torch.float32)  # in half precision too
         A, step_bias, skip = -torch.exp(self.A_log.to(wide)), self.step_bias.to(wide), self.skip.to(wide)
         if self.notes is not None:  # the kernels below never store the steps
             steps = torch.einsum("bklr,kdr->bkld", low_rank, self.step) + step_bias[:, None]
@@ -176,11 +174,7 @@ class PoseMamba(nn.Module):
                 model(keypoints)
             records["temporal_blocks.3"].steps
 
-        Args:
-            blocks: names such as "spatial_blocks.0"; all blocks where none is given.
-
-        Raises:
-            ValueError: there is no such block, or it is being captured already.
+        Without names all blocks are recorded. ValueError for one that is not there, or is being captured.
         """
         known = {name: block for name, block in self.named_modules() if isinstance(block, Block)}
         if unknown := [name for name in blocks if name not in known]:

@@ -68,8 +68,8 @@ class Direction:
 
     Attributes:
         name: for people; nothing is read from it.
-        permutation: (frames, joints) -> the token read at each place of the sequence, each token once. Made
-            of torch's operations it also serves a network that is compiled for any number of frames.
+        permutation: (frames, joints) -> the token read at each place, each token once. Made of torch's
+            operations it also serves a network that is compiled for any number of frames.
         mix: None, or for each joint the joint of the same frame whose token is added to its own. The sum is
             still counted as the first joint's.
         axis: "spatial" where one joint follows the other, "temporal" where one frame does; "" for neither.
@@ -144,11 +144,8 @@ _made: dict[tuple, tuple] = {}
 def register(name: str, strategy: Sequence[Direction]) -> None:
     """Add a strategy to those that `PoseMambaConfig.scan` can name, in this process.
 
-    A name may be given again: networks keep the directions that they were made with.
-
-    Args:
-        name: a new name.
-        strategy: its directions, of any number; one that stands in it twice is scanned twice.
+    A direction that stands in it twice is scanned twice. A name may be given again: networks keep the
+    directions that they were made with.
 
     Raises:
         ValueError: a name of `STRATEGIES` or `CONTROLS`; no directions; mixes of different lengths; a
@@ -237,12 +234,9 @@ def mixing(
 def arrange(
     tokens: Float[Tensor, "batch tokens inner"], strategy: Strategy, frames: int, gradient: str = "exact"
 ) -> Float[Tensor, "batch directions tokens inner"]:
-    """The sequences of a strategy (Figure 3), written out.
+    """The sequences of a strategy (Figure 3), written out, of tokens in row-major order.
 
     Args:
-        tokens: features in row-major token order.
-        strategy: a name, or directions.
-        frames: how many frames the tokens make up.
         gradient: "exact", or "released": the released code's backward pass, in which nothing flows back
             through the joints that were mixed in. It changes training, not the output.
 

@@ -101,8 +101,8 @@ def check_joints(array, name: str, dims: tuple[int, ...] = (2, 3)) -> None:
 def flip(points: Points) -> Points:
     """Mirrors poses: negates the first coordinate and swaps the left joints with the right ones.
 
-    This is the horizontal flip of an image whose middle column is x = 0, and of a scene in that camera's
-    frame. `points` is `(..., 17, d)`, a tensor or an array, d = 2 or 3; it is not written to.
+    The horizontal flip of an image whose middle column is x = 0, and of a scene in that camera's frame.
+    `points` is `(..., 17, d)`, d = 2 or 3; it is not written to.
     """
     check_joints(points, "points")
     mirrored = points[..., list(FLIP_ORDER), :]

@@ -53,16 +53,23 @@ class FrozenBlock:
 
 
 class Linearisation:
-    """The affine map that a network applies around one input; made by `linearise`.
+    """The affine map that a network applies around one input, with everything it chose held fixed.
+
+    `linearise(model, keypoints)` makes it of any PoseMamba (drop path is switched off) and of one sequence;
+    ValueError for more than one, or a shape that the network does not take.
 
     Attributes:
-        keypoints: the input, (frames, joints, 2).
+        keypoints: the input, (frames, joints, 2); a leading batch dimension of 1 is dropped.
         output: the network's output there, (frames, joints, 3).
         frozen: the held quantities of each block by its name, in the order in which the blocks run.
         head_norm: 1 / standard deviation in the head's norm.
     """
 
     def __init__(self, model: PoseMamba, keypoints: Float[Tensor, "frames joints 2"]):
+        if keypoints.ndim == 4 and len(keypoints) == 1:
+            keypoints = keypoints[0]
+        if keypoints.ndim != 3:
+            raise ValueError(f"keypoints have shape {tuple(keypoints.shape)}, expected (frames, joints, 2)")
         self.model, self.keypoints = model, keypoints.detach()
         with evaluating(model), torch.no_grad(), model.capture() as records:
             self.output = model(self.keypoints[None])[0]
@@ -97,7 +104,7 @@ class Linearisation:
             return self.affine(torch.zeros_like(self.keypoints[None]))[0]
 
     def joint_map(self) -> Float[Tensor, "outputs inputs joints joints"]:
-        """Which joint moves which, for each output and input coordinate (3, 2): sums over the frames."""
+        """Which joint moves which, for each output and input coordinate (3, 2): signed sums over frames."""
         joints = self.keypoints.shape[1]
         return self._reduced(torch.eye(joints)[:, None], lambda out: out.sum(1))
 
@@ -145,21 +152,7 @@ class Linearisation:
         return functional_call(self._held, changed, keypoints)
 
 
-def linearise(model: PoseMamba, keypoints: Float[Tensor, "frames joints 2"]) -> Linearisation:
-    """The affine map that a network applies around one input, with everything it chose held fixed.
-
-    Args:
-        model: any PoseMamba; drop path is switched off.
-        keypoints: one sequence; a leading batch dimension of 1 is dropped.
-
-    Raises:
-        ValueError: more than one sequence, or a shape that the network does not take.
-    """
-    if keypoints.ndim == 4 and len(keypoints) == 1:
-        keypoints = keypoints[0]
-    if keypoints.ndim != 3:
-        raise ValueError(f"keypoints have shape {tuple(keypoints.shape)}, expected (frames, joints, 2)")
-    return Linearisation(model, keypoints)
+linearise = Linearisation
 
 
 @contextmanager

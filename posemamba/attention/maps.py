@@ -40,8 +40,7 @@ def token_map(
     Args:
         record: of a block, from `PoseMamba.capture`.
         direction: which of them, one or some; None for all, put back in place and summed.
-        aggregate: "signed" sums the channels' maps; "absolute" sums their absolute values (taken after the
-            directions were summed).
+        aggregate: "signed" sums the channels' maps; "absolute" their absolute values, after the directions.
         sample: which of the batch.
 
     Raises:
@@ -81,9 +80,8 @@ def normalise(matrix: Float[Tensor, "rows columns"], how: str) -> Float[Tensor, 
     """A map made ready for display. Signs are kept.
 
     Args:
-        matrix: any map.
         how: "none"; "largest", divided by its largest absolute value; "rows", each row divided by the sum of
-            its absolute values. ValueError for another.
+            its absolute values; ValueError for another.
     """
     if how not in NORMALISATIONS:
         raise ValueError(f"normalisation is {how!r}, expected one of {', '.join(NORMALISATIONS)}")

@@ -43,10 +43,8 @@ def relevance(
 ) -> Relevance:
     """Which input joints and frames moved a prediction, told in two ways.
 
-    A network with `gradient="released"` is asked for its exact gradient.
-
     Args:
-        model: any PoseMamba.
+        model: any PoseMamba; one with `gradient="released"` is asked for its exact gradient.
         keypoints: one sequence.
         frame, joint, coordinate: the prediction; coordinate 2 is depth.
         baseline: an input that counts as nothing, (joints, 2) or of the keypoints' shape; shares belong to
