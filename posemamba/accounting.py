@@ -1,8 +1,7 @@
 """What a network weighs and what it computes: once as the paper's tables count, and once counting everything.
 
 Every figure is a sum of named terms: `posemamba.config` says which part has which weights, the network their
-shapes, and a rule in this file what they cost. Nothing is run; the tests hold the sums against the modules
-as they run and against torch's FLOP counter.
+shapes, and a rule in this file what they cost. Nothing is run; the tests compare with torch's FLOP counter.
 """
 
 from collections.abc import Iterator, Mapping

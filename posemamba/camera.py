@@ -100,8 +100,7 @@ class Camera:
         if not found or found[-1] != size or found[: len(batch)] != batch or len(found) <= len(batch):
             wanted = ", ".join([*map(str, batch), "...", str(size)])
             raise ValueError(f"{name} has shape {found}, expected ({wanted}) for a camera batch of {batch}")
-        middle = points.dim() - 1 - len(batch)
-        return parameter.reshape(*batch, *(1,) * middle, parameter.shape[-1])
+        return parameter.reshape(*batch, *(1,) * (len(found) - 1 - len(batch)), parameter.shape[-1])
 
     def world_to_camera(self, points: Points) -> Points:
         """Points `(*b, ..., 3)` of the world in the camera's frame, both in mm."""
@@ -125,7 +124,10 @@ class Camera:
         seen = depth >= NEAR
         # The division stays finite where there is no image, so that the other points' gradients stay clean.
         plane = points[..., :2] / torch.where(seen, depth, torch.ones_like(depth))
-        pixels = focal * self._distort(plane) + self._align(self.center, points, 3, "points")
+        if self.radial.any() or self.tangential.any():
+            p, r2, scale, _ = self._lens(plane)
+            plane = plane * scale + p * r2
+        pixels = focal * plane + self._align(self.center, points, 3, "points")
         return pixels.masked_fill(~seen, float("nan"))
 
     def unproject(self, pixels: Pixels, depth: Float[Tensor, "*b_more"]) -> Points:
@@ -141,9 +143,10 @@ class Camera:
         plane = distorted
         for _ in range(8):  # Newton's method
             p, r2, scale, slope = self._lens(plane)
-            jacobian = torch.diag_embed(scale.expand_as(plane))
-            jacobian = jacobian + plane[..., None] * (slope * plane + p)[..., None, :]
-            jacobian = jacobian + p[..., None] * 2 * plane[..., None, :]
+            by_scale = plane[..., None] * (slope * plane + p)[..., None, :]
+            jacobian = (
+                torch.diag_embed(scale.expand_as(plane)) + by_scale + 2 * p[..., None] * plane[..., None, :]
+            )
             wrong = plane * scale + p * r2 - distorted
             plane = plane - torch.linalg.solve_ex(jacobian, wrong)[0]
         return F.pad(plane, (0, 1), value=1.0) * depth[..., None]
@@ -155,13 +158,6 @@ class Camera:
         r2 = (plane * plane).sum(-1, keepdim=True)
         scale = 1 + r2 * (k1 + r2 * (k2 + r2 * k3)) + (p * plane).sum(-1, keepdim=True)
         return p, r2, scale, 2 * (k1 + r2 * (2 * k2 + r2 * 3 * k3))
-
-    def _distort(self, plane: Tensor) -> Tensor:
-        """Ideal image-plane coordinates (focal length 1) to the lens's."""
-        if not (self.radial.any() or self.tangential.any()):
-            return plane
-        p, r2, scale, _ = self._lens(plane)
-        return plane * scale + p * r2
 
     @classmethod
     def look_at(

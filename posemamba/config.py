@@ -1,8 +1,7 @@
 """A network's shape, and the parts that it is made of.
 
-The parts are described here once. `posemamba.accounting` counts what they weigh and compute, the pipeline's
-figure draws them, `posemamba.capture` records what passes through them, and `posemamba.attention` holds what
-they chose. `posemamba.model` is the network itself; the names of weights and modules are its own.
+The parts are described here once: `posemamba.accounting` counts them, the pipeline's figure draws them,
+`posemamba.capture` records what passes through them, and `posemamba.attention` holds what they chose.
 """
 
 import math
@@ -26,8 +25,7 @@ class PoseMambaConfig:
         depth: number of blocks as Table 2 counts them, spatial and temporal together; even.
         channels: the paper's d_m. Inside the SSM there are twice as many.
         state: N, the states of each inner channel.
-        scan: one of the six strategies of Table 4, of `posemamba.orders.CONTROLS`, or one of your own that
-            `posemamba.orders.register` was given.
+        scan: a strategy of Table 4, of `posemamba.orders.CONTROLS`, or given to `posemamba.orders.register`.
         gradient: "exact" or "released", see `posemamba.orders.arrange`.
         drop_path: rate at which the last pair of blocks is skipped in training, rising linearly from 0 at
             the first. The released training uses 0.2.

@@ -7,7 +7,7 @@ Equation 4 (the paper writes x for the input u). While u is held for one step, E
 
 the zero-order hold. The paper and Mamba keep that A_bar and shorten B_bar to `step B`. All functions are
 differentiable, take real or complex numbers of any floating-point type, and broadcast over leading axes.
-Types under 32 bits are computed in float32 and rounded once.
+A_bar and B_bar come in the shapes of A and B and in their common type, which is computed in 32 bits at least.
 """
 
 import math
@@ -56,9 +56,6 @@ def zoh(A: Matrix, B: Columns, step: Step) -> tuple[Matrix, Columns]:
         A: state matrix, `(*batch, N, N)`.
         B: input matrix, `(*batch, N, M)` for M inputs; one input is a column, M = 1.
         step: how long the input is held, >= 0, in the time unit of A; a number or `(*batch)`.
-
-    Returns:
-        A_bar and B_bar in the shapes of A and B, and in their common type.
 
     Raises:
         TypeError: A or B is not a floating-point tensor.
@@ -118,8 +115,7 @@ def bilinear(A: Matrix, B: Columns, step: Step) -> tuple[Matrix, Columns]:
     """Bilinear (Tustin's, trapezoidal) rule for a full A: second order, and no exponential.
 
     `A_bar = (1 - A step/2)^-1 (1 + A step/2)`, `B_bar = (1 - A step/2)^-1 step B`. A stable A gives a stable
-    recurrence at every step. Arguments and errors as in `zoh`; 2 / step must not be an eigenvalue of A (it
-    never is when A is stable).
+    recurrence at every step; of another A, 2 / step must not be an eigenvalue. Arguments as in `zoh`.
 
     Source:
         Equation 3 of Gu, Goel and Ré, Efficiently modeling long sequences with structured state spaces, 2022.

@@ -18,6 +18,7 @@ from torch import Tensor
 from posemamba.skeleton import JOINTS, LIMB_ORDER
 
 Places = Int[Tensor, "tokens"]
+Reach = Int[np.ndarray, "tokens tokens"]
 
 
 def _grid(frames: int, joints: int) -> Int[Tensor, "frames joints"]:
@@ -191,15 +192,15 @@ def _kept(make: Callable[..., tuple]) -> Callable[..., tuple]:
         if torch.compiler.is_compiling() or torch.jit.is_tracing():
             return make(found, *sizes, **named)  # the number of frames may stand for any
         key = make, found, *sizes, *named.items()
-        if key not in _made:
-            with torch.inference_mode(False):
-                made = make(found, *sizes, **named)
-            if any(isinstance(value, Tensor) and type(value) is not Tensor for value in made):
-                return made
+        if key in _made:
+            return _made[key]
+        with torch.inference_mode(False):
+            made = make(found, *sizes, **named)
+        if all(type(value) is Tensor or value is None for value in made):
             while len(_made) >= 64:
                 _made.pop(next(iter(_made)))
             _made[key] = made
-        return _made[key]
+        return made
 
     return kept
 
@@ -257,7 +258,7 @@ def merge(
 ) -> Float[Tensor, "batch tokens inner"]:
     """Put each direction's outputs back in their tokens' places, and sum the directions."""
     reads, _ = tables(strategy, frames, sequences.shape[2] // frames, sequences.device)
-    total = sequences.new_zeros(sequences.shape[0], *sequences.shape[2:])
+    total = torch.zeros_like(sequences[:, 0])
     for k, read in enumerate(reads.long()):
         total = total.index_add(1, read, sequences[:, k])
     return total
@@ -276,7 +277,7 @@ def check_gradient(gradient: str) -> None:
         raise ValueError(f"unknown gradient {gradient!r}, expected 'exact' or 'released'")
 
 
-def reach(direction: Direction, frames: int, joints: int = JOINTS) -> Int[np.ndarray, "tokens tokens"]:
+def reach(direction: Direction, frames: int, joints: int = JOINTS) -> Reach:
     """Which tokens a causal scan along one direction lets reach which.
 
     In a causal scan a token changes its own output and those after it. A mix lets it in earlier still, at
@@ -295,9 +296,7 @@ def reach(direction: Direction, frames: int, joints: int = JOINTS) -> Int[np.nda
     return (along + 2 * (anyhow & ~along)).astype(np.int8)
 
 
-def directions_reaching(
-    strategy: Strategy, frames: int, joints: int = JOINTS
-) -> Int[np.ndarray, "tokens tokens"]:
+def directions_reaching(strategy: Strategy, frames: int, joints: int = JOINTS) -> Reach:
     """Along how many of a strategy's K directions the column's token can reach the row's token; see `reach`.
 
     The merge sums the directions, so any one of them will do. This is the scan alone: the 3 by 3 convolution

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
-
-Points = TypeVar("Points", Tensor, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ def check_joints(array, name: str, dims: tuple[int, ...] = (2, 3)) -> None:
         raise ValueError(f"{name} has shape {shape}, expected {wanted}: Human3.6M's {JOINTS} joints")
 
 
-def flip(points: Points) -> Points:
+def flip(points: Float[Tensor, "*batch 17 dims"] | np.ndarray):
     """Mirrors poses: negates the first coordinate and swaps the left joints with the right ones.
 
     The horizontal flip of an image whose middle column is x = 0, and of a scene in that camera's frame.

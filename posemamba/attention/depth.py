@@ -34,8 +34,7 @@ class FrozenBlock:
     """What the linearisation holds of one block; each tensor multiplies what it stands beside.
 
     Attributes:
-        norm, ssm_norm, mlp_norm: 1 / standard deviation of each token, in the block's three norms.
-        shared_norm: the same in the norm after the block.
+        norm, ssm_norm, mlp_norm, shared_norm: 1 / standard deviation of each token, in and after the block.
         activation: silu(v) / v of the SSM's channels v after the convolution, that is sigmoid(v).
         gate: silu(z).
         mlp_activation: gelu(v) / v of the MLP's inner channels v.
