@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 
-SCALES = ("small", "gpu")
-
 
 @dataclass(frozen=True)
 class Scale:
@@ -53,7 +51,7 @@ def setup(scale: str = "small") -> Scale:
             scale POSEMAMBA_TINY=1 asks for tiny sizes.
     """
     name = os.environ.get("SCALE") or scale
-    if name not in SCALES:
+    if name not in ("small", "gpu"):
         source = "the environment variable SCALE" if os.environ.get("SCALE") else "scale"
         raise ValueError(f"{source} is {name!r}, expected 'small' or 'gpu'.")
     # Progress bars in a stored output differ from run to run.

@@ -79,8 +79,7 @@ def zoh_diagonal(A: Diagonal, B: Diagonal, step: Step) -> tuple[Diagonal, Diagon
     and `step = softplus(s)` these are `1 - sigmoid(s)` and `sigmoid(s)`: a gated recurrence.
 
     Args:
-        A: the diagonal, `(*batch, N)`.
-        B: the input's weight on each state, `(*batch, N)`.
+        A, B: the diagonal, and the input's weight on each state, `(*batch, N)`.
         step: as for `zoh`, the same for all N states. A (N,), B (L, N) and step (L,) give a recurrence that
             changes from token to token.
 

@@ -22,8 +22,6 @@ from torch import Tensor
 
 from posemamba.capture import BlockRecord
 
-AGGREGATES = ("signed", "absolute")
-NORMALISATIONS = ("none", "largest", "rows")
 _LEAF = 8  # tokens; nearer pairs than these are joined directly
 _CHANNELS = 4  # channels whose full maps are held at a time
 Directions = int | Sequence[int] | None  # which of a block's: one or some; None for all, summed
@@ -83,8 +81,8 @@ def normalise(matrix: Float[Tensor, "rows columns"], how: str) -> Float[Tensor, 
         how: "none"; "largest", divided by its largest absolute value; "rows", each row divided by the sum of
             its absolute values; ValueError for another.
     """
-    if how not in NORMALISATIONS:
-        raise ValueError(f"normalisation is {how!r}, expected one of {', '.join(NORMALISATIONS)}")
+    if how not in ("none", "largest", "rows"):
+        raise ValueError(f"normalisation is {how!r}, expected 'none', 'largest' or 'rows'")
     if how == "none":
         return matrix
     size = matrix.abs().max() if how == "largest" else matrix.abs().sum(1, keepdim=True)
@@ -103,7 +101,7 @@ def _directions(record: BlockRecord, direction: Directions, sample: int) -> list
 
 def _aggregated(record: BlockRecord, direction, aggregate: str, sample: int, groups: Tensor) -> Tensor:
     chosen = _directions(record, direction, sample)
-    if aggregate not in AGGREGATES:
+    if aggregate not in ("signed", "absolute"):
         raise ValueError(f"aggregate is {aggregate!r}, expected 'signed' or 'absolute'")
     _, tokens, inner = record.x.shape
     if aggregate == "signed":
