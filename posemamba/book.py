@@ -6,10 +6,11 @@ import logging
 import math
 import os
 import random
-import time
+import timeit
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -87,13 +88,9 @@ def measured(name: str) -> dict:
 
 def timed(function: Callable, *arguments, repeats: int = 5, **options) -> float:
     """Seconds that a call takes: the best of some ``repeats``, after one call that is not counted."""
-    function(*arguments, **options)
-    best = math.inf
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function(*arguments, **options)
-        best = min(best, time.perf_counter() - start)
-    return best
+    call = partial(function, *arguments, **options)
+    call()
+    return min(timeit.repeat(call, number=1, repeat=repeats))
 
 
 def check(

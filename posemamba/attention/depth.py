@@ -134,9 +134,8 @@ class Linearisation:
         masks = masks.to(self.keypoints).expand(-1, *self.keypoints.shape[:2])
         columns = []
         with torch.no_grad():
-            for coordinate in range(2):
-                probes = torch.zeros(*masks.shape, 2).to(masks)
-                probes[..., coordinate] = masks
+            for unit in torch.eye(2).to(masks):
+                probes = masks[..., None] * unit
                 out = [reduce(self.linear(some)) for some in probes.split(_PROBES)]
                 columns.append(torch.cat(out).permute(2, 1, 0))  # (3, rows, probes)
         return torch.stack(columns, 1)

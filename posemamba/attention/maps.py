@@ -145,9 +145,7 @@ class _Sequence:
         """Add a triangle to `out`, tokens' rows and columns to their groups'; -1 is no column's group."""
         if high - low <= _LEAF:
             near = self._near(low, high)
-            for groups in columns:
-                _add(out, rows[low:high], groups[low:high], near)
-            return
+            return _add(out, rows[low:high], [groups[low:high] for groups in columns], near)
         middle = (low + high) // 2
         self.add(out, rows, columns, low, middle)
         self.add(out, rows, columns, middle, high)
@@ -157,13 +155,11 @@ class _Sequence:
         out_of = self._decays(between - self.sums[low:middle]).mul_(self.write[low:middle])
         if not self.together:
             corner = into.transpose(0, 1) @ out_of.permute(1, 2, 0)
-            for groups in columns:
-                _add(out, rows[middle:high], groups[low:middle], corner)
-            return
+            return _add(out, rows[middle:high], [groups[low:middle] for groups in columns], corner)
         row, into = _grouped(rows[middle:high], into.flatten(1))
         for groups in columns:
             column, written = _grouped(groups[low:middle], out_of.flatten(1))
-            _add(out, row, column, (into @ written.T)[None])
+            _add(out, row, [column], (into @ written.T)[None])
 
     def _decays(self, sums: Float[Tensor, "*tokens inner"]) -> Float[Tensor, "*tokens inner state"]:
         return (sums.to(self.A.dtype)[..., None] * self.A).exp_()
@@ -185,8 +181,9 @@ def _grouped(groups: Int[Tensor, "tokens"], values: Tensor) -> tuple[Tensor, Ten
     return found, values.new_zeros(len(found), values.shape[1]).index_add_(0, place, values)
 
 
-def _add(out: Tensor, rows: Tensor, columns: Tensor, block: Float[Tensor, "maps rows columns"]) -> None:
+def _add(out: Tensor, rows: Tensor, columns: list[Tensor], block: Float[Tensor, "maps rows columns"]) -> None:
     """Add a block to rows and columns of `out`, which may occur more than once; columns of -1 are left."""
-    block, columns = block[:, :, columns >= 0], columns[columns >= 0]
-    place = (rows[:, None] * out.shape[2] + columns).flatten()
-    out.view(len(out), -1).index_add_(1, place, block.flatten(1))
+    for groups in columns:
+        some, found = block[:, :, groups >= 0], groups[groups >= 0]
+        place = (rows[:, None] * out.shape[2] + found).flatten()
+        out.view(len(out), -1).index_add_(1, place, some.flatten(1))
