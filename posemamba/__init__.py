@@ -5,14 +5,9 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 # Names that load their module on first use: importing the package stays quick.
-_LAZY = {
-    "PoseMamba": "model",
-    "PoseMambaConfig": "config",
-    "VARIANTS": "config",
-    "selective_scan": "scan",
-    "lift": "inference",
-}
-
+_LAZY = dict(
+    PoseMamba="model", PoseMambaConfig="config", VARIANTS="config", selective_scan="scan", lift="inference"
+)
 __all__ = ["VARIANTS", "PoseMamba", "PoseMambaConfig", "__version__", "lift", "selective_scan"]
 
 

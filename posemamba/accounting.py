@@ -1,8 +1,7 @@
 """What a network weighs and what it computes: once as the paper's tables count, and once counting everything.
 
 Every figure is a sum of named terms: `posemamba.config` says which part has which weights, the network their
-shapes, and a rule in this file what they cost. Nothing is run; the tests hold the sums against the modules
-as they run and against torch's FLOP counter.
+shapes, and a rule in this file what they cost. Nothing is run; the tests compare with torch's FLOP counter.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,11 +26,9 @@ class Term:
     Attributes:
         name: what it is, with the blocks taken together.
         parameters: numbers to learn.
-        macs: multiply-adds for one sequence; a scan's and a norm's by the rules above, a norm's counted only
-            in `paper_macs`.
-        in_paper: whether the profiler behind the paper's tables sees it: it sees Linear, Conv2d and
-            LayerNorm modules, and neither parameters that a module holds directly nor what einsum and the
-            scan compute.
+        macs: multiply-adds for one sequence; a norm's are counted in `paper_macs` only.
+        in_paper: whether the profiler behind the paper's tables sees it: Linear, Conv2d and LayerNorm, and
+            neither parameters that another module holds itself nor what einsum and the scan compute.
         kind: of the part that it belongs to, see `posemamba.config.Part`.
     """
 
@@ -81,29 +78,23 @@ class Count:
 
 
 def count(model: PoseMamba | PoseMambaConfig, frames: int | None = None) -> Count:
-    """Count a network's parameters, and its multiply-adds for one sequence.
+    """Count the parameters of a network, or of its settings, and its multiply-adds for one sequence.
 
     Args:
-        model: a network, or its settings.
-        frames: the sequence's length; the network's longest by default.
-
-    Raises:
-        ValueError: frames that the network does not take.
+        frames: the sequence's length, ValueError where the network does not take it; its longest by default.
     """
     config, frames = _settings(model, frames)
-    shapes, outside, blocks = _shapes(config), network_parts(config), config.depth
-    norms = [outside.pop(name) for name in ("spatial norm", "temporal norm")]
-    head = [outside.pop(name) for name in ("head norm", "head")]
+    shapes, blocks = _shapes(config), config.depth
+    *before, spatial, temporal, head_norm, head = network_parts(config).values()
     # Each part with how often it stands in the network, and how often it is called.
-    parts = [(part, 1, 1) for part in outside.values()]
-    parts += [(part, blocks, blocks) for part in block_parts(config)]
-    parts += [(part, 1, blocks // 2) for part in norms] + [(part, 1, 1) for part in head]
+    parts = [(part, 1, 1) for part in before] + [(part, blocks, blocks) for part in block_parts(config)]
+    parts += [(spatial, 1, blocks // 2), (temporal, 1, blocks // 2), (head_norm, 1, 1), (head, 1, 1)]
     found: dict[str, Term] = {}
     for part, times, calls in parts:
         for term in _terms(part, shapes, frames * config.joints):
-            before = found.get(term.name, replace(term, parameters=0, macs=0))
-            parameters = before.parameters + times * term.parameters
-            found[term.name] = replace(term, parameters=parameters, macs=before.macs + calls * term.macs)
+            sums = found.get(term.name, replace(term, parameters=0, macs=0))
+            parameters, macs = sums.parameters + times * term.parameters, sums.macs + calls * term.macs
+            found[term.name] = replace(term, parameters=parameters, macs=macs)
     return Count(tuple(found.values()), frames)
 
 
@@ -146,14 +137,12 @@ class Stage:
     """One part of the network with its costs, as the pipeline's figure draws it.
 
     Attributes:
-        name: short enough for a box.
-        about: a sentence.
+        name, about, kind: of `posemamba.config.Part`; the kind is "block" for a whole one.
         shape: of what comes out of it, for one sequence.
         parameters: numbers to learn, in all its copies; 0 where its weights are another stage's.
         macs: multiply-adds of all its copies; None where they are not counted (norms, elementwise work).
         copies: how many times the part stands in the network.
         share: macs as a part of the whole network's.
-        kind: see `posemamba.config.Part`; "block" for a whole one.
     """
 
     name: str
@@ -171,50 +160,38 @@ def pipeline_stages(
 ) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
     """The parts of the network in order, and the parts of a block with all blocks taken together.
 
-    Args:
-        model: a network, or its settings.
-        frames: the sequence's length; the network's longest by default.
-
-    Returns:
-        The network's stages, whose parameters and multiply-adds sum to those of `count`, and the block's,
-        which sum to what all blocks have of them.
-
-    Raises:
-        ValueError: frames that the network does not take.
+    The network's stages sum to the parameters and multiply-adds of `count`, whose arguments and errors are
+    the same; the block's sum to what all blocks have of them.
     """
     config, frames = _settings(model, frames)
     shapes, total, outside = _shapes(config), count(config, frames).macs, network_parts(config)
 
-    def made(part: Part, parameters: int, macs: int, copies: int) -> Stage:
-        width = part.width if isinstance(part.width, tuple) else (part.width,)
-        shape = (frames, config.joints, *width)
+    def stage(part: Part, copies: int = 1, sums: tuple[int, ...] = ()) -> Stage:
+        if not sums:
+            terms = Count(tuple(_terms(part, shapes, frames * config.joints)), frames)
+            sums = terms.parameters, terms.macs
+        parameters, macs = (copies * one for one in sums)
+        shape = (frames, config.joints, *(part.width if isinstance(part.width, tuple) else (part.width,)))
         return Stage(part.name, part.about, shape, parameters, macs or None, copies, macs / total, part.kind)
 
-    def stage(part: Part, copies: int = 1, learned: bool = True) -> Stage:
-        terms = list(_terms(part, shapes, frames * config.joints))
-        macs = sum(term.macs for term in terms if term.kind != "norm")
-        return made(part, copies * learned * sum(term.parameters for term in terms), copies * macs, copies)
-
     inside = [stage(part, config.depth) for part in block_parts(config)]
+    all_blocks = (sum(s.parameters for s in inside), sum(s.macs or 0 for s in inside))
+    closed = tuple(of_all // config.depth for of_all in all_blocks)
 
     def block(name: str, about: str, copies: int) -> Stage:
-        """Some of the blocks, each closed."""
-        sums = (sum(s.parameters for s in inside), sum(s.macs or 0 for s in inside))
-        part = Part(name, "block", config.channels, about)
-        return made(part, *(copies * all_blocks // config.depth for all_blocks in sums), copies)
+        return stage(Part(name, "block", config.channels, about), copies, sums=closed)
 
     network = [stage(outside[name]) for name in ("keypoints", "embed", "+ joint position")]
     for kind in ("spatial", "temporal"):
         network.append(block(f"{kind} block 1", "Opened up in the right column.", 1))
         network.append(stage(outside[f"{kind} norm"]))
-        if kind == "spatial":
-            network.append(stage(outside["+ frame position"]))
-    if more := config.depth // 2 - 1:
+        network += [stage(outside["+ frame position"])] if kind == "spatial" else []
+    more = config.depth // 2 - 1
+    for kind in ("spatial", "temporal") if more else ():
         numbers = "2" if more == 1 else f"2–{more + 1}"
-        for kind in ("spatial", "temporal"):
-            network.append(block(f"{kind} block {numbers}", "As the first one; weights of its own.", more))
-            again = f"The norm after the first {kind} block, again."
-            network.append(stage(replace(outside[f"{kind} norm"], about=again), more, learned=False))
+        network.append(block(f"{kind} block {numbers}", "As the first one; weights of its own.", more))
+        again = f"The norm after the first {kind} block, again."
+        network.append(replace(stage(outside[f"{kind} norm"], more), about=again, parameters=0))
     network += [stage(outside[name]) for name in ("head norm", "head")]
     return tuple(network), tuple(inside)
 
@@ -225,19 +202,14 @@ def block_macs(mixer: str, channels: int, frames: int, joints: int = 17, state: 
     Args:
         mixer: "scan", PoseMamba's own block; "full attention", every token to all tokens; or "factored
             attention", every joint to the joints of its frame, then to itself in all frames, with projections
-            for each of the two.
+            for each of the two. ValueError for another.
         channels: C; a scan's inner channels are 2 C. The number of heads changes nothing.
-
-    Raises:
-        ValueError: another mixer.
     """
     tokens, C = frames * joints, channels
     mlp = 4 * tokens * C * C
     if mixer == "scan":
-        pair = PoseMambaConfig(frames=frames, joints=joints, depth=2, channels=C, state=state)
-        around = ("embed", "head")
-        terms = [t for t in count(pair).terms if t.kind != "norm" and t.name not in around]
-        return sum(term.macs for term in terms) // 2
+        pair = count(PoseMambaConfig(frames=frames, joints=joints, depth=2, channels=C, state=state))
+        return (pair.macs - sum(term.macs for term in pair.terms if term.name in ("embed", "head"))) // 2
     if mixer == "full attention":  # q, k, v and out; then q with k, and the weights with v
         return mlp + 4 * tokens * C * C + 2 * tokens * tokens * C
     if mixer == "factored attention":

@@ -6,15 +6,14 @@ import logging
 import math
 import os
 import random
-import time
+import timeit
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-
-SCALES = ("small", "gpu")
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,9 @@ class Scale:
 
     def pick(self, *, small: Any, gpu: Any, tiny: Any = None) -> Any:
         """The value for this scale; ``small`` stands in where ``tiny`` is asked for and not given."""
-        if not self.gpu:
-            return small
-        if self.tiny:
-            return small if tiny is None else tiny
-        return gpu
+        if self.gpu and not self.tiny:
+            return gpu
+        return tiny if self.gpu and tiny is not None else small
 
     def __str__(self) -> str:
         return self.name
@@ -51,17 +48,11 @@ def setup(scale: str = "small") -> Scale:
     """What every chapter does first: style, seeds, threads; no progress bars, no warnings of other packages.
 
     Args:
-        scale: "small" or "gpu"; the environment variable SCALE overrides it. At gpu scale POSEMAMBA_TINY=1
-            asks for tiny sizes.
-
-    Returns:
-        The scale. Nothing is printed.
-
-    Raises:
-        ValueError: for another scale.
+        scale: "small" or "gpu", ValueError for another; the environment variable SCALE overrides it. At gpu
+            scale POSEMAMBA_TINY=1 asks for tiny sizes.
     """
     name = os.environ.get("SCALE") or scale
-    if name not in SCALES:
+    if name not in ("small", "gpu"):
         source = "the environment variable SCALE" if os.environ.get("SCALE") else "scale"
         raise ValueError(f"{source} is {name!r}, expected 'small' or 'gpu'.")
     # Progress bars in a stored output differ from run to run.
@@ -89,10 +80,7 @@ def setup(scale: str = "small") -> Scale:
 
 
 def measured(name: str) -> dict:
-    """A measured run that ships with the package: posemamba/assets/measured/NAME.json.
-
-    Raises FileNotFoundError where there is none of that name.
-    """
+    """A measured run that ships with the package, assets/measured/NAME.json; FileNotFoundError without it."""
     from posemamba import record, storage
 
     return record.read(storage.asset(f"measured/{name}.json"))
@@ -100,13 +88,9 @@ def measured(name: str) -> dict:
 
 def timed(function: Callable, *arguments, repeats: int = 5, **options) -> float:
     """Seconds that a call takes: the best of some ``repeats``, after one call that is not counted."""
-    function(*arguments, **options)
-    best = math.inf
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function(*arguments, **options)
-        best = min(best, time.perf_counter() - start)
-    return best
+    call = partial(function, *arguments, **options)
+    call()
+    return min(timeit.repeat(call, number=1, repeat=repeats))
 
 
 def check(
@@ -117,7 +101,6 @@ def check(
     trials: int = 20,
     rtol: float = 1e-5,
     atol: float = 1e-8,
-    seed: int = 0,
 ) -> None:
     """Compares a reader's function with a reference on random inputs, and prints one line.
 
@@ -126,35 +109,32 @@ def check(
 
     Args:
         name: what the line calls the exercise.
-        function: the reader's.
-        reference: the same by other means.
+        function, reference: the reader's, and the same by other means.
         inputs: takes a numpy Generator, returns the tuple of arguments.
         trials: the number of random inputs.
         rtol, atol: allowed difference, relative to the reference's values and absolute.
-        seed: of the inputs.
     """
     for trial in range(trials):
-        arguments = inputs(np.random.default_rng([seed, trial]))
-        expected = reference(*copy.deepcopy(arguments))
-        found, fault = _attempt(function, copy.deepcopy(arguments))
+        arguments = inputs(np.random.default_rng([0, trial]))
+        expected, found, fault = reference(*copy.deepcopy(arguments)), None, ""
+        try:
+            found = function(*copy.deepcopy(arguments))
+        except NotImplementedError:
+            pass
+        except Exception as error:  # a reader's mistake of any kind is told: the notebook goes on
+            first = (str(error).strip().splitlines() or ["no message"])[0]
+            fault = f"it raises {type(error).__name__}: {first}"
         if found is None and not fault and trial == 0:
-            print(f"{name}: not solved yet")
-            return
-        fault = fault or _difference(found, expected, rtol, atol)
-        if fault:
-            print(f"{name}: not yet. For {_written(function, arguments)} {fault}.")
-            return
+            return print(f"{name}: not solved yet")
+        if fault := fault or _difference(found, expected, rtol, atol):
+            return print(f"{name}: not yet. For {_written(function, arguments)} {fault}.")
     print(f"{name}: correct")
 
 
 def check_value(name: str, value: float | None, truth: float, rtol: float = 0.05, atol: float = 0.0) -> None:
     """Compares a number that a reader predicted or measured with the true one; prints one line as check does.
 
-    Args:
-        name: what the line calls the exercise.
-        value: the reader's number; None for "not solved yet".
-        truth: the true one, which the line does not give away.
-        rtol, atol: allowed difference, relative to the truth and absolute.
+    A `value` of None is "not solved yet". The line does not give the truth away.
     """
     if value is None:
         print(f"{name}: not solved yet")
@@ -162,17 +142,6 @@ def check_value(name: str, value: float | None, truth: float, rtol: float = 0.05
         print(f"{name}: correct")
     else:
         print(f"{name}: not yet. {value:g} is too {'small' if value < truth else 'large'}.")
-
-
-def _attempt(function: Callable, arguments: tuple) -> tuple[Any, str]:
-    """What the function returns, and what went wrong; (None, "") for a stub."""
-    try:
-        return function(*arguments), ""
-    except NotImplementedError:
-        return None, ""
-    except Exception as error:  # a reader's mistake of any kind is told, not raised: the notebook goes on
-        first = (str(error).strip().splitlines() or ["no message"])[0]
-        return None, f"it raises {type(error).__name__}: {first}"
 
 
 def _numbers(value: Any) -> np.ndarray:
@@ -208,10 +177,9 @@ def _difference(found: Any, expected: Any, rtol: float, atol: float) -> str:
 
 def _written(function: Callable, arguments: tuple) -> str:
     """The arguments by name: small values in full, large ones by their shape."""
-    names = list(inspect.signature(function).parameters)
-    names += [f"argument {k + 1}" for k in range(len(names), len(arguments))]
-    words = []
-    for name, value in zip(names, arguments, strict=False):
+    named, words = list(inspect.signature(function).parameters), []
+    for k, value in enumerate(arguments):
+        name = named[k] if k < len(named) else f"argument {k + 1}"
         if hasattr(value, "shape") and math.prod(value.shape) > 8:
             words.append(f"{name} of shape {tuple(value.shape)}")
         elif hasattr(value, "tolist"):

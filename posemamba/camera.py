@@ -18,8 +18,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+
+Points = Float[Tensor, "*b_more 3"]
+Pixels = Float[Tensor, "*b_more 2"]
 
 # A point nearer to the camera's plane than this has no image (mm).
 NEAR = 1.0
@@ -52,18 +56,15 @@ class Camera:
 
     def __post_init__(self):
         batch = tuple(self.rotation.shape[:-2])
-        if self.radial is None:
-            object.__setattr__(self, "radial", self.focal.new_zeros(*batch, 3))
-        if self.tangential is None:
-            object.__setattr__(self, "tangential", self.focal.new_zeros(*batch, 2))
         for name, size in _SIZES.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, self.focal.new_zeros(*batch, *size))
             found = tuple(getattr(self, name).shape)
             if found != (*batch, *size):
                 raise ValueError(f"the camera's {name} has shape {found}, expected {(*batch, *size)}")
         if self.width <= 0 or self.height <= 0:
-            raise ValueError(
-                f"the camera's image is {self.width} x {self.height} pixels, expected positive sizes"
-            )
+            found = f"the camera's image is {self.width} x {self.height} pixels"
+            raise ValueError(f"{found}, expected positive sizes")
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -83,11 +84,7 @@ class Camera:
 
     @classmethod
     def stack(cls, cameras: Sequence[Camera]) -> Camera:
-        """Cameras of one batch shape and image size as one batch, along a new first dimension.
-
-        Raises:
-            ValueError: there is none, or image sizes differ.
-        """
+        """Cameras of one batch shape and image size as one batch, along a new first dimension."""
         if len({(camera.width, camera.height) for camera in cameras}) != 1:
             raise ValueError("cameras to stack must be at least one and share one image size")
         tensors = {name: torch.stack([getattr(camera, name) for camera in cameras]) for name in _SIZES}
@@ -103,154 +100,90 @@ class Camera:
         if not found or found[-1] != size or found[: len(batch)] != batch or len(found) <= len(batch):
             wanted = ", ".join([*map(str, batch), "...", str(size)])
             raise ValueError(f"{name} has shape {found}, expected ({wanted}) for a camera batch of {batch}")
-        middle = points.dim() - 1 - len(batch)
-        return parameter.reshape(*batch, *(1,) * middle, parameter.shape[-1])
+        return parameter.reshape(*batch, *(1,) * (len(found) - 1 - len(batch)), parameter.shape[-1])
 
-    def _rotate(self, points: Tensor, matrix: Tensor) -> Tensor:
-        """Each camera's 3x3 matrix times its points: one product of (points, 3) by (3, 3) a camera."""
+    def world_to_camera(self, points: Points) -> Points:
+        """Points `(*b, ..., 3)` of the world in the camera's frame, both in mm."""
+        translation = self._align(self.translation, points, 3, "points")
         rows = points.reshape(*self.batch_shape, -1, 3)
-        return (rows @ matrix.transpose(-1, -2)).reshape(points.shape)
+        return (rows @ self.rotation.transpose(-1, -2)).reshape(points.shape) + translation
 
-    def world_to_camera(self, points: Float[Tensor, "*b_more 3"]) -> Float[Tensor, "*b_more 3"]:
-        """Points of the world in the camera's frame.
+    def camera_to_world(self, points: Points) -> Points:
+        """The inverse of `world_to_camera`."""
+        away = points - self._align(self.translation, points, 3, "points")
+        return (away.reshape(*self.batch_shape, -1, 3) @ self.rotation).reshape(points.shape)
 
-        Args:
-            points: `(*b, ..., 3)`, mm.
+    def project(self, points: Points) -> Pixels:
+        """The pixels `(*b, ..., 2)` of points `(*b, ..., 3)` in the camera's frame, mm.
 
-        Returns:
-            The same shape, mm.
-        """
-        translation = self._align(self.translation, points, 3, "points")
-        return self._rotate(points, self.rotation) + translation
-
-    def camera_to_world(self, points: Float[Tensor, "*b_more 3"]) -> Float[Tensor, "*b_more 3"]:
-        """The inverse of `world_to_camera`; shapes, units and errors are the same."""
-        translation = self._align(self.translation, points, 3, "points")
-        return self._rotate(points - translation, self.rotation.transpose(-1, -2))
-
-    def project(self, points: Float[Tensor, "*b_more 3"]) -> Float[Tensor, "*b_more 2"]:
-        """The pixels of points given in the camera's frame.
-
-        Args:
-            points: `(*b, ..., 3)`, mm, in the camera's frame.
-
-        Returns:
-            Pixels `(*b, ..., 2)`, distorted by the lens; they may lie outside the image. A point behind the
-            camera, or less than 1 mm in front of its plane, has no image: both its coordinates are NaN.
-
-        Source:
-            Human3.6M's projection (see the module's text).
+        They are distorted by the lens and may lie outside the image. A point behind the camera, or less than
+        1 mm in front of its plane, has no image: both its coordinates are NaN.
         """
         focal = self._align(self.focal, points, 3, "points")
         depth = points[..., 2:]
         seen = depth >= NEAR
         # The division stays finite where there is no image, so that the other points' gradients stay clean.
         plane = points[..., :2] / torch.where(seen, depth, torch.ones_like(depth))
-        pixels = focal * self._distort(plane) + self._align(self.center, points, 3, "points")
+        if self.radial.any() or self.tangential.any():
+            p, r2, scale, _ = self._lens(plane)
+            plane = plane * scale + p * r2
+        pixels = focal * plane + self._align(self.center, points, 3, "points")
         return pixels.masked_fill(~seen, float("nan"))
 
-    def unproject(
-        self, pixels: Float[Tensor, "*b_more 2"], depth: Float[Tensor, "*b_more"]
-    ) -> Float[Tensor, "*b_more 3"]:
-        """The inverse of `project`: points in the camera's frame that have these pixels at these depths.
+    def unproject(self, pixels: Pixels, depth: Float[Tensor, "*b_more"]) -> Points:
+        """The inverse of `project`: the points that have these pixels at these depths along the axis, mm.
 
-        Args:
-            pixels: `(*b, ..., 2)`, distorted pixels.
-            depth: `(*b, ...)`, distance along the optical axis, mm.
-
-        Returns:
-            `(*b, ..., 3)`, mm. The distortion is inverted by Newton's method, to rounding within the part of
-            the image where the lens model is one-to-one.
+        The distortion is inverted to rounding within the part of the image where the lens is one-to-one.
         """
         focal = self._align(self.focal, pixels, 2, "pixels")
         if depth.shape != pixels.shape[:-1]:
             found, wanted = tuple(depth.shape), tuple(pixels.shape[:-1])
             raise ValueError(f"depth has shape {found}, expected {wanted}: one depth a pixel")
-        plane = self._undistort((pixels - self._align(self.center, pixels, 2, "pixels")) / focal)
-        return torch.cat([plane, torch.ones_like(plane[..., :1])], dim=-1) * depth[..., None]
-
-    def _lens(self, plane: Tensor) -> tuple[Tensor, ...] | None:
-        """k1, k2, k3, p1, p2 aligned to the points, or None where there is no distortion at all."""
-        if not (self.radial.any() or self.tangential.any()):
-            return None
-        coefficients = torch.cat([self.radial, self.tangential], dim=-1)
-        return self._align(coefficients, plane, 2, "points").unbind(-1)
-
-    def _distort(self, plane: Tensor) -> Tensor:
-        """Ideal image-plane coordinates (focal length 1) to the lens's."""
-        lens = self._lens(plane)
-        if lens is None:
-            return plane
-        k1, k2, k3, p1, p2 = lens
-        x, y = plane.unbind(-1)
-        r2 = x * x + y * y
-        scale = 1 + r2 * (k1 + r2 * (k2 + r2 * k3)) + p1 * y + p2 * x
-        return torch.stack([x * scale + p2 * r2, y * scale + p1 * r2], dim=-1)
-
-    def _undistort(self, distorted: Tensor, steps: int = 8) -> Tensor:
-        """Newton's method on `_distort(plane) = distorted`, from the distorted point itself."""
-        lens = self._lens(distorted)
-        if lens is None:
-            return distorted
-        k1, k2, k3, p1, p2 = lens
+        distorted = (pixels - self._align(self.center, pixels, 2, "pixels")) / focal
         plane = distorted
-        for _ in range(steps):
-            x, y = plane.unbind(-1)
-            r2 = x * x + y * y
-            scale = 1 + r2 * (k1 + r2 * (k2 + r2 * k3)) + p1 * y + p2 * x
-            slope = 2 * (k1 + r2 * (2 * k2 + r2 * 3 * k3))
-            # The scale's derivatives are slope * x + p2 along x and slope * y + p1 along y.
-            xx, xy = scale + x * (slope * x + p2) + 2 * p2 * x, x * (slope * y + p1) + 2 * p2 * y
-            yx, yy = y * (slope * x + p2) + 2 * p1 * x, scale + y * (slope * y + p1) + 2 * p1 * y
-            ex, ey = (self._distort(plane) - distorted).unbind(-1)
-            step = torch.stack([yy * ex - xy * ey, xx * ey - yx * ex], dim=-1)
-            plane = plane - step / (xx * yy - xy * yx)[..., None]
-        return plane
+        for _ in range(8):  # Newton's method
+            p, r2, scale, slope = self._lens(plane)
+            by_scale = plane[..., None] * (slope * plane + p)[..., None, :]
+            jacobian = (
+                torch.diag_embed(scale.expand_as(plane)) + by_scale + 2 * p[..., None] * plane[..., None, :]
+            )
+            wrong = plane * scale + p * r2 - distorted
+            plane = plane - torch.linalg.solve_ex(jacobian, wrong)[0]
+        return F.pad(plane, (0, 1), value=1.0) * depth[..., None]
+
+    def _lens(self, plane: Tensor) -> tuple[Tensor, ...]:
+        """(p2, p1), r2, s and the slope of s's radial part, ds = slope (x dx + y dy), in the lens's model."""
+        k1, k2, k3 = self._align(self.radial, plane, 2, "points").split(1, -1)
+        p = self._align(self.tangential.flip(-1), plane, 2, "points")
+        r2 = (plane * plane).sum(-1, keepdim=True)
+        scale = 1 + r2 * (k1 + r2 * (k2 + r2 * k3)) + (p * plane).sum(-1, keepdim=True)
+        return p, r2, scale, 2 * (k1 + r2 * (2 * k2 + r2 * 3 * k3))
 
     @classmethod
     def look_at(
-        cls,
-        position: Float[Tensor, "*b 3"],
-        target: Float[Tensor, "*b 3"],
-        focal: float | Float[Tensor, "*b 2"],
-        center: Float[Tensor, "*b 2"] | None = None,
-        width: int = 1000,
-        height: int = 1000,
+        cls, position: Points, target: Points, focal: float, width: int = 1000, height: int = 1000
     ) -> Camera:
-        """A camera at `position` that sees `target` at its principal point, with the world's z upwards in
-        the image.
+        """A camera that sees a point at its principal point, with the world's z upwards in the image.
 
         Args:
-            position, target: `(*b, 3)` in the world, mm.
-            focal: pixels, one number for both axes or `(*b, 2)`.
-            center: principal point `(*b, 2)`, pixels; the image's middle where left out.
-            width, height: the image's size, pixels.
-
-        Raises:
-            ValueError: the camera looks straight up or down (the image's up is then undefined), or target
-                and position are one.
+            position, target: `(*b, 3)` in the world, mm; ValueError for a vertical view: no up.
+            focal, width, height: pixels; the principal point is the image's middle.
         """
         if position.shape != target.shape or position.shape[-1:] != (3,):
             found = f"{tuple(position.shape)} and {tuple(target.shape)}"
             raise ValueError(f"position and target have shapes {found}, expected (..., 3) twice, the same")
-        batch = position.shape[:-1]
         forward = target - position
-        across = forward[..., :2].norm(dim=-1, keepdim=True)  # 0 when the view is vertical
-        if (across <= 1e-6 * forward.norm(dim=-1, keepdim=True)).any():
-            raise ValueError(
-                "a camera must look at a point that is not straight above, below or at its position"
-            )
-        forward = forward / forward.norm(dim=-1, keepdim=True)
-        right = torch.stack([forward[..., 1], -forward[..., 0], torch.zeros_like(forward[..., 0])], dim=-1)
-        right = right / right.norm(dim=-1, keepdim=True)
-        down = torch.linalg.cross(forward, right)
-        rotation = torch.stack([right, down, forward], dim=-2)
-        if not isinstance(focal, Tensor):
-            focal = position.new_full((*batch, 2), float(focal))
-        if center is None:
-            center = position.new_tensor([width / 2, height / 2]).expand(*batch, 2)
-        translation = -(rotation @ position[..., None])[..., 0]
-        return cls(rotation, translation, focal, center, width=width, height=height)
+        across = forward[..., :2].norm(dim=-1)  # 0 when the view is vertical
+        if (across <= 1e-6 * forward.norm(dim=-1)).any():
+            raise ValueError("a camera must look at a point not straight above, below or at its position")
+        forward = F.normalize(forward, dim=-1)
+        x, y, _ = forward.unbind(-1)
+        right = F.normalize(torch.stack([y, -x, torch.zeros_like(x)], dim=-1), dim=-1)
+        rotation = torch.stack([right, torch.linalg.cross(forward, right), forward], dim=-2)
+        translation, batch = -(rotation @ position[..., None])[..., 0], position.shape[:-1]
+        center = position.new_tensor([width / 2, height / 2]).expand(*batch, 2)
+        lengths = position.new_full((*batch, 2), float(focal))
+        return cls(rotation, translation, lengths, center, width=width, height=height)
 
 
 def _screen_middle(points: Tensor | np.ndarray, width: int, height: int, name: str):
@@ -264,26 +197,15 @@ def _screen_middle(points: Tensor | np.ndarray, width: int, height: int, name: s
 
 
 def normalise_screen(pixels: Float[Tensor, "*shape 2"], width: int, height: int) -> Float[Tensor, "*shape 2"]:
-    """Pixels to the network's input: the width spans [-1, 1], the height [-h/w, h/w], so that shapes keep
-    their form.
+    """Pixels to the network's input, `x/w*2 - 1, y/w*2 - h/w`, as VideoPose3D does; tensors or arrays.
 
-    Args:
-        pixels: `(..., 2)`, floating tensor or array.
-        width, height: of the image, pixels.
-
-    Returns:
-        `x/w*2 - 1, y/w*2 - h/w`, same kind and shape.
-
-    Source:
-        VideoPose3D.
+    The image's width spans [-1, 1] and its height [-h/w, h/w], so that shapes keep their form.
     """
-    middle = _screen_middle(pixels, width, height, "pixels")
-    return pixels * (2 / width) - middle
+    return pixels * (2 / width) - _screen_middle(pixels, width, height, "pixels")
 
 
 def denormalise_screen(
     points: Float[Tensor, "*shape 2"], width: int, height: int
 ) -> Float[Tensor, "*shape 2"]:
-    """The inverse of `normalise_screen`: shapes and errors are the same."""
-    middle = _screen_middle(points, width, height, "points")
-    return (points + middle) * (width / 2)
+    """The inverse of `normalise_screen`."""
+    return (points + _screen_middle(points, width, height, "points")) * (width / 2)

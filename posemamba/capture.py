@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from posemamba.config import block_parts
+from posemamba.config import Part, block_parts
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,6 @@ def recording(blocks: dict[str, nn.Module]) -> Iterator[dict[str, BlockRecord]]:
     The scan notes what it chose itself; what passes the block's other parts is taken from their modules.
     """
     records: dict[str, BlockRecord] = {}
-
-    def finish(name: str):
-        def hook(block: nn.Module, _, out: Tensor) -> None:
-            records[name] = BlockRecord(**block.ssm.notes, out=out.detach())
-            block.ssm.notes.clear()
-
-        return hook
-
     with ExitStack() as stack:
         for name, block in blocks.items():
             if block.ssm.notes is not None:
@@ -69,14 +62,17 @@ def recording(blocks: dict[str, nn.Module]) -> Iterator[dict[str, BlockRecord]]:
             stack.callback(setattr, block.ssm, "notes", None)
             for part in block_parts(block.ssm.config):
                 if part.record:
-                    hook = _keep(block.ssm.notes, part.record, entering=part.kind != "gate")
-                    stack.callback(block.get_submodule(part.passes).register_forward_hook(hook).remove)
-            stack.callback(block.register_forward_hook(finish(name)).remove)
+                    keep = partial(_keep, block.ssm.notes, part)
+                    stack.callback(block.get_submodule(part.passes).register_forward_hook(keep).remove)
+            finish = partial(_finish, records, name)
+            stack.callback(block.register_forward_hook(finish).remove)
         yield records
 
 
-def _keep(notes: dict[str, Tensor], name: str, entering: bool):
-    def hook(_, inputs: tuple[Tensor, ...], out: Tensor) -> None:
-        notes[name] = (inputs[0] if entering else out).detach()
+def _keep(notes: dict[str, Tensor], part: Part, _, inputs: tuple[Tensor, ...], out: Tensor) -> None:
+    notes[part.record] = (out if part.kind == "gate" else inputs[0]).detach()
 
-    return hook
+
+def _finish(records: dict[str, BlockRecord], name: str, block: nn.Module, _, out: Tensor) -> None:
+    records[name] = BlockRecord(**block.ssm.notes, out=out.detach())
+    block.ssm.notes.clear()

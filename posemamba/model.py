@@ -3,7 +3,6 @@
 import math
 from contextlib import AbstractContextManager
 from dataclasses import asdict, fields, replace
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +13,9 @@ from posemamba import checkpoints, orders
 from posemamba.capture import BlockRecord, recording
 from posemamba.config import VARIANTS, PoseMambaConfig
 from posemamba.scan import directional_scan
+
+Tokens = Float[Tensor, "batch frames joints channels"]
+Inner = Float[Tensor, "batch frames joints inner"]
 
 __all__ = ["VARIANTS", "Block", "DropPath", "PoseMamba", "PoseMambaConfig", "SpatioTemporalSSM"]
 
@@ -45,30 +47,21 @@ class SpatioTemporalSSM(nn.Module):
         self.gate = nn.SiLU()
         self.out_proj = nn.Linear(D, C, bias=False)
 
-    def forward(
-        self, tokens: Float[Tensor, "batch frames joints channels"]
-    ) -> Float[Tensor, "batch frames joints channels"]:
+    def forward(self, tokens: Tokens) -> Tokens:
         x, z = self.in_proj(tokens).chunk(2, -1)  # (b, T, J, D) each
         x = self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # frames by joints as an image
         y = self.scan(self.activation(x))
         return self.out_proj(self.norm(y) * self.gate(z))
 
-    def scan(
-        self, x: Float[Tensor, "batch frames joints inner"]
-    ) -> Float[Tensor, "batch frames joints inner"]:
+    def scan(self, x: Inner) -> Inner:
         """Read x along each direction, scan it, put the results back in place and sum them."""
         config, shape, frames = self.config, x.shape, x.shape[1]
         x = x.flatten(1, 2)
         reads, mixes = orders.tables(self.directions, frames, config.joints, x.device)
-        low_rank, B, C = (
-            chosen.transpose(1, 2)
-            for chosen in self.choose(x, frames).split([config.rank, config.state, config.state], -1)
-        )  # (b, K, L, R or N)
-        # In half precision too the decays and the states are in float32.
-        A, step_bias, skip = (
-            p.to(torch.promote_types(p.dtype, torch.float32)) for p in (self.A_log, self.step_bias, self.skip)
-        )
-        A = -torch.exp(A)
+        chosen = self.choose(x, frames).transpose(1, 2)  # (b, K, L, R + 2 N)
+        low_rank, B, C = chosen.split([config.rank, config.state, config.state], -1)
+        wide = torch.promote_types(self.A_log.dtype, torch.float32)  # in half precision too
+        A, step_bias, skip = -torch.exp(self.A_log.to(wide)), self.step_bias.to(wide), self.skip.to(wide)
         if self.notes is not None:  # the kernels below never store the steps
             steps = torch.einsum("bklr,kdr->bkld", low_rank, self.step) + step_bias[:, None]
             noted = dict(x=x, steps=F.softplus(steps), B=B, C=C, A=A, skip=skip, reads=reads, mixes=mixes)
@@ -125,9 +118,7 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(C, 2 * C), nn.GELU(), nn.Linear(2 * C, C))
         self.drop_path = DropPath(drop_path)
 
-    def forward(
-        self, tokens: Float[Tensor, "batch frames joints channels"]
-    ) -> Float[Tensor, "batch frames joints channels"]:
+    def forward(self, tokens: Tokens) -> Tokens:
         tokens = tokens + self.drop_path(self.ssm(self.norm(tokens)))
         return tokens + self.drop_path(self.mlp(self.mlp_norm(tokens)))
 
@@ -156,19 +147,13 @@ class PoseMamba(nn.Module):
     def forward(
         self, keypoints: Float[Tensor, "batch frames joints 2"]
     ) -> Float[Tensor, "batch frames joints 3"]:
-        """Lift 2D joints, image width normalised to [-1, 1], to 3D joints.
-
-        Raises:
-            ValueError: the shape does not fit the network.
-        """
+        """Lift 2D joints, image width normalised to [-1, 1], to 3D joints; ValueError for another shape."""
         if not isinstance(keypoints, Tensor):
             raise TypeError(f"keypoints must be a tensor, found {type(keypoints).__name__}")
         config, shape = self.config, tuple(keypoints.shape)
         if len(shape) != 4 or shape[2:] != (config.joints, 2) or not 1 <= shape[1] <= config.frames:
-            raise ValueError(
-                f"keypoints have shape {shape}, "
-                f"expected (batch, up to {config.frames} frames, {config.joints} joints, 2)"
-            )
+            wanted = f"(batch, up to {config.frames} frames, {config.joints} joints, 2)"
+            raise ValueError(f"keypoints have shape {shape}, expected {wanted}")
         if not keypoints.is_floating_point():
             raise ValueError(f"keypoints hold {keypoints.dtype}, expected floating-point numbers")
         if order := config.joint_order:
@@ -189,11 +174,7 @@ class PoseMamba(nn.Module):
                 model(keypoints)
             records["temporal_blocks.3"].steps
 
-        Args:
-            blocks: names such as "spatial_blocks.0"; all blocks where none is given.
-
-        Raises:
-            ValueError: there is no such block, or it is being captured already.
+        Without names all blocks are recorded. ValueError for one that is not there, or is being captured.
         """
         known = {name: block for name, block in self.named_modules() if isinstance(block, Block)}
         if unknown := [name for name in blocks if name not in known]:
@@ -209,26 +190,14 @@ class PoseMamba(nn.Module):
         """
         if variant not in VARIANTS:
             raise ValueError(f"unknown variant {variant!r}, expected one of {', '.join(VARIANTS)}")
-        known = {field.name for field in fields(PoseMambaConfig)}
-        if unknown := set(changes) - known:
-            raise ValueError(
-                f"unknown setting {sorted(unknown)[0]!r}, expected some of {', '.join(sorted(known))}"
-            )
+        known = sorted(field.name for field in fields(PoseMambaConfig))
+        if unknown := sorted(set(changes) - set(known)):
+            raise ValueError(f"unknown setting {unknown[0]!r}, expected some of {', '.join(known)}")
         return cls(replace(PoseMambaConfig(**VARIANTS[variant]), **changes))
 
-    @classmethod
-    def from_released(cls, source: str | Path | dict, **changes) -> "PoseMamba":
-        """The authors' checkpoint; see `posemamba.checkpoints.load_released`."""
-        return checkpoints.load_released(cls, source, **changes)
-
-    def save_pretrained(self, folder: str | Path, **about) -> None:
-        """Write model.safetensors and config.json; `about` is kept beside the settings."""
-        checkpoints.save_pretrained(self, folder, **about)
-
-    @classmethod
-    def from_pretrained(cls, source: str | Path) -> "PoseMamba":
-        """A network from `save_pretrained`'s folder, or from the Hugging Face Hub by its name."""
-        return checkpoints.load_pretrained(cls, source)
+    from_released = classmethod(checkpoints.load_released)
+    from_pretrained = classmethod(checkpoints.load_pretrained)
+    save_pretrained = checkpoints.save_pretrained
 
     def config_dict(self) -> dict:
         """The settings as plain values."""

@@ -8,6 +8,7 @@ order of the tuples below. `register` adds a strategy to those that a network's 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from itertools import chain, product
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 from posemamba.skeleton import JOINTS, LIMB_ORDER
 
 Places = Int[Tensor, "tokens"]
+Reach = Int[np.ndarray, "tokens tokens"]
 
 
 def _grid(frames: int, joints: int) -> Int[Tensor, "frames joints"]:
@@ -53,14 +55,12 @@ def temporal_backward(frames: int, joints: int) -> Places:
     return _grid(frames, joints).flip(0).T.flatten()
 
 
-PATHS = {
-    ("spatial", "forward"): spatial_forward,
-    ("spatial", "backward"): spatial_backward,
-    ("spatial", "reversed"): spatial_reversed,
-    ("temporal", "forward"): temporal_forward,
-    ("temporal", "backward"): temporal_backward,
-    ("temporal", "reversed"): temporal_reversed,
-}
+_SPATIAL = (spatial_forward, spatial_backward, spatial_reversed)
+_TEMPORAL = (temporal_forward, temporal_backward, temporal_reversed)
+#: (axis, way) -> the permutation of that name.
+PATHS = {tuple(path.__name__.split("_")): path for path in (*_SPATIAL, *_TEMPORAL)}
+_AXES = {"spatial": "S", "temporal": "T", "": ""}
+_WAYS = {"forward": "→", "backward": "←", "reversed": "↩", "": ""}
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class Direction:
 
     Attributes:
         name: for people; nothing is read from it.
-        permutation: (frames, joints) -> the token read at each place of the sequence, each token once. Made
-            of torch's operations it also serves a network that is compiled for any number of frames.
+        permutation: (frames, joints) -> the token read at each place, each token once. Made of torch's
+            operations it also serves a network that is compiled for any number of frames.
         mix: None, or for each joint the joint of the same frame whose token is added to its own. The sum is
             still counted as the first joint's.
         axis: "spatial" where one joint follows the other, "temporal" where one frame does; "" for neither.
@@ -88,14 +88,12 @@ class Direction:
 
     def __post_init__(self):
         if self.mix is not None and not all(0 <= joint < len(self.mix) for joint in self.mix):
-            raise ValueError(
-                f"direction {self.name!r} mixes {self.mix}, expected joints 0 to {len(self.mix) - 1}"
-            )
+            wanted = f"joints 0 to {len(self.mix) - 1}"
+            raise ValueError(f"direction {self.name!r} mixes {self.mix}, expected {wanted}")
         for what, value, known in (("axis", self.axis, _AXES), ("way", self.way, _WAYS)):
             if value not in known:
-                raise ValueError(
-                    f"direction {self.name!r} has the {what} {value!r}, expected one of {[*known]}"
-                )
+                found = f"has the {what} {value!r}"
+                raise ValueError(f"direction {self.name!r} {found}, expected one of {[*known]}")
 
     def __hash__(self) -> int:
         return hash((self.name, self.permutation))
@@ -108,9 +106,6 @@ class Direction:
 
 Strategy = str | Sequence[Direction]  # its name, or its directions
 
-_AXES = {"spatial": "S", "temporal": "T", "": ""}
-_WAYS = {"forward": "→", "backward": "←", "reversed": "↩", "": ""}
-
 
 def reading(axis: str, way: str, mix: tuple[int, ...] | None = None, told: str = "") -> Direction:
     """One of the six ways of `PATHS`; `told` says in its name what is mixed in."""
@@ -119,17 +114,12 @@ def reading(axis: str, way: str, mix: tuple[int, ...] | None = None, told: str =
 
 def both_ways(mix: tuple[int, ...] | None = None, told: str = "") -> tuple[Direction, ...]:
     """Both readings and their reversals; `mix` enters the spatial ones."""
-    return (
-        reading("spatial", "forward", mix, told),
-        reading("temporal", "forward"),
-        reading("spatial", "reversed", mix, told),
-        reading("temporal", "reversed"),
-    )
+    ways = ("forward", "reversed")
+    pairs = ((reading("spatial", way, mix, told), reading("temporal", way)) for way in ways)
+    return tuple(chain.from_iterable(pairs))
 
 
-_ONE_WAY = [
-    (spatial, temporal) for spatial in ("forward", "backward") for temporal in ("forward", "backward")
-]
+_ONE_WAY = [*product(("forward", "backward"), repeat=2)]
 
 #: The six strategies of Table 4. In the four unidirectional ones two directions are each used twice.
 STRATEGIES: dict[str, tuple[Direction, ...]] = {
@@ -138,31 +128,25 @@ STRATEGIES: dict[str, tuple[Direction, ...]] = {
     **{f"{s}-{t}": (reading("spatial", s), reading("temporal", t)) * 2 for s, t in _ONE_WAY},
 }
 
-
-def random_mix(seed: int) -> tuple[int, ...]:
-    """Seventeen joints drawn with replacement: as long as the limb order, and without its meaning."""
-    return tuple(int(joint) for joint in np.random.default_rng(seed).integers(JOINTS, size=JOINTS))
-
+_DRAWN = [tuple(np.random.default_rng(seed).integers(JOINTS, size=JOINTS).tolist()) for seed in range(8)]
 
 #: What "global-local" is to be compared with, and the paper does not: the same sum with the joint itself, and
-#: with joints drawn at random (eight draws).
+#: with joints drawn at random, with replacement (eight draws): as many as the limb order has.
 CONTROLS: dict[str, tuple[Direction, ...]] = {
     "global-self": both_ways(tuple(range(JOINTS)), ", added to themselves"),
-    **{f"global-random-{k}": both_ways(random_mix(k), ", random joints mixed in") for k in range(8)},
+    **{f"global-random-{k}": both_ways(mix, ", random joints mixed in") for k, mix in enumerate(_DRAWN)},
 }
 
 GRADIENTS = ("exact", "released")
 _registered: dict[str, tuple[Direction, ...]] = {}
+_made: dict[tuple, tuple] = {}
 
 
 def register(name: str, strategy: Sequence[Direction]) -> None:
     """Add a strategy to those that `PoseMambaConfig.scan` can name, in this process.
 
-    A name may be given again: networks that were made keep the directions that they were made with.
-
-    Args:
-        name: a new name.
-        strategy: its directions, of any number. A direction that stands in it twice is scanned twice.
+    A direction that stands in it twice is scanned twice. A name may be given again: networks keep the
+    directions that they were made with.
 
     Raises:
         ValueError: a name of `STRATEGIES` or `CONTROLS`; no directions; mixes of different lengths; a
@@ -171,18 +155,14 @@ def register(name: str, strategy: Sequence[Direction]) -> None:
     if name in STRATEGIES or name in CONTROLS:
         raise ValueError(f"scan strategy {name!r} is the package's own; give yours another name")
     strategy = directions(strategy)
-    lengths = {len(direction.mix) for direction in strategy if direction.mix is not None} or {JOINTS}
-    if len(lengths) > 1:
-        raise ValueError(
-            f"scan strategy {name!r} mixes {sorted(lengths)} joints, expected one number of them"
-        )
-    (joints,) = lengths
-    for direction in strategy:
-        for frames in (1, 3):
-            if sorted(direction.permutation(frames, joints).tolist()) != list(range(frames * joints)):
-                raise ValueError(
-                    f"direction {direction.name!r} does not read each of {frames * joints} tokens once"
-                )
+    joints, *others = sorted({len(one.mix) for one in strategy if one.mix is not None} or {JOINTS})
+    if others:
+        found = f"scan strategy {name!r} mixes {[joints, *others]} joints"
+        raise ValueError(f"{found}, expected one number of them")
+    for direction, frames in product(strategy, (1, 3)):
+        if sorted(direction.permutation(frames, joints).tolist()) != list(range(frames * joints)):
+            fault = f"does not read each of {frames * joints} tokens once"
+            raise ValueError(f"direction {direction.name!r} {fault}")
     _registered[name] = strategy
 
 
@@ -197,20 +177,14 @@ def directions(strategy: Strategy) -> tuple[Direction, ...]:
         if not found or not all(isinstance(direction, Direction) for direction in found):
             raise ValueError(f"a scan strategy is a tuple of at least one Direction, found {strategy!r}")
         return found
-    for known in (STRATEGIES, CONTROLS, _registered):
-        if strategy in known:
-            return known[strategy]
-    known = ", ".join((*STRATEGIES, *_registered))
-    raise ValueError(f"unknown scan strategy {strategy!r}, expected one of {known}")
-
-
-_made: dict[tuple, tuple] = {}
+    known = STRATEGIES | _registered
+    if strategy not in known | CONTROLS:
+        raise ValueError(f"unknown scan strategy {strategy!r}, expected one of {', '.join(known)}")
+    return (known | CONTROLS)[strategy]
 
 
 def _kept(make: Callable[..., tuple]) -> Callable[..., tuple]:
-    """What a function makes of a strategy, made once. Of tensors, only such as any later call can use are
-    kept: not those of inference mode, nor what stands in for them while a network is traced.
-    """
+    """What a function makes of a strategy, made once: no tensors that only this mode or trace can use."""
 
     @wraps(make)
     def kept(strategy: Strategy, *sizes, **named) -> tuple:
@@ -218,15 +192,15 @@ def _kept(make: Callable[..., tuple]) -> Callable[..., tuple]:
         if torch.compiler.is_compiling() or torch.jit.is_tracing():
             return make(found, *sizes, **named)  # the number of frames may stand for any
         key = make, found, *sizes, *named.items()
-        if key not in _made:
-            with torch.inference_mode(False):
-                made = make(found, *sizes, **named)
-            if any(isinstance(value, Tensor) and type(value) is not Tensor for value in made):
-                return made
+        if key in _made:
+            return _made[key]
+        with torch.inference_mode(False):
+            made = make(found, *sizes, **named)
+        if all(type(value) is Tensor or value is None for value in made):
             while len(_made) >= 64:
                 _made.pop(next(iter(_made)))
             _made[key] = made
-        return _made[key]
+        return made
 
     return kept
 
@@ -244,10 +218,9 @@ def tables(
     for direction in strategy:
         check_mix(direction, joints)
         read = direction.permutation(frames, joints)
-        joint = read % joints
-        mixed = None if direction.mix is None else read - joint + torch.tensor(direction.mix)[joint]
+        joint, mix = read % joints, direction.mix
         reads.append(read)
-        mixes.append(torch.full_like(read, -1) if mixed is None else mixed)
+        mixes.append(torch.full_like(read, -1) if mix is None else read - joint + torch.tensor(mix)[joint])
     return tuple(torch.stack(rows).to(device=device, dtype=torch.int32) for rows in (reads, mixes))
 
 
@@ -262,12 +235,9 @@ def mixing(
 def arrange(
     tokens: Float[Tensor, "batch tokens inner"], strategy: Strategy, frames: int, gradient: str = "exact"
 ) -> Float[Tensor, "batch directions tokens inner"]:
-    """The sequences of a strategy (Figure 3), written out.
+    """The sequences of a strategy (Figure 3), written out, of tokens in row-major order.
 
     Args:
-        tokens: features in row-major token order.
-        strategy: a name, or directions.
-        frames: how many frames the tokens make up.
         gradient: "exact", or "released": the released code's backward pass, in which nothing flows back
             through the joints that were mixed in. It changes training, not the output.
 
@@ -288,7 +258,7 @@ def merge(
 ) -> Float[Tensor, "batch tokens inner"]:
     """Put each direction's outputs back in their tokens' places, and sum the directions."""
     reads, _ = tables(strategy, frames, sequences.shape[2] // frames, sequences.device)
-    total = sequences.new_zeros(sequences.shape[0], *sequences.shape[2:])
+    total = torch.zeros_like(sequences[:, 0])
     for k, read in enumerate(reads.long()):
         total = total.index_add(1, read, sequences[:, k])
     return total
@@ -307,7 +277,7 @@ def check_gradient(gradient: str) -> None:
         raise ValueError(f"unknown gradient {gradient!r}, expected 'exact' or 'released'")
 
 
-def reach(direction: Direction, frames: int, joints: int = JOINTS) -> Int[np.ndarray, "tokens tokens"]:
+def reach(direction: Direction, frames: int, joints: int = JOINTS) -> Reach:
     """Which tokens a causal scan along one direction lets reach which.
 
     In a causal scan a token changes its own output and those after it. A mix lets it in earlier still, at
@@ -319,28 +289,18 @@ def reach(direction: Direction, frames: int, joints: int = JOINTS) -> Int[np.nda
     """
     (read,), (mixed,) = (table.numpy() for table in tables((direction,), frames, joints))
     place = np.argsort(read)
-    along = place[None, :] <= place[:, None]
     earliest = place.copy()
     if direction.mix is not None:
         np.minimum.at(earliest, mixed, np.arange(len(read)))
-    anyhow = earliest[None, :] <= place[:, None]
+    along, anyhow = (start[None, :] <= place[:, None] for start in (place, earliest))
     return (along + 2 * (anyhow & ~along)).astype(np.int8)
 
 
-def directions_reaching(
-    strategy: Strategy, frames: int, joints: int = JOINTS
-) -> Int[np.ndarray, "tokens tokens"]:
-    """Along how many of a strategy's directions the column's token can reach the row's token; see `reach`.
+def directions_reaching(strategy: Strategy, frames: int, joints: int = JOINTS) -> Reach:
+    """Along how many of a strategy's K directions the column's token can reach the row's token; see `reach`.
 
     The merge sums the directions, so any one of them will do. This is the scan alone: the 3 by 3 convolution
     before it carries each token one joint and frame further.
-
-    Args:
-        strategy: a name, or directions.
-        frames: frames of the window.
-
-    Returns:
-        For each pair of tokens 0 to K, the number of directions.
 
     Raises:
         ValueError: an unknown strategy, or a number of frames that is none.

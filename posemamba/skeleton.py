@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
-
-Points = TypeVar("Points", Tensor, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -25,9 +22,7 @@ class Skeleton:
         name: what the joint set is called.
         joints: the joints' names; a joint's index is its place here.
         parents: for each joint the index of the joint it hangs from, -1 for the root (exactly one).
-        left: the joints of the body's left side.
-        right: the joints of the right side, in the same order, so that `left[i]` and `right[i]` mirror each
-            other.
+        left, right: the joints of the body's two sides; `left[i]` and `right[i]` mirror each other.
 
     Raises:
         ValueError: these do not fit together.
@@ -40,21 +35,18 @@ class Skeleton:
     right: tuple[int, ...]
 
     def __post_init__(self):
-        count = len(self.joints)
-        if len(self.parents) != count:
-            raise ValueError(f"skeleton {self.name!r} has {count} joints but {len(self.parents)} parents")
-        if self.parents.count(-1) != 1:
-            raise ValueError(f"skeleton {self.name!r} must have exactly one root (parent -1)")
-        reached = {-1}
+        count, sides, reached = len(self.joints), (*self.left, *self.right), {-1}
         for _ in self.parents:
             reached |= {child for child, parent in enumerate(self.parents) if parent in reached}
-        if len(reached) != count + 1:
-            raise ValueError(f"skeleton {self.name!r} has joints that do not hang from its root")
-        sides = (*self.left, *self.right)
-        if len(self.left) != len(self.right) or len(set(sides)) != len(sides):
-            raise ValueError(
-                f"skeleton {self.name!r} needs as many left joints as right ones, each named once"
-            )
+        paired = len(self.left) == len(self.right) and len(set(sides)) == len(sides)
+        for fits, fault in (
+            (len(self.parents) == count, f"has {count} joints but {len(self.parents)} parents"),
+            (self.parents.count(-1) == 1, "must have exactly one root (parent -1)"),
+            (len(reached) == count + 1, "has joints that do not hang from its root"),
+            (paired, "needs as many left joints as right ones, each named once"),
+        ):
+            if not fits:
+                raise ValueError(f"skeleton {self.name!r} {fault}")
 
     @cached_property
     def bones(self) -> tuple[tuple[int, int], ...]:
@@ -64,16 +56,12 @@ class Skeleton:
     @cached_property
     def flip_order(self) -> tuple[int, ...]:
         """The permutation that swaps sides: joint i of a mirrored pose is joint flip_order[i] of the pose."""
-        order = list(range(len(self.joints)))
-        for left, right in zip(self.left, self.right, strict=True):
-            order[left], order[right] = right, left
-        return tuple(order)
+        other = dict(zip((*self.left, *self.right), (*self.right, *self.left), strict=True))
+        return tuple(other.get(joint, joint) for joint in range(len(self.joints)))
 
 
-_LEFT, _RIGHT = (
-    [f"{side} {joint}" for joint in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")]
-    for side in ("left", "right")
-)
+_PAIRED = ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
+_LEFT, _RIGHT = ([f"{side} {joint}" for joint in _PAIRED] for side in ("left", "right"))
 H36M = Skeleton(
     name="Human3.6M",
     joints=("pelvis", *_RIGHT[:3], *_LEFT[:3], "spine", "thorax", "nose", "head", *_LEFT[3:], *_RIGHT[3:]),
@@ -82,13 +70,8 @@ H36M = Skeleton(
     right=(1, 2, 3, 14, 15, 16),
 )
 
-JOINT_NAMES = H36M.joints
-JOINTS = len(JOINT_NAMES)
-PARENTS = H36M.parents
-BONES = H36M.bones
-LEFT = H36M.left
-RIGHT = H36M.right
-FLIP_ORDER = H36M.flip_order
+JOINT_NAMES, JOINTS, PARENTS, BONES = H36M.joints, len(H36M.joints), H36M.parents, H36M.bones
+LEFT, RIGHT, FLIP_ORDER = H36M.left, H36M.right, H36M.flip_order
 
 # Each limb from the joint it hangs from to its end; the trunk is what the four leave over.
 LIMBS = {
@@ -101,37 +84,22 @@ LIMBS = {
 
 # The released model's limb order: the root, then the four limbs. Joints 7, 9 and 10 never occur in it,
 # 0 occurs three times and 8 twice, so it is a reading of the tokens and not a permutation.
-LIMB_ORDER = (0, *LIMBS["right leg"], *LIMBS["left leg"], *LIMBS["left arm"], *LIMBS["right arm"])
+LIMB_ORDER = (0, *(joint for limb, joints in LIMBS.items() if limb != "trunk" for joint in joints))
 
 
 def check_joints(array, name: str, dims: tuple[int, ...] = (2, 3)) -> None:
-    """Refuses an array that is not poses of the 17 joints.
-
-    Args:
-        array: tensor or array; poses are `(..., 17, d)`.
-        name: what the message calls it.
-        dims: the numbers of coordinates that are allowed.
-
-    Raises:
-        ValueError: another shape; the message has what was found and what was expected.
-    """
+    """Raises ValueError unless an array, called `name`, holds poses `(..., 17, d)` with d of `dims`."""
     shape = tuple(array.shape)
     if len(shape) < 2 or shape[-2] != JOINTS or shape[-1] not in dims:
         wanted = " or ".join(f"(..., {JOINTS}, {d})" for d in dims)
         raise ValueError(f"{name} has shape {shape}, expected {wanted}: Human3.6M's {JOINTS} joints")
 
 
-def flip(points: Points) -> Points:
+def flip(points: Float[Tensor, "*batch 17 dims"] | np.ndarray):
     """Mirrors poses: negates the first coordinate and swaps the left joints with the right ones.
 
-    This is the horizontal flip of an image whose middle column is x = 0, and of a scene in that camera's
-    frame.
-
-    Args:
-        points: `(..., 17, d)` tensor or array, any unit, d = 2 or 3; it is not written to.
-
-    Raises:
-        ValueError: another number of joints.
+    The horizontal flip of an image whose middle column is x = 0, and of a scene in that camera's frame.
+    `points` is `(..., 17, d)`, d = 2 or 3; it is not written to.
     """
     check_joints(points, "points")
     mirrored = points[..., list(FLIP_ORDER), :]
@@ -140,17 +108,7 @@ def flip(points: Points) -> Points:
 
 
 def bone_lengths(joints: Float[Tensor, "*batch 17 dims"] | np.ndarray):
-    """The lengths of the 16 bones, in the order of `BONES`.
-
-    Args:
-        joints: `(..., 17, d)` tensor or array.
-
-    Returns:
-        `(..., 16)`, of the same kind and in the same unit.
-
-    Raises:
-        ValueError: another number of joints.
-    """
+    """The lengths `(..., 16)` of the bones of poses `(..., 17, d)`, in their unit, ordered as `BONES`."""
     check_joints(joints, "joints")
     parents, children = (list(ends) for ends in zip(*BONES, strict=True))
     return ((joints[..., children, :] - joints[..., parents, :]) ** 2).sum(-1) ** 0.5

@@ -8,14 +8,5 @@ from posemamba.attention.depth import Linearisation, linearise
 from posemamba.attention.maps import channel_map, frame_map, joint_map, normalise, token_map
 from posemamba.attention.relevance import Relevance, relevance
 
-__all__ = [
-    "Linearisation",
-    "Relevance",
-    "channel_map",
-    "frame_map",
-    "joint_map",
-    "linearise",
-    "normalise",
-    "relevance",
-    "token_map",
-]
+__all__ = ["Linearisation", "Relevance", "channel_map", "frame_map", "joint_map", "linearise", "normalise"]
+__all__ += ["relevance", "token_map"]

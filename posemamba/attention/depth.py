@@ -20,9 +20,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from posemamba.capture import BlockRecord
+from posemamba.config import block_parts
 from posemamba.model import Block, PoseMamba
 from posemamba.scan import directional_scan
 
+Inputs = Float[Tensor, "batch frames joints 2"]
+Outputs = Float[Tensor, "batch frames joints 3"]
 _PROBES = 8  # inputs that go through the frozen network at a time
 
 
@@ -31,8 +34,7 @@ class FrozenBlock:
     """What the linearisation holds of one block; each tensor multiplies what it stands beside.
 
     Attributes:
-        norm, ssm_norm, mlp_norm: 1 / standard deviation of each token, in the block's three norms.
-        shared_norm: the same in the norm after the block.
+        norm, ssm_norm, mlp_norm, shared_norm: 1 / standard deviation of each token, in and after the block.
         activation: silu(v) / v of the SSM's channels v after the convolution, that is sigmoid(v).
         gate: silu(z).
         mlp_activation: gelu(v) / v of the MLP's inner channels v.
@@ -50,16 +52,23 @@ class FrozenBlock:
 
 
 class Linearisation:
-    """The affine map that a network applies around one input; made by `linearise`.
+    """The affine map that a network applies around one input, with everything it chose held fixed.
+
+    `linearise(model, keypoints)` makes it of any PoseMamba (drop path is switched off) and of one sequence;
+    ValueError for more than one, or a shape that the network does not take.
 
     Attributes:
-        keypoints: the input, (frames, joints, 2).
+        keypoints: the input, (frames, joints, 2); a leading batch dimension of 1 is dropped.
         output: the network's output there, (frames, joints, 3).
         frozen: the held quantities of each block by its name, in the order in which the blocks run.
         head_norm: 1 / standard deviation in the head's norm.
     """
 
     def __init__(self, model: PoseMamba, keypoints: Float[Tensor, "frames joints 2"]):
+        if keypoints.ndim == 4 and len(keypoints) == 1:
+            keypoints = keypoints[0]
+        if keypoints.ndim != 3:
+            raise ValueError(f"keypoints have shape {tuple(keypoints.shape)}, expected (frames, joints, 2)")
         self.model, self.keypoints = model, keypoints.detach()
         with evaluating(model), torch.no_grad(), model.capture() as records:
             self.output = model(self.keypoints[None])[0]
@@ -68,9 +77,8 @@ class Linearisation:
         after = {"spatial_blocks": held.spatial_norm, "temporal_blocks": held.temporal_norm}
         with torch.no_grad():
             for name, record in records.items():
-                block, norm = held.get_submodule(name), after[name.split(".")[0]]
-                self.frozen[name] = frozen = _freeze(block, norm, record)
-                _hold(block, frozen)
+                norm = after[name.split(".")[0]]
+                self.frozen[name] = _freeze(held.get_submodule(name), norm, record)
             self.head_norm = _scale(norm(record.out[0]), held.head[0])  # after the last block
         for kind, norm in after.items():
             scales = [frozen.shared_norm for name, frozen in self.frozen.items() if name.startswith(kind)]
@@ -80,15 +88,11 @@ class Linearisation:
         constants = {n: p for n, p in held.named_parameters() if n.endswith(("bias", "position"))}
         self._without = {name: torch.zeros_like(value) for name, value in constants.items()}
 
-    def affine(
-        self, keypoints: Float[Tensor, "batch frames joints 2"]
-    ) -> Float[Tensor, "batch frames joints 3"]:
+    def affine(self, keypoints: Inputs) -> Outputs:
         """The frozen network on any inputs, with its biases and positions."""
         return self._run(keypoints, {})
 
-    def linear(
-        self, keypoints: Float[Tensor, "batch frames joints 2"]
-    ) -> Float[Tensor, "batch frames joints 3"]:
+    def linear(self, keypoints: Inputs) -> Outputs:
         """The linear part alone: `affine(x) == linear(x) + constant`."""
         return self._run(keypoints, self._without)
 
@@ -99,14 +103,12 @@ class Linearisation:
             return self.affine(torch.zeros_like(self.keypoints[None]))[0]
 
     def joint_map(self) -> Float[Tensor, "outputs inputs joints joints"]:
-        """For each output coordinate (3) and input coordinate (2), which joint moves which: the signed
-        sum over the frames of rows and of columns.
-        """
+        """Which joint moves which, for each output and input coordinate (3, 2): signed sums over frames."""
         joints = self.keypoints.shape[1]
         return self._reduced(torch.eye(joints)[:, None], lambda out: out.sum(1))
 
     def frame_map(self) -> Float[Tensor, "outputs inputs frames frames"]:
-        """As `joint_map`, summed over the joints of rows and of columns: which frame moves which."""
+        """As `joint_map`, summed over the joints: which frame moves which."""
         frames = self.keypoints.shape[0]
         return self._reduced(torch.eye(frames)[:, :, None], lambda out: out.sum(2))
 
@@ -132,9 +134,8 @@ class Linearisation:
         masks = masks.to(self.keypoints).expand(-1, *self.keypoints.shape[:2])
         columns = []
         with torch.no_grad():
-            for coordinate in range(2):
-                probes = torch.zeros(*masks.shape, 2).to(masks)
-                probes[..., coordinate] = masks
+            for unit in torch.eye(2).to(masks):
+                probes = masks[..., None] * unit
                 out = [reduce(self.linear(some)) for some in probes.split(_PROBES)]
                 columns.append(torch.cat(out).permute(2, 1, 0))  # (3, rows, probes)
         return torch.stack(columns, 1)
@@ -149,21 +150,7 @@ class Linearisation:
         return functional_call(self._held, changed, keypoints)
 
 
-def linearise(model: PoseMamba, keypoints: Float[Tensor, "frames joints 2"]) -> Linearisation:
-    """The affine map that a network applies around one input, with everything it chose held fixed.
-
-    Args:
-        model: any PoseMamba; drop path is switched off.
-        keypoints: one sequence; a leading batch dimension of 1 is dropped.
-
-    Raises:
-        ValueError: more than one sequence, or a shape that the network does not take.
-    """
-    if keypoints.ndim == 4 and len(keypoints) == 1:
-        keypoints = keypoints[0]
-    if keypoints.ndim != 3:
-        raise ValueError(f"keypoints have shape {tuple(keypoints.shape)}, expected (frames, joints, 2)")
-    return Linearisation(model, keypoints)
+linearise = Linearisation
 
 
 @contextmanager
@@ -182,28 +169,25 @@ def _scale(x: Float[Tensor, "*tokens width"], norm: nn.LayerNorm) -> Float[Tenso
 
 
 def _freeze(block: Block, after: nn.LayerNorm, record: BlockRecord) -> FrozenBlock:
-    return FrozenBlock(
-        norm=_scale(record.tokens[0], block.norm),
-        activation=torch.sigmoid(record.before[0]),
-        ssm_norm=_scale(record.y[0], block.ssm.norm),
-        gate=record.gate[0],
-        mlp_norm=_scale(record.middle[0], block.mlp_norm),
-        mlp_activation=0.5 * (1 + torch.erf(record.hidden[0] / 2**0.5)),
-        shared_norm=_scale(record.out[0], after),
-        record=record,
-    )
-
-
-def _hold(block: Block, frozen: FrozenBlock) -> None:
-    """Put what is held in the places of the block in which its input would choose."""
-    ssm = block.ssm
-    block.norm = _HeldNorm(block.norm, [frozen.norm])
-    block.mlp_norm = _HeldNorm(block.mlp_norm, [frozen.mlp_norm])
-    ssm.norm = _HeldNorm(ssm.norm, [frozen.ssm_norm])
-    ssm.activation = _Held(partial(torch.mul, frozen.activation))
-    block.mlp[1] = _Held(partial(torch.mul, frozen.mlp_activation))
-    ssm.gate = _Held(lambda _: frozen.gate)
-    ssm.scan = partial(_scan, frozen.record)
+    """What a block chose, put in the places of the modules through which it passed."""
+    held = []  # in the order of the parts, as the fields of FrozenBlock
+    for part in block_parts(block.ssm.config):
+        if not part.record:
+            continue
+        value, module = getattr(record, part.record)[0], block.get_submodule(part.passes)
+        if part.kind == "norm":
+            factor = _scale(value, module)
+            frozen = _HeldNorm(module, [factor])
+        elif part.kind == "gate":
+            factor, frozen = value, _Held(lambda _, gate=value: gate)
+        else:
+            silu = isinstance(module, nn.SiLU)
+            factor = torch.sigmoid(value) if silu else 0.5 * (1 + torch.erf(value / 2**0.5))
+            frozen = _Held(partial(torch.mul, factor))
+        block.set_submodule(part.passes, frozen)
+        held.append(factor)
+    block.ssm.scan = partial(_scan, record)
+    return FrozenBlock(*held, _scale(record.out[0], after), record)
 
 
 class _Held(nn.Module):

@@ -22,17 +22,13 @@ from torch import Tensor
 
 from posemamba.capture import BlockRecord
 
-AGGREGATES = ("signed", "absolute")
-NORMALISATIONS = ("none", "largest", "rows")
 _LEAF = 8  # tokens; nearer pairs than these are joined directly
 _CHANNELS = 4  # channels whose full maps are held at a time
+Directions = int | Sequence[int] | None  # which of a block's: one or some; None for all, summed
 
 
 def token_map(
-    record: BlockRecord,
-    direction: int | Sequence[int] | None = None,
-    aggregate: str = "signed",
-    sample: int = 0,
+    record: BlockRecord, direction: Directions = None, aggregate: str = "signed", sample: int = 0
 ) -> Float[Tensor, "tokens tokens"]:
     """The scan's map over (frame, joint) tokens in row-major order, aggregated over the inner channels.
 
@@ -42,72 +38,58 @@ def token_map(
     Args:
         record: of a block, from `PoseMamba.capture`.
         direction: which of them, one or some; None for all, put back in place and summed.
-        aggregate: "signed" sums the channels' maps; "absolute" sums their absolute values (taken after the
-            directions were summed).
+        aggregate: "signed" sums the channels' maps; "absolute" their absolute values, after the directions.
         sample: which of the batch.
 
     Raises:
         ValueError: no such direction, sample or aggregate.
     """
-    tokens = record.x.shape[1]
-    return _aggregated(record, direction, aggregate, sample, torch.arange(tokens), tokens)
+    return _aggregated(record, direction, aggregate, sample, torch.arange(record.x.shape[1]))
 
 
 def joint_map(
-    record: BlockRecord,
-    direction: int | Sequence[int] | None = None,
-    aggregate: str = "signed",
-    sample: int = 0,
+    record: BlockRecord, direction: Directions = None, aggregate: str = "signed", sample: int = 0
 ) -> Float[Tensor, "joints joints"]:
     """`token_map` summed over frames: what each joint takes from each joint (Figure 5, left)."""
     _, frames, joints, _ = record.y.shape
-    return _aggregated(record, direction, aggregate, sample, torch.arange(joints).repeat(frames), joints)
+    return _aggregated(record, direction, aggregate, sample, torch.arange(joints).repeat(frames))
 
 
 def frame_map(
-    record: BlockRecord,
-    direction: int | Sequence[int] | None = None,
-    aggregate: str = "signed",
-    sample: int = 0,
+    record: BlockRecord, direction: Directions = None, aggregate: str = "signed", sample: int = 0
 ) -> Float[Tensor, "frames frames"]:
     """`token_map` summed over joints: what each frame takes from each frame (Figure 5, right)."""
     _, frames, joints, _ = record.y.shape
-    groups = torch.arange(frames).repeat_interleave(joints)
-    return _aggregated(record, direction, aggregate, sample, groups, frames)
+    return _aggregated(record, direction, aggregate, sample, torch.arange(frames).repeat_interleave(joints))
 
 
 def channel_map(
-    record: BlockRecord, channel: int, direction: int | Sequence[int] | None = None, sample: int = 0
+    record: BlockRecord, channel: int, direction: Directions = None, sample: int = 0
 ) -> Float[Tensor, "tokens tokens"]:
     """One inner channel's map over tokens: `channel_map(...) @ x[sample, :, channel]` is that channel's y."""
     tokens, inner = record.x.shape[1:]
     if not 0 <= channel < inner:
         raise ValueError(f"channel is {channel}, expected 0 to {inner - 1}")
     chosen = _directions(record, direction, sample)
-    return _summed(record, chosen, sample, [channel], True, torch.arange(tokens), tokens)[0]
+    return _summed(record, chosen, sample, [channel], True, torch.arange(tokens))[0]
 
 
 def normalise(matrix: Float[Tensor, "rows columns"], how: str) -> Float[Tensor, "rows columns"]:
     """A map made ready for display. Signs are kept.
 
     Args:
-        matrix: any map.
         how: "none"; "largest", divided by its largest absolute value; "rows", each row divided by the sum of
-            its absolute values.
-
-    Raises:
-        ValueError: another name.
+            its absolute values; ValueError for another.
     """
-    if how not in NORMALISATIONS:
-        raise ValueError(f"normalisation is {how!r}, expected one of {', '.join(NORMALISATIONS)}")
-    size = matrix.abs()
+    if how not in ("none", "largest", "rows"):
+        raise ValueError(f"normalisation is {how!r}, expected 'none', 'largest' or 'rows'")
     if how == "none":
         return matrix
-    size = size.max() if how == "largest" else size.sum(1, keepdim=True)
+    size = matrix.abs().max() if how == "largest" else matrix.abs().sum(1, keepdim=True)
     return matrix / torch.where(size > 0, size, 1)
 
 
-def _directions(record: BlockRecord, direction: int | Sequence[int] | None, sample: int) -> list[int]:
+def _directions(record: BlockRecord, direction: Directions, sample: int) -> list[int]:
     batch, count = record.steps.shape[:2]
     if not 0 <= sample < batch:
         raise ValueError(f"sample is {sample}, the record holds {batch}")
@@ -117,36 +99,26 @@ def _directions(record: BlockRecord, direction: int | Sequence[int] | None, samp
     return list(chosen)
 
 
-def _aggregated(record, direction, aggregate: str, sample: int, groups: Tensor, count: int) -> Tensor:
+def _aggregated(record: BlockRecord, direction, aggregate: str, sample: int, groups: Tensor) -> Tensor:
     chosen = _directions(record, direction, sample)
-    if aggregate not in AGGREGATES:
+    if aggregate not in ("signed", "absolute"):
         raise ValueError(f"aggregate is {aggregate!r}, expected 'signed' or 'absolute'")
     _, tokens, inner = record.x.shape
     if aggregate == "signed":
-        return _summed(record, chosen, sample, range(inner), True, groups, count)[0]
+        return _summed(record, chosen, sample, range(inner), True, groups)[0]
     # Absolute values can be taken only where nothing is summed any more: some channels at a time, in full.
-    total = record.A.new_zeros(tokens, tokens)
-    places = torch.arange(tokens)
-    for first in range(0, inner, _CHANNELS):
-        channels = range(first, min(first + _CHANNELS, inner))
-        for one in _summed(record, chosen, sample, channels, False, places, tokens):
+    total, places = record.A.new_zeros(tokens, tokens), torch.arange(tokens)
+    for channels in torch.arange(inner).split(_CHANNELS):
+        for one in _summed(record, chosen, sample, channels.tolist(), False, places):
             total += one.abs_()
-    groups = groups.to(total.device)
+    count, groups = int(groups.max()) + 1, groups.to(total.device)
     rows = total.new_zeros(count, tokens).index_add_(0, groups, total)
     return total.new_zeros(count, count).index_add_(1, groups, rows)
 
 
-def _summed(
-    record: BlockRecord,
-    directions: list[int],
-    sample: int,
-    channels: Sequence[int],
-    together: bool,
-    groups: Int[Tensor, "tokens"],
-    count: int,
-) -> Float[Tensor, "maps count count"]:
-    """The directions' maps in token order, summed over groups of tokens; and over channels, if `together`."""
-    device = record.x.device
+def _summed(record: BlockRecord, directions, sample: int, channels, together: bool, groups: Tensor) -> Tensor:
+    """The directions' maps summed over groups of tokens, (maps, groups, groups); one map if `together`."""
+    device, count = record.x.device, int(groups.max()) + 1
     groups, channels = groups.to(device), torch.as_tensor(list(channels), device=device)
     # In half precision too the map is in float32, as the scan's states are.
     out = record.A.new_zeros(1 if together else len(channels), count, count)
@@ -157,7 +129,7 @@ def _summed(
         sequence = _Sequence(steps[:, channels], A, B, C, skip, together)
         # What a place reads came from one token, or from two where another was mixed in.
         columns = [groups[read], torch.where(mix >= 0, groups[mix.clamp(min=0)], -1)]
-        sequence.add(out, groups[read], columns if (mix >= 0).any() else columns[:1])
+        sequence.add(out, groups[read], columns if (mix >= 0).any() else columns[:1], 0, len(read))
     return out
 
 
@@ -169,32 +141,25 @@ class _Sequence:
         self.write, self.read = steps[:, :, None] * B[:, None], C[:, None]
         self.A, self.skip, self.together = A, skip, together
 
-    def add(self, out: Tensor, rows: Tensor, columns: list[Tensor]) -> None:
-        """Add the map to `out`, tokens' rows and columns to their groups'; -1 is no column's group."""
-        self._triangle(0, len(rows), out, rows, columns)
-
-    def _triangle(self, low: int, high: int, out: Tensor, rows: Tensor, columns: list[Tensor]) -> None:
+    def add(self, out: Tensor, rows: Tensor, columns: list[Tensor], low: int, high: int) -> None:
+        """Add a triangle to `out`, tokens' rows and columns to their groups'; -1 is no column's group."""
         if high - low <= _LEAF:
             near = self._near(low, high)
-            for groups in columns:
-                _add(out, rows[low:high], groups[low:high], near)
-            return
+            return _add(out, rows[low:high], [groups[low:high] for groups in columns], near)
         middle = (low + high) // 2
-        self._triangle(low, middle, out, rows, columns)
-        self._triangle(middle, high, out, rows, columns)
+        self.add(out, rows, columns, low, middle)
+        self.add(out, rows, columns, middle, high)
         # The corner between the two: out of the tokens before the middle, into those after it.
         between = self.sums[middle - 1]
         into = self._decays(self.sums[middle:high] - between).mul_(self.read[middle:high])
         out_of = self._decays(between - self.sums[low:middle]).mul_(self.write[low:middle])
         if not self.together:
             corner = into.transpose(0, 1) @ out_of.permute(1, 2, 0)
-            for groups in columns:
-                _add(out, rows[middle:high], groups[low:middle], corner)
-            return
+            return _add(out, rows[middle:high], [groups[low:middle] for groups in columns], corner)
         row, into = _grouped(rows[middle:high], into.flatten(1))
         for groups in columns:
             column, written = _grouped(groups[low:middle], out_of.flatten(1))
-            _add(out, row, column, (into @ written.T)[None])
+            _add(out, row, [column], (into @ written.T)[None])
 
     def _decays(self, sums: Float[Tensor, "*tokens inner"]) -> Float[Tensor, "*tokens inner state"]:
         return (sums.to(self.A.dtype)[..., None] * self.A).exp_()
@@ -216,8 +181,9 @@ def _grouped(groups: Int[Tensor, "tokens"], values: Tensor) -> tuple[Tensor, Ten
     return found, values.new_zeros(len(found), values.shape[1]).index_add_(0, place, values)
 
 
-def _add(out: Tensor, rows: Tensor, columns: Tensor, block: Float[Tensor, "maps rows columns"]) -> None:
+def _add(out: Tensor, rows: Tensor, columns: list[Tensor], block: Float[Tensor, "maps rows columns"]) -> None:
     """Add a block to rows and columns of `out`, which may occur more than once; columns of -1 are left."""
-    block, columns = block[:, :, columns >= 0], columns[columns >= 0]
-    place = (rows[:, None] * out.shape[2] + columns).flatten()
-    out.view(len(out), -1).index_add_(1, place, block.flatten(1))
+    for groups in columns:
+        some, found = block[:, :, groups >= 0], groups[groups >= 0]
+        place = (rows[:, None] * out.shape[2] + found).flatten()
+        out.view(len(out), -1).index_add_(1, place, some.flatten(1))

@@ -43,10 +43,8 @@ def relevance(
 ) -> Relevance:
     """Which input joints and frames moved a prediction, told in two ways.
 
-    A network with `gradient="released"` is asked for its exact gradient.
-
     Args:
-        model: any PoseMamba.
+        model: any PoseMamba; one with `gradient="released"` is asked for its exact gradient.
         keypoints: one sequence.
         frame, joint, coordinate: the prediction; coordinate 2 is depth.
         baseline: an input that counts as nothing, (joints, 2) or of the keypoints' shape; shares belong to
@@ -57,19 +55,15 @@ def relevance(
     """
     line = linearise(model, keypoints)
     frames, joints, _ = line.keypoints.shape
-    for name, value, limit in (
-        ("frame", frame, frames),
-        ("joint", joint, joints),
-        ("coordinate", coordinate, 3),
-    ):
+    given = ("frame", frame, frames), ("joint", joint, joints), ("coordinate", coordinate, 3)
+    for name, value, limit in given:
         if not 0 <= value < limit:
             raise ValueError(f"{name} is {value}, expected 0 to {limit - 1}")
     if baseline is None:
         baseline = torch.zeros_like(line.keypoints)
     if baseline.shape not in (line.keypoints.shape, line.keypoints.shape[1:]):
-        raise ValueError(
-            f"baseline has shape {tuple(baseline.shape)}, expected {(joints, 2)} or {(frames, joints, 2)}"
-        )
+        wanted = f"{(joints, 2)} or {(frames, joints, 2)}"
+        raise ValueError(f"baseline has shape {tuple(baseline.shape)}, expected {wanted}")
     away = line.keypoints - baseline
     inputs = line.keypoints[None].clone().requires_grad_()
     if model.config.gradient != "exact":
@@ -80,6 +74,5 @@ def relevance(
         (gradient,) = torch.autograd.grad(model(inputs)[0, frame, joint, coordinate], inputs)
     value = line.output[frame, joint, coordinate].item()
     share = (line.row(frame, joint)[coordinate] * away).sum(-1)
-    return Relevance(
-        frame, joint, coordinate, value, (gradient[0] * away).sum(-1), share, value - share.sum().item()
-    )
+    moved, rest = (gradient[0] * away).sum(-1), value - share.sum().item()
+    return Relevance(frame, joint, coordinate, value, moved, share, rest)
