@@ -278,7 +278,7 @@ def test_schedules_by_name():
     fading = TrainingConfig(schedule=released, learning_rate=2.0, steps=20)
     assert [fading.rate_at(step) for step in (0, 4, 5, 19)] == [2, 2, 2 * 0.99, 2 * 0.99**3]
     for wrong, message in [
-        (dict(name="falling"), "schedule is 'falling', expected one of constant, cosine, exponential"),
+        (dict(name="falling"), "schedule.name must be one of constant, cosine, exponential, found 'falling'"),
         (dict(name="exponential", epoch=5), "schedule.decay must be above 0 and not above 1, found None"),
         (dict(decay=0.9), "schedule 'cosine' has no decay"),
         (dict(name="exponential", decay=2, epoch=5), "schedule.decay must be above 0"),
@@ -362,13 +362,13 @@ def test_configurations_are_read_and_checked(tmp_path):
     for content, message in [
         ("steps: 0", "steps must be a positive whole number"),
         ("stepz: 3", "unknown setting 'stepz'"),
-        ("model: {dept: 4}", "unknown setting model.dept, expected some of frames, joints, depth"),
-        ("data: {frames: 9}", "unknown setting data.frames, expected some of fps, batch_size, balance"),
+        ("model: {dept: 4}", "unknown setting 'model.dept', expected some of frames, joints, depth"),
+        ("data: {frames: 9}", "unknown setting 'data.frames', expected some of fps, batch_size, balance"),
         ("optimiser.learning_rate: 1", "unknown setting 'optimiser.learning_rate'"),
         ("model:", "model is None, expected settings by name"),
         ("data: 60", "data is 60, expected settings by name"),
         ("depth: 4\nmodel: {depth: 6}", "model.depth is given twice, as 6 and as 4"),
-        ("balance: evenly", "data.balance is 'evenly'"),
+        ("balance: evenly", "data.balance must be one of frames, actions, found 'evenly'"),
         ("model: {millimetres_per_unit: 1}", "millimetres_per_unit is 1, expected 1000"),
         ("- 3", "expected settings by name"),
         ("a: [", "not readable as YAML"),
@@ -382,13 +382,13 @@ def test_configurations_are_read_and_checked(tmp_path):
         ("steps: true", "steps must be a positive whole number"),
         ("warmup: -3", "warmup must be a whole number, 0 or more"),
         ("weight_decay: -1", "weight_decay must be 0 or a positive number"),
-        ("precision: 64-true", "precision is '64-true'"),
+        ("precision: 64-true", "precision must be one of 32-true, bf16-mixed, found '64-true'"),
         ("loss: {mpjpe: 0, n_mpjpe: 0, mpjve: 0, temporal_consistency: 0}", "every term the weight 0"),
     ]:
         path.write_text(content, encoding="utf-8")
         with pytest.raises(ValueError, match=message):
             TrainingConfig.load(path)
-    with pytest.raises(FileNotFoundError, match=r"nor one of the shipped ones: .*small"):
+    with pytest.raises(FileNotFoundError, match=r"nor one of the shipped: .*small"):
         TrainingConfig.load(tmp_path / "nothing.yaml")
     path.write_text(yaml.safe_dump({"seed": 3}), encoding="utf-8")
     assert TrainingConfig.load(path).seed == 3
