@@ -62,8 +62,8 @@ def n_mpjpe(prediction: Poses, target: Poses, by_joint: bool = False) -> Errors:
 
 
 def p_mpjpe(prediction: Poses, target: Poses, by_joint: bool = False) -> Errors:
-    """MPJPE of each frame after `align` (P2), in the target's unit. The paper calls it a rigid transformation;
-    what it and its peers compute includes the scale, as here."""
+    """MPJPE of each frame after `align` (P2), in the target's unit. The paper calls that rigid; what it and
+    its peers compute includes the scale, as here."""
     prediction, target = _pair(prediction, target)
     return _errors(align(prediction, target), target, by_joint)
 

@@ -12,9 +12,9 @@ import typer
 from posemamba.cli.benchmark import benchmark
 from posemamba.cli.evaluate import evaluate
 from posemamba.cli.info import info
-from posemamba.cli.train import quiet_threads, train
+from posemamba.cli.train import train
 
-__all__ = ["app", "main", "quiet_threads"]
+__all__ = ["app", "main"]
 
 app = typer.Typer(
     help="PoseMamba: lift 2D joints in video to 3D with a selective state space model.",
@@ -28,9 +28,7 @@ for command in (info, train, evaluate, benchmark):
 
 
 @app.callback(invoke_without_command=True)
-def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
-) -> None:
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False):
     if version:
         from posemamba import __version__
 

@@ -3,20 +3,18 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from posemamba.cli.terminal import Data, Progress, Seed, out
 
 
 def evaluate(
-    model: Annotated[
-        str | None, typer.Argument(help="Folder of a trained network; without one, the kept network.")
-    ] = None,
+    model: Annotated[str | None, Argument(help="A trained network's folder, or else the kept one.")] = None,
     data: Data = "synthetic",
-    views: Annotated[int, typer.Option(min=1, help="Virtual cameras a window.")] = 4,
+    views: Annotated[int, Option(min=1, help="Virtual cameras a window.")] = 4,
     seed: Seed = 0,
-    fps: Annotated[float, typer.Option(min=1, max=1000, help="Frames a second.")] = 60,
-    save: Annotated[Path | None, typer.Option(help="Also write the figures to this JSON file.")] = None,
+    fps: Annotated[float, Option(min=1, max=1000, help="Frames a second.")] = 60,
+    save: Annotated[Path | None, Option(help="Also write the figures to this JSON file.")] = None,
 ) -> None:
     """Score a network on the test split, beside the mean pose and ridge regression from the 2D window."""
     from rich.table import Table
