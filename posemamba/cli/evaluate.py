@@ -1,5 +1,6 @@
 """`posemamba evaluate`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -28,8 +29,9 @@ def evaluate(
     if network.config.millimetres_per_unit is None:
         raise ValueError(f"{model}: its output has no known unit in millimetres, so it cannot be scored here")
     clips, frames = open_motion(data, seed=seed), network.config.frames
-    with Progress(None) as progress:
-        report = evaluation.evaluate(network, clips, frames, fps, views, seed, progress=progress.windows)
+    with Progress(None) as bar:
+        told = partial(bar.stage, "lifting test windows")
+        report = evaluation.evaluate(network, clips, frames, fps, views, seed, progress=told)
     scored = report.protocol["scored_frames"]
     table = Table("", title=f"Test split of {Path(data).name}: {scored:,} frames, virtual cameras")
     for name in report.scores:

@@ -52,7 +52,3 @@ class Progress:
         now = figures["mpjpe_mm"]
         self.error = now if self.error is None else 0.98 * self.error + 0.02 * now
         self.stage(f"MPJPE {self.error:.1f} mm (training windows)", step + 1)
-
-    def windows(self, done: int, total: int) -> None:
-        """Called by evaluation."""
-        self.stage("lifting test windows", done, total)

@@ -62,11 +62,7 @@ def error_table(
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """One predictor's errors. `scores.mpjpe`, and so for each metric, are its `ActionMeans`.
-
-    Attributes:
-        tables: errors by metric.
-    """
+    """One predictor's errors, as `tables` by metric. `scores.mpjpe` (and so on) are its `ActionMeans`."""
 
     tables: dict[str, ErrorTable]
 

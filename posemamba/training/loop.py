@@ -22,7 +22,7 @@ from posemamba.motion.clips import Clip, select_split
 from posemamba.motion.windows import WindowSampler
 from posemamba.training.config import MILLIMETRES_PER_UNIT, TrainingConfig
 from posemamba.training.folder import fingerprint, held, open_run
-from posemamba.training.report import fault, figures
+from posemamba.training.report import fault
 
 
 class Interrupted(Exception):
@@ -148,7 +148,10 @@ def _steps(config, sampler, folder, data, start, save_every, log, device) -> Pos
                 optimizer.step()
                 optimizer.zero_grad()
 
-                found = figures(loss, norm, config.rate_at(step), seconds())
+                terms = {f"loss/{name}": float(term.detach()) for name, term in loss.terms.items()}
+                found = {"loss": float(loss.total.detach()), **terms}
+                found |= dict(mpjpe_mm=terms["loss/mpjpe"] * MILLIMETRES_PER_UNIT, gradient_norm=float(norm))
+                found |= dict(learning_rate=config.rate_at(step), seconds=seconds())
                 for name, value in found.items():
                     writer.add_scalar(name, value, step)
                 if log is not None:
