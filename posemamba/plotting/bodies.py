@@ -13,7 +13,8 @@ from jaxtyping import Float
 from posemamba.plotting.style import CLEAR, add_slider, describe, numbers
 from posemamba.skeleton import JOINT_NAMES, LIMBS
 
-BODY_COLOURS = (  # (right side and trunk, left side): one pair a skeleton
+# (right side and trunk, left side): one pair a skeleton
+BODY_COLOURS = (
     ("#0072B2", "#56B4E9"),
     ("#D55E00", "#E69F00"),
     ("#009E73", "#7FCDB5"),
@@ -38,9 +39,8 @@ def _poses(points, name: str, dims: int, frames: bool = True) -> np.ndarray:
 def _named(poses, name: str, dims: int, frames: bool = True) -> dict[str, np.ndarray]:
     """One array or a dict of them, as a dict of checked arrays with the same number of frames."""
     poses = poses if isinstance(poses, Mapping) else {"": poses}
-    bodies = {
-        key: _poses(value, f"{name}[{key!r}]" if key else name, dims, frames) for key, value in poses.items()
-    }
+    names = {key: f"{name}[{key!r}]" if key else name for key in poses}
+    bodies = {key: _poses(value, names[key], dims, frames) for key, value in poses.items()}
     counts = {key: len(body) for key, body in bodies.items()}
     if len(set(counts.values())) != 1:
         raise ValueError(f"{name} must hold skeletons with one number of frames, found {counts}.")
@@ -70,20 +70,19 @@ def _span(values: np.ndarray, margin: float = 0.06) -> list[float]:
     return [round(low - pad, 4), round(high + pad, 4)]
 
 
-def _legend(name: str, colours: tuple[str, str], kind: type) -> list:
-    """Entries that stand for a skeleton's two sides; a click on one hides the skeleton."""
-    gone = {key: [None] for key in ("xyz" if kind is go.Scatter3d else "xy")}
-    labels = [f"{name}, {side}" if name else side for side in ("right", "left")]
-    return [
-        kind(**gone, mode="lines", line=dict(color=colour, width=6), name=label, legendgroup=name or "body")
-        for label, colour in zip(labels, colours, strict=True)
-    ]
+def _legend(bodies: Mapping[str, np.ndarray], kind: type) -> go.Figure:
+    """A figure with entries that stand for the skeletons' two sides; a click on one hides the skeleton."""
+    figure, gone = go.Figure(), {key: [None] for key in ("xyz" if kind is go.Scatter3d else "xy")}
+    for name, colours in zip(bodies, BODY_COLOURS, strict=False):
+        for side, colour in zip(("right", "left"), colours, strict=True):
+            line, label = dict(color=colour, width=6), f"{name}, {side}" if name else side
+            figure.add_trace(kind(**gone, mode="lines", line=line, name=label, legendgroup=name or "body"))
+    return figure
 
 
 def _lines_2d(points: np.ndarray, group: str, colours: tuple[str, str]) -> list[go.Scatter]:
     """A 2D skeleton (17, 2) as three lines: the trunk, the left limbs, the right limbs."""
-    lines = []
-    hover = "%{text}<br>x %{x:.4~g}<br>y %{y:.4~g}<extra></extra>"
+    lines, hover = [], "%{text}<br>x %{x:.4~g}<br>y %{y:.4~g}<extra></extra>"
     for limbs in SIDES:
         path, colour = _path(*limbs), colours["left leg" in limbs]
         x, y = _along(points, path)
@@ -181,6 +180,8 @@ def _body_3d(points: np.ndarray, name: str, colours: tuple[str, str], labels, as
 
 def _animate(figure: go.Figure, moved, still: int, count: int, seconds: float) -> go.Figure:
     """Adds frames: ``moved(k)`` gives what frame k changes of the traces after the first ``still`` ones."""
+    if count == 1:
+        return figure
     traces = list(range(still, len(figure.data)))
     figure.frames = [go.Frame(name=str(k), data=moved(k), traces=traces) for k in range(count)]
     labels = [f"{k * seconds:.2f}" for k in range(count)]
@@ -198,21 +199,16 @@ def skeleton_animation(
     max_frames: int = 81,
     alt: str | None = None,
 ) -> go.Figure:
-    """Skeletons in 3D, to play, scrub and turn; beside them, where given, the 2D input.
+    """Skeletons in 3D, to play, scrub and turn, with equal scales; beside them, where given, the 2D input.
 
     Args:
         poses: positions in mm, or a dict of named ones to draw in the same scene, each in its own colours.
         fps: frames a second of the poses.
-        title: the figure's title.
         keypoints: 2D input of the same frames, y downwards; drawn in a panel of its own.
         space: "world" (z up) or "camera" (x right, y down, z forward), which is turned so that up is up.
         spacing: mm between the skeletons, along x; 0 lays them over each other.
         follow: keep the (first) skeleton's pelvis over the origin, for clips that walk away.
         max_frames: longer clips keep every n-th frame only, at the same speed.
-        alt: alternative text; made from the other arguments where not given.
-
-    Returns:
-        A Plotly figure; its axes have equal scales and stay as they are while it plays.
 
     Raises:
         ValueError: for arrays of other shapes and for keypoints of another length.
@@ -229,9 +225,7 @@ def skeleton_animation(
     bodies = _place({name: body[::stride] for name, body in bodies.items()}, space, follow, shift)
     flat = None if flat is None else flat[::stride]
 
-    figure = go.Figure()
-    for name, colours in zip(bodies, BODY_COLOURS, strict=False):
-        figure.add_traces(_legend(name, colours, go.Scatter3d))
+    figure = _legend(bodies, go.Scatter3d)
     for (name, body), colours, aside in zip(bodies.items(), BODY_COLOURS, shift, strict=False):
         figure.add_trace(_body_3d(body[0], name, colours, AXES[space], aside))
     figure.update_layout(title_text=title, scene=_scene(list(bodies.values()), AXES[space]))
@@ -249,8 +243,7 @@ def skeleton_animation(
         turned = [go.Scatter3d(x=x, y=y, z=z) for x, y, z in lines]
         return turned if flat is None else turned + _moved_2d(flat[k])
 
-    count = -(-length // stride)
-    return _animate(figure, moved, 2 * len(bodies), count, stride / fps) if count > 1 else figure
+    return _animate(figure, moved, 2 * len(bodies), -(-length // stride), stride / fps)
 
 
 def skeleton_2d(
@@ -261,18 +254,13 @@ def skeleton_2d(
     max_frames: int = 81,
     alt: str | None = None,
 ) -> go.Figure:
-    """2D keypoints as an image has them: x to the right, y down, equal scales.
+    """2D keypoints as an image has them: x to the right, y down, equal scales. A clip can be played.
 
     Args:
         keypoints: one pose or a clip, or a dict of named ones, which are laid over each other.
         fps: frames a second.
-        title: the figure's title.
         unit: what the axes say, such as "px".
         max_frames: longer clips keep every n-th frame only, at the same speed.
-        alt: alternative text; made from the other arguments where not given.
-
-    Returns:
-        A Plotly figure; a clip can be played.
 
     Raises:
         ValueError: for arrays of other shapes.
@@ -281,18 +269,14 @@ def skeleton_2d(
     length = len(next(iter(bodies.values())))
     stride = max(1, math.ceil(length / max_frames))
     bodies = {name: body[::stride] for name, body in bodies.items()}
-    figure = go.Figure()
-    for name, colours in zip(bodies, BODY_COLOURS, strict=False):
-        figure.add_traces(_legend(name, colours, go.Scatter))
+    figure = _legend(bodies, go.Scatter)
     for (name, body), colours in zip(bodies.items(), BODY_COLOURS, strict=False):
         figure.add_traces(_lines_2d(body[0], name or "body", colours))
-    axes = _image_axes(np.stack(list(bodies.values())), unit)
-    figure.update_layout(title_text=title, height=480, **axes)
+    figure.update_layout(title_text=title, height=480, **_image_axes(np.stack(list(bodies.values())), unit))
     drawn = ", ".join(name for name in bodies if name) or "one skeleton"
     describe(figure, alt or f"2D keypoints: {title or 'untitled'}. Drawn: {drawn}.")
 
     def moved(k: int) -> list:
         return [line for body in bodies.values() for line in _moved_2d(body[k])]
 
-    count = -(-length // stride)
-    return _animate(figure, moved, 2 * len(bodies), count, stride / fps) if count > 1 else figure
+    return _animate(figure, moved, 2 * len(bodies), -(-length // stride), stride / fps)

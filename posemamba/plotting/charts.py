@@ -9,11 +9,6 @@ from jaxtyping import Float
 from posemamba.plotting.style import COLOURS, DASHES, add_slider, colour_scale, describe, numbers
 
 
-def _faint(colour: str) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.2)"
-
-
 def curves(
     lines: Mapping[str, tuple],
     xlabel: str = "",
@@ -31,21 +26,15 @@ def curves(
         lines: name -> (x, y), each of length n.
         xlabel, ylabel: what the axes show, with the unit; the hover text uses them.
         logx, logy: logarithmic axes; on them values that are not positive are left out.
-        title: the figure's title.
         spread: name -> (low, high), each of length n, drawn as a band behind the curve of that name.
         markers: mark the points.
-        alt: alternative text; made from names and labels where not given.
-
-    Returns:
-        A Plotly figure.
 
     Raises:
         ValueError: where lengths differ or a spread has no curve.
     """
     figure = go.Figure()
     xname, yname = xlabel or "x", ylabel or "y"
-    unknown = set(spread or ()) - set(lines)
-    if unknown:
+    if unknown := set(spread or ()) - set(lines):
         raise ValueError(f"spread names {sorted(unknown)}, expected names of lines: {sorted(lines)}.")
     for k, (name, (x, y)) in enumerate(lines.items()):
         x, y = numbers(x), numbers(y)
@@ -55,24 +44,21 @@ def curves(
         if spread and name in spread:
             low, high = map(numbers, spread[name])
             if low.shape != x.shape or high.shape != x.shape:
-                raise ValueError(
-                    f"spread[{name!r}] has shapes {low.shape}, {high.shape}, expected {x.shape} twice."
-                )
+                found = f"{low.shape}, {high.shape}, expected {x.shape} twice"
+                raise ValueError(f"spread[{name!r}] has shapes {found}.")
             around = dict(x=np.concatenate([x, x[::-1]]), y=np.concatenate([high, low[::-1]]), fill="toself")
-            clear = dict(fillcolor=_faint(colour), mode="lines", line=dict(width=0), hoverinfo="skip")
+            faint = "rgba({},{},{},0.2)".format(*bytes.fromhex(colour[1:]))
+            clear = dict(fillcolor=faint, mode="lines", line=dict(width=0), hoverinfo="skip")
             figure.add_scatter(**around, **clear, legendgroup=name, showlegend=False)
         hover = f"{xname}: %{{x:.4~g}}<br>{yname}: %{{y:.4~g}}<extra>{name}</extra>"
         line = dict(color=colour, width=2.5, dash=DASHES[k % len(DASHES)])
         look = dict(mode="lines+markers" if markers else "lines", line=line, marker=dict(size=7))
         figure.add_scatter(x=x, y=y, name=name, legendgroup=name, hovertemplate=hover, **look)
-    axes = dict(xaxis=dict(_axis(logx), title_text=xlabel), yaxis=dict(_axis(logy), title_text=ylabel))
+    scales = {False: {}, True: dict(type="log", exponentformat="power", dtick=1)}
+    axes = dict(xaxis=scales[logx] | dict(title_text=xlabel), yaxis=scales[logy] | dict(title_text=ylabel))
     figure.update_layout(title_text=title, showlegend=len(lines) > 1, **axes)
     told = f"Line chart: {title or 'untitled'}. {yname} over {xname}; curves: {', '.join(lines)}."
     return describe(figure, alt or told)
-
-
-def _axis(log: bool) -> dict:
-    return dict(type="log", exponentformat="power", dtick=1) if log else {}
 
 
 def heatmap(
@@ -94,13 +80,8 @@ def heatmap(
         x, y: names or numbers of the columns and rows; their indices where not given.
         xlabel, ylabel: what columns and rows are.
         value: what the colours show, with its unit.
-        title: the figure's title.
         signed: a diverging scale with zero in its middle, for values of both signs.
         equal: draw cells as squares.
-        alt: alternative text; made from the labels where not given.
-
-    Returns:
-        A Plotly figure.
 
     Raises:
         ValueError: where shapes do not fit.
@@ -119,8 +100,7 @@ def heatmap(
     down = dict(title_text=ylabel, showgrid=False, autorange="reversed")
     down |= dict(scaleanchor="x", constrain="domain") if equal else {}
     figure.update_layout(title_text=title, xaxis=across, yaxis=down)
-    shape = f"{matrix.shape[0]} by {matrix.shape[1]}"
-    told = f"Heat map: {title or 'untitled'}. {value}, {shape}"
+    told = f"Heat map: {title or 'untitled'}. {value}, {matrix.shape[0]} by {matrix.shape[1]}"
     told += f": {ylabel or 'rows'} down, {xlabel or 'columns'} across."
     return describe(figure, alt or told)
 
@@ -142,7 +122,6 @@ def slider_figure(
         start: the label that is shown first; the first one where not given.
         interval: milliseconds a figure, for a play button; none where not given.
         title: the whole figure's title; where not given each figure's own title is shown.
-        alt: alternative text; made from the first figure's where not given.
 
     Returns:
         A Plotly figure whose axes hold every frame.
@@ -150,8 +129,7 @@ def slider_figure(
     Raises:
         ValueError: where the figures do not match.
     """
-    labels = list(map(str, figures))
-    parts = list(figures.values())
+    labels, parts = list(map(str, figures)), list(figures.values())
     kinds = [[(trace.type, trace.name) for trace in part.data] for part in parts]
     if not parts or any(kind != kinds[0] for kind in kinds):
         raise ValueError(f"figures must have the same traces in the same order, found {kinds}.")
@@ -161,9 +139,7 @@ def slider_figure(
     active = labels.index(start)
     figure = go.Figure(parts[active])
     for axis in ("x", "y"):
-        span = _shared_range(parts, axis)
-        if span is not None:
-            figure.update_layout({f"{axis}axis": dict(range=span)})
+        figure.update_layout({f"{axis}axis": dict(range=_shared_range(parts, axis))})
     maps = [trace for part in parts for trace in part.data if trace.type == "heatmap"]
     if maps:
         shared = dict(zmin=min(trace.zmin for trace in maps), zmax=max(trace.zmax for trace in maps))
@@ -199,9 +175,7 @@ def _frame(part: go.Figure, still: list[bool], name: str, titled: bool) -> go.Fr
 def _shared_range(parts: list[go.Figure], axis: str) -> list[float] | None:
     """The axis range that holds every figure's curves; None for heat maps, whose cells tell it."""
     curves = [trace for part in parts for trace in part.data if trace.type == "scatter"]
-    if not curves:
-        return None
-    values = np.concatenate([np.asarray(trace[axis], dtype=np.float64) for trace in curves])
+    values = np.concatenate([[], *(np.asarray(trace[axis], dtype=np.float64) for trace in curves)])
     if parts[0].layout[f"{axis}axis"].type == "log":
         values = np.log10(values[values > 0])
     values = values[np.isfinite(values)]

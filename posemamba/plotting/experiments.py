@@ -25,11 +25,9 @@ def seeds(
     Args:
         rows: name -> a number for each seed; drawn from top to bottom.
         xlabel: what the numbers are, with the unit.
-        title: the figure's title.
         unit: for the alternative text.
         zero: draw the line at 0, for differences.
         groups: name -> number of a colour; all rows alike where not given.
-        alt: alternative text; made from the means where not given.
 
     Returns:
         A picture (`IPython.display.Image`), to be the last value of a cell.
@@ -40,9 +38,8 @@ def seeds(
     if not rows:
         raise ValueError("rows is empty, expected at least one name.")
     intervals = {name: mean_interval(values) for name, values in rows.items()}
-    told = "; ".join(
-        f"{name} {mean:.2f} ({low:.2f} to {high:.2f})" for name, (mean, low, high) in intervals.items()
-    )
+    words, found = "{} {:.2f} ({:.2f} to {:.2f})", intervals.items()
+    told = "; ".join(words.format(name, *interval) for name, interval in found)
     text = alt or f"Dots and means of {len(rows)} rows: {title or xlabel}. {told} {unit}."
 
     import matplotlib

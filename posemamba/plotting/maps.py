@@ -43,12 +43,7 @@ def map_panels(
         maps: panel title -> square matrix, (17, 17) for joints and (T, T) for frames.
         axes: "joints" or "frames" for all panels, or one of the two for each.
         value: what the colours show, with its unit.
-        title: the figure's title.
         signed: a diverging scale, with zero in its middle; otherwise from 0 to the largest value.
-        alt: alternative text; made from the titles where not given.
-
-    Returns:
-        A Plotly figure.
 
     Raises:
         ValueError: for no maps, other axes, and matrices that do not fit theirs.
@@ -69,14 +64,13 @@ def map_panels(
         joints = kind == "joints"
         told = "%{text}" if joints else "frame %{y} from frame %{x}"
         _add_map(figure, k, matrix, scale, text=pairs if joints else None, told=f"{told}<br>{value}")
-    _lay_out(figure, list(maps))
+    _lay_out(figure, list(maps), title, value)
     for k, (matrix, kind) in enumerate(zip(matrices, kinds, strict=True)):
         ticks, angle = (_JOINT_TICKS, -90) if kind == "joints" else (dict(nticks=6), 0)
         across = dict(title=dict(text=f"from {kind[:-1]}", standoff=4), tickangle=angle)
         down = dict(title=dict(text=f"into {kind[:-1]}", standoff=2), scaleanchor=_axis("x", k))
-        figure.layout[_key("xaxis", k)].update(across, range=[-0.5, len(matrix) - 0.5], **ticks)
-        figure.layout[_key("yaxis", k)].update(down, range=[len(matrix) - 0.5, -0.5], **ticks)
-    figure.update_layout(title=_titles(title, value))
+        figure.layout[_axis("xaxis", k)].update(across, range=[-0.5, len(matrix) - 0.5], **ticks)
+        figure.layout[_axis("yaxis", k)].update(down, range=[len(matrix) - 0.5, -0.5], **ticks)
     told = f"{len(maps)} heat maps: {title or 'untitled'}. {value}; panels: {', '.join(maps)}."
     return describe(figure, alt or told)
 
@@ -90,8 +84,6 @@ def relevance_panels(
         relevance: from `posemamba.attention.relevance`.
         per_unit: what one unit of the network's output is worth in the unit shown.
         unit: the unit shown.
-        title: the figure's title.
-        alt: alternative text; made from the prediction's name where not given.
 
     Returns:
         A Plotly figure; both panels have one scale with zero in its middle. A ring marks the joint and frame
@@ -108,12 +100,11 @@ def relevance_panels(
         _add_map(figure, k, matrix, scale, text=names, told=f"%{{text}}, frame %{{x}}<br>{shown}")
         figure.add_trace(point.update(xaxis=_axis("x", k), yaxis=_axis("y", k)))
     figure.update_traces(showlegend=False, hoverinfo="skip", selector=dict(type="scatter"))
-    _lay_out(figure, list(views))
+    _lay_out(figure, list(views), title, shown)
     for k, matrix in enumerate(matrices):
         across = dict(title=dict(text="input frame", standoff=4), nticks=6)
-        figure.layout[_key("xaxis", k)].update(across, range=[-0.5, matrix.shape[1] - 0.5])
-        figure.layout[_key("yaxis", k)].update(range=[len(matrix) - 0.5, -0.5], **_JOINT_TICKS)
-    figure.update_layout(title=_titles(title, shown))
+        figure.layout[_axis("xaxis", k)].update(across, range=[-0.5, matrix.shape[1] - 0.5])
+        figure.layout[_axis("yaxis", k)].update(range=[len(matrix) - 0.5, -0.5], **_JOINT_TICKS)
     name = f"{JOINT_NAMES[relevance.joint]}, coordinate {'xyz'[relevance.coordinate]}"
     told = f"Two heat maps of input joints over frames: shares in one prediction, {name}, frame "
     told += f"{relevance.frame}; left by gradient times input, right by the map."
@@ -125,40 +116,30 @@ def _add_map(figure: go.Figure, k: int, matrix: np.ndarray, scale: dict, text, t
     hover = f"{told}: %{{z:.3~g}}<extra></extra>"
     bar = dict(colorbar=_BAR) if k == 0 else {}
     place = dict(xaxis=_axis("x", k), yaxis=_axis("y", k), showscale=k == 0)
-    figure.add_heatmap(z=_rounded(matrix), text=text, hovertemplate=hover, **bar, **place, **scale)
-
-
-def _rounded(matrix: np.ndarray) -> np.ndarray:
-    """Four digits beside the largest value: what a colour can show, and small in a page."""
+    # Four digits beside the largest value: what a colour can show, and small in a page.
     largest = float(np.nanmax(np.abs(matrix)))
     digits = 4 - int(np.floor(np.log10(largest))) if largest > 0 else 0
-    return np.round(matrix.astype(np.float64), digits).astype(np.float32)
+    rounded = np.round(matrix.astype(np.float64), digits).astype(np.float32)
+    figure.add_heatmap(z=rounded, text=text, hovertemplate=hover, **bar, **place, **scale)
 
 
-def _titles(title: str, value: str) -> dict:
-    """What the colours show stands under the title: above a lying colour bar it would lie on it."""
-    return dict(text=title, subtitle=dict(text=value, font=dict(size=12, color=INK)))
-
-
-def _axis(letter: str, k: int) -> str:
-    return letter if k == 0 else f"{letter}{k + 1}"
-
-
-def _key(name: str, k: int) -> str:
+def _axis(name: str, k: int) -> str:
     return name if k == 0 else f"{name}{k + 1}"
 
 
-def _lay_out(figure: go.Figure, names: list[str]) -> None:
+def _lay_out(figure: go.Figure, names: list[str], title: str, value: str) -> None:
     """Places the panels: rows of two; on a narrow page one below the other."""
+    # What the colours show stands under the title: above a lying colour bar it would lie on it.
+    heading = dict(text=title, subtitle=dict(text=value, font=dict(size=12, color=INK)))
     wide, narrow = _grid(len(names), 2), _grid(len(names), 1)
     small = dict(size=10, color=INK)
     common = dict(showgrid=False, zeroline=False, tickfont=small, constrain="domain", ticks="")
     corner = dict(x=0, y=1, xanchor="left", yanchor="bottom", showarrow=False, font=dict(size=13, color=INK))
-    figure.update_layout(height=wide["height"], margin=dict(t=_TOP, b=_BOTTOM, l=12, r=12))
+    figure.update_layout(title=heading, height=wide["height"], margin=dict(t=_TOP, b=_BOTTOM, l=12, r=12))
     changes = dict(height=narrow["height"])
     for k, name in enumerate(names):
         for letter, other in (("x", "y"), ("y", "x")):
-            key, domain = _key(f"{letter}axis", k), wide["domains"][k][letter]
+            key, domain = _axis(f"{letter}axis", k), wide["domains"][k][letter]
             figure.update_layout({key: dict(common, anchor=_axis(other, k), domain=domain)})
             changes[key] = dict(domain=narrow["domains"][k][letter])
         if name:

@@ -22,15 +22,11 @@ STATIC = {  # Matplotlib's settings, which seaborn draws with too
     **dict.fromkeys(_INKED, INK),
     **dict.fromkeys(("axes.facecolor", "figure.facecolor", "savefig.facecolor"), "none"),
     "axes.prop_cycle": f"cycler('color', {list(COLOURS)})",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
+    **dict.fromkeys(("axes.grid", "axes.axisbelow", "figure.constrained_layout.use"), True),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
     "axes.titlelocation": "left",
     "grid.alpha": 0.3,
     "figure.figsize": (7.0, 4.0),
-    "figure.constrained_layout.use": True,
-    "legend.frameon": False,
     "image.cmap": "cividis",
     "font.size": 11.0,
 }
@@ -51,25 +47,16 @@ class BookRenderer(PlotlyRenderer):
 
 
 def _template() -> go.layout.Template:
-    axis = dict(
-        gridcolor=GRID, zerolinecolor=GRID, linecolor=INK, automargin=True, title=dict(font=dict(size=13))
-    )
+    axis = dict(gridcolor=GRID, zerolinecolor=GRID, linecolor=INK, automargin=True, title_font_size=13)
     # WebGL draws thin clear lines as none at all: in space the grid is a solid grey.
-    space = dict(
-        gridcolor="#a6a6a6",
-        zerolinecolor="#a6a6a6",
-        linecolor=INK,
-        backgroundcolor=CLEAR,
-        tickfont=dict(size=11),
-        title=dict(font=dict(size=12)),
-    )
+    solid = dict(gridcolor="#a6a6a6", zerolinecolor="#a6a6a6", linecolor=INK, backgroundcolor=CLEAR)
+    space = dict(solid, tickfont_size=11, title_font_size=12)
+    heading = dict(font_size=15, x=0, xref="paper", y=1, yref="container", yanchor="top", pad_t=12)
     return go.layout.Template(
         layout=dict(
             colorway=COLOURS,
             font=dict(size=13, color=INK),
-            title=dict(
-                font=dict(size=15), x=0, xref="paper", y=1, yref="container", yanchor="top", pad=dict(t=12)
-            ),
+            title=heading,
             paper_bgcolor=CLEAR,
             plot_bgcolor=CLEAR,
             hovermode="closest",
