@@ -13,13 +13,9 @@ from jaxtyping import Float
 from posemamba.plotting.style import CLEAR, add_slider, describe, numbers
 from posemamba.skeleton import JOINT_NAMES, LIMBS
 
-# (right side and trunk, left side): one pair a skeleton
-BODY_COLOURS = (
-    ("#0072B2", "#56B4E9"),
-    ("#D55E00", "#E69F00"),
-    ("#009E73", "#7FCDB5"),
-    ("#B0508A", "#DFA6C8"),
-)
+_STRONG = ("#0072B2", "#D55E00", "#009E73", "#B0508A")  # right side and trunk
+_LIGHT = ("#56B4E9", "#E69F00", "#7FCDB5", "#DFA6C8")  # left side
+BODY_COLOURS = tuple(zip(_STRONG, _LIGHT, strict=True))  # one pair a skeleton
 SIDES = (("trunk",), ("left leg", "left arm"), ("right leg", "right arm"))
 GREYS = ("#7d7d7d", "#b5b5b5")
 VIEW = (0.7, -1.75, 0.5)  # from where a scene is seen at first
@@ -99,12 +95,9 @@ def _moved_2d(points: np.ndarray) -> list[go.Scatter]:
 
 def _image_axes(points: np.ndarray, unit: str = "") -> dict:
     """Axes of a picture: equal scales, y downwards, room for every frame."""
-    (left, right), (top, bottom) = _span(points[..., 0]), _span(points[..., 1])
-    end = f" ({unit})" if unit else ""
-    return dict(
-        xaxis=dict(range=[left, right], constrain="domain", title=f"image x{end}", nticks=4, tickangle=0),
-        yaxis=dict(range=[bottom, top], constrain="domain", scaleanchor="x", title=f"image y{end}"),
-    )
+    end, (x, y) = f" ({unit})" if unit else "", (_span(points[..., 0]), _span(points[..., 1])[::-1])
+    across = dict(range=x, constrain="domain", title=f"image x{end}", nticks=4, tickangle=0)
+    return dict(xaxis=across, yaxis=dict(range=y, constrain="domain", scaleanchor="x", title=f"image y{end}"))
 
 
 def _xyz(values) -> dict[str, float]:
@@ -146,8 +139,8 @@ def _lay_out(figure: go.Figure, flat: bool) -> None:
         across, low, panel = 1, 0, {}
         if flat:
             across, low = (1, 0.42) if narrow else (0.68, 0)
-            domains = ([0.1, 1], [0, 0.36]) if narrow else ([0.77, 1], [0.1, 0.9])
-            panel = {f"{key}axis": dict(domain=domain) for key, domain in zip("xy", domains, strict=True)}
+            x, y = ([0.1, 1], [0, 0.36]) if narrow else ([0.77, 1], [0.1, 0.9])
+            panel = dict(xaxis=dict(domain=x), yaxis=dict(domain=y))
         camera = _camera(ratio, (width - 16) * across, (height - 148) * (1 - low))
         scene = dict(domain=dict(x=[0, across], y=[low, 1]), camera=camera)
         if narrow:  # no room for numbers: hover text has them

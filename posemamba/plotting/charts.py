@@ -115,6 +115,8 @@ def slider_figure(
 ) -> go.Figure:
     """One figure with a slider, from figures computed beforehand: a page that is built has no Python to ask.
 
+    Its axes hold every frame.
+
     Args:
         figures: slider label -> figure; all with the same traces in the same order, whose numbers (and whose
             title and annotations) may differ.
@@ -122,9 +124,6 @@ def slider_figure(
         start: the label that is shown first; the first one where not given.
         interval: milliseconds a figure, for a play button; none where not given.
         title: the whole figure's title; where not given each figure's own title is shown.
-
-    Returns:
-        A Plotly figure whose axes hold every frame.
 
     Raises:
         ValueError: where the figures do not match.

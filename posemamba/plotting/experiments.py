@@ -29,9 +29,6 @@ def seeds(
         zero: draw the line at 0, for differences.
         groups: name -> number of a colour; all rows alike where not given.
 
-    Returns:
-        A picture (`IPython.display.Image`), to be the last value of a cell.
-
     Raises:
         ValueError: for no rows, and where a row holds fewer than two numbers.
     """

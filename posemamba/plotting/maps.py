@@ -80,14 +80,12 @@ def relevance_panels(
 ) -> go.Figure:
     """The two answers to "what moved this prediction" side by side: each input joint's share in each frame.
 
+    Both panels have one scale with zero in its middle. A ring marks the joint and frame that are predicted.
+
     Args:
         relevance: from `posemamba.attention.relevance`.
         per_unit: what one unit of the network's output is worth in the unit shown.
         unit: the unit shown.
-
-    Returns:
-        A Plotly figure; both panels have one scale with zero in its middle. A ring marks the joint and frame
-        that are predicted.
     """
     views = {"gradient times input": relevance.gradient, "the map": relevance.map}
     matrices = [per_unit * numbers(view).T for view in views.values()]

@@ -98,8 +98,7 @@ def use_book_style() -> None:
 def describe(figure: go.Figure, alt: str) -> go.Figure:
     """Gives a Plotly figure its alternative text: what a reader who cannot see it should know.
 
-    It is kept in the layout's ``meta``; the built book hands it to screen readers. The functions of this
-    package write one themselves, or take it as ``alt``; this is for figures made by hand.
+    It is kept in the layout's ``meta``; the built book hands it to screen readers.
 
     Raises:
         ValueError: for an empty alt.
@@ -127,15 +126,12 @@ def colour_scale(matrices: Sequence[np.ndarray], signed: bool) -> dict:
 
 
 def static_figure(figure, alt: str, dpi: int = 192):
-    """A Matplotlib figure (or a seaborn axes or grid) as a sharp picture with its alternative text.
+    """A Matplotlib figure (or a seaborn axes or grid) as a sharp picture, a PNG, with its alternative text.
 
     Args:
         figure: a Matplotlib figure, or anything with a ``.figure``; it is closed.
         alt: what a reader who cannot see the picture should know, in a sentence or two.
         dpi: pixels an inch; the picture is shown at 96, so 192 is sharp on a dense screen.
-
-    Returns:
-        An ``IPython.display.Image`` (PNG), to be the last value of a cell.
 
     Raises:
         ValueError: for an empty alt.
@@ -157,15 +153,8 @@ def static_figure(figure, alt: str, dpi: int = 192):
 def add_slider(
     figure: go.Figure, labels: Sequence[str], prefix: str, suffix: str = "", interval: float | None = None
 ) -> go.Figure:
-    """Adds a slider over the figure's frames, which must be named "0", "1", ...
-
-    Args:
-        figure: changed in place, and returned.
-        labels: what the slider says at each frame, between prefix and suffix.
-        prefix: before each label, such as "time ".
-        suffix: after it, such as its unit.
-        interval: milliseconds a frame; where given there are a play and a pause button too.
-    """
+    """Adds a slider over a figure's frames, which must be named "0", "1", ...; with an ``interval`` (in
+    milliseconds a frame) a play and a pause button too."""
     still = dict(mode="immediate", frame=dict(duration=0, redraw=True), transition=dict(duration=0))
     playing, titled = interval is not None, bool(figure.layout.xaxis.title.text)
     below = 46 if titled else 30  # the slider keeps off the axis's title
