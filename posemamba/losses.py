@@ -114,7 +114,7 @@ class LossWeights:
             raise ValueError("the loss gives every term the weight 0, expected at least one that counts")
 
     @classmethod
-    def of(cls, given: str | Mapping[str, float] | LossWeights) -> LossWeights:
+    def of(cls, given: Weights) -> LossWeights:
         """Weights from the name of a set in `LOSS_WEIGHTS` or a mapping, whose missing terms weigh 0."""
         given = LOSS_WEIGHTS.get(given, given) if isinstance(given, str) else given
         if isinstance(given, cls):
@@ -136,6 +136,8 @@ class LossWeights:
         return replace(self, temporal_consistency=self.temporal_consistency / per_unit)
 
 
+Weights = str | Mapping[str, float] | LossWeights
+
 # A released unit is half of the image's width, 500 pixels. With Human3.6M's focal length of 1145 pixels and a
 # person about 5 m away, a pixel is 4.4 mm: a unit is 2200 mm.
 LOSS_WEIGHTS = {"released": LossWeights(mpjpe=1.0, n_mpjpe=0.5, mpjve=20.0, temporal_consistency=0.5)}
@@ -153,7 +155,7 @@ class PoseLoss(NamedTuple):
 def pose_loss(
     prediction: Poses,
     target: Poses,
-    weights: str | Mapping[str, float] | LossWeights = "released",
+    weights: Weights = "released",
     joint_weights: JointWeights = JOINT_WEIGHTS,
 ) -> PoseLoss:
     """Equation 11: MPJPE + 0.5 N-MPJPE + 20 MPJVE + 0.5 TC in the released units.
@@ -171,5 +173,4 @@ def pose_loss(
     weights = LossWeights.of(weights)
     terms = {loss.__name__: loss(prediction, target) for loss in (mpjpe, n_mpjpe, mpjve)}
     terms["temporal_consistency"] = temporal_consistency(prediction, joint_weights)
-    total = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
-    return PoseLoss(total, terms)
+    return PoseLoss(torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum(), terms)

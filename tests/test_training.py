@@ -279,8 +279,11 @@ def test_schedules_by_name():
     assert [fading.rate_at(step) for step in (0, 4, 5, 19)] == [2, 2, 2 * 0.99, 2 * 0.99**3]
     for wrong, message in [
         (dict(name="falling"), "schedule.name must be one of constant, cosine, exponential, found 'falling'"),
-        (dict(name="exponential", epoch=5), "schedule.decay must be above 0 and not above 1, found None"),
-        (dict(decay=0.9), "schedule 'cosine' has no decay"),
+        (
+            dict(name="exponential", epoch=5),
+            r"schedule 'exponential' needs \['decay', 'epoch'\] beside its name, found \['epoch'\]",
+        ),
+        (dict(decay=0.9), r"schedule 'cosine' needs \[\] beside its name, found \['decay'\]"),
         (dict(name="exponential", decay=2, epoch=5), "schedule.decay must be above 0"),
         (dict(name="exponential", decay=0.9, epoch=0.5), "schedule.epoch must be a positive whole number"),
         (dict(warmup=1.5), "schedule.warmup must be a whole number"),

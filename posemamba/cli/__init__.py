@@ -18,10 +18,8 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     help="PoseMamba: lift 2D joints in video to 3D with a selective state space model.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    **dict(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False),
 )
 for command in (info, train, evaluate, benchmark):
     app.command()(command)

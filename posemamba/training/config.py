@@ -42,9 +42,10 @@ def _check(path: str, value, kind) -> None:
 
 class _Group:
     def __post_init__(self):
-        for each in (each for each in fields(self) if each.metadata):
-            path = f"{type(self).__name__.lower()}.{each.name}"
-            _check(path, getattr(self, each.name), each.metadata["kind"])
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value is not None or each.default is not None:
+                _check(f"{type(self).__name__.lower()}.{each.name}", value, each.metadata["kind"])
 
 
 @dataclass(frozen=True)
@@ -105,17 +106,20 @@ class Schedule(_Group):
 
     name: str = _setting("cosine", _one_of(*SCHEDULES))
     warmup: int = _setting(100, _WHOLE)
-    decay: float | None = None
-    epoch: int | None = None
+    decay: float | None = _setting(None, _SHARE)
+    epoch: int | None = _setting(None, _COUNT)
 
     def __post_init__(self):
         super().__post_init__()
-        wanted = inspect.signature(SCHEDULES[self.name]).parameters
-        for name, kind in (("decay", _SHARE), ("epoch", _COUNT)):
-            if name in wanted:
-                _check(f"schedule.{name}", getattr(self, name), kind)
-            elif getattr(self, name) is not None:
-                raise ValueError(f"schedule {self.name!r} has no {name}, found {getattr(self, name)!r}")
+        wanted = list(inspect.signature(SCHEDULES[self.name]).parameters)[2:]
+        if sorted(wanted) != sorted(self.own):
+            raise ValueError(f"schedule {self.name!r} needs {wanted} beside its name, found {list(self.own)}")
+
+    @property
+    def own(self) -> dict[str, float]:
+        """What this schedule takes and others do not."""
+        own = {name: value for name, value in vars(self).items() if name not in ("name", "warmup")}
+        return {name: value for name, value in own.items() if value is not None}
 
 
 _GROUPS = dict(model=PoseMambaConfig, data=Data, initial=Initial)
@@ -222,10 +226,9 @@ class TrainingConfig:
 
     def rate_at(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
-        name, warmup, decay, epoch = vars(self.schedule).values()
-        own = {} if decay is None else dict(decay=decay, epoch=epoch)
-        rise = min(1.0, (step + 1) / max(warmup, 1))
-        return self.optimizer.learning_rate * rise * SCHEDULES[name](step, self.steps, **own)
+        schedule = self.schedule
+        factor = SCHEDULES[schedule.name](step, self.steps, **schedule.own)
+        return self.optimizer.learning_rate * min(1.0, (step + 1) / max(schedule.warmup, 1)) * factor
 
 
 def _paths(settings: Mapping[str, Any]) -> dict[str, Any]:
