@@ -139,22 +139,19 @@ def slider_figure(
     figure = go.Figure(parts[active])
     for axis in ("x", "y"):
         figure.update_layout({f"{axis}axis": dict(range=_shared_range(parts, axis))})
-    maps = [trace for part in parts for trace in part.data if trace.type == "heatmap"]
-    if maps:
+    if maps := [trace for part in parts for trace in part.data if trace.type == "heatmap"]:
         shared = dict(zmin=min(trace.zmin for trace in maps), zmax=max(trace.zmax for trace in maps))
         figure.update_traces(shared, selector=dict(type="heatmap"))
     # A frame is laid over whatever is drawn, so only an x that no figure changes may be left out.
-    still = [
-        all(np.array_equal(trace["x"], first["x"]) for trace in traces)
-        for first, *traces in zip(*(part.data for part in parts), strict=True)
-    ]
+    same = zip(*(part.data for part in parts), strict=True)
+    still = [all(np.array_equal(each["x"], first["x"]) for each in others) for first, *others in same]
     figure.frames = [_frame(part, still, str(k), bool(title)) for k, part in enumerate(parts)]
     if title:
         figure.update_layout(title_text=title)
     add_slider(figure, labels, f"{parameter} = ", interval=interval)
     figure.layout.sliders[0].active = active
-    first = (parts[active].layout.meta or {}).get("alt", "")
-    told = f"{first} A slider changes {parameter} from {labels[0]} to {labels[-1]}.".strip()
+    told = (parts[active].layout.meta or {}).get("alt", "")
+    told = f"{told} A slider changes {parameter} from {labels[0]} to {labels[-1]}.".strip()
     return describe(figure, alt or told)
 
 

@@ -64,13 +64,13 @@ def map_panels(
         joints = kind == "joints"
         told = "%{text}" if joints else "frame %{y} from frame %{x}"
         _add_map(figure, k, matrix, scale, text=pairs if joints else None, told=f"{told}<br>{value}")
-    _lay_out(figure, list(maps), title, value)
-    for k, (matrix, kind) in enumerate(zip(matrices, kinds, strict=True)):
-        ticks, angle = (_JOINT_TICKS, -90) if kind == "joints" else (dict(nticks=6), 0)
+        ticks, angle = (_JOINT_TICKS, -90) if joints else (dict(nticks=6), 0)
         across = dict(title=dict(text=f"from {kind[:-1]}", standoff=4), tickangle=angle)
         down = dict(title=dict(text=f"into {kind[:-1]}", standoff=2), scaleanchor=_axis("x", k))
-        figure.layout[_axis("xaxis", k)].update(across, range=[-0.5, len(matrix) - 0.5], **ticks)
-        figure.layout[_axis("yaxis", k)].update(down, range=[len(matrix) - 0.5, -0.5], **ticks)
+        end = len(matrix) - 0.5
+        across, down = dict(across, range=[-0.5, end], **ticks), dict(down, range=[end, -0.5], **ticks)
+        figure.update_layout({_axis("xaxis", k): across, _axis("yaxis", k): down})
+    _lay_out(figure, list(maps), title, value)
     told = f"{len(maps)} heat maps: {title or 'untitled'}. {value}; panels: {', '.join(maps)}."
     return describe(figure, alt or told)
 
@@ -97,12 +97,12 @@ def relevance_panels(
         names = [[name] * matrix.shape[1] for name in JOINT_NAMES]
         _add_map(figure, k, matrix, scale, text=names, told=f"%{{text}}, frame %{{x}}<br>{shown}")
         figure.add_trace(point.update(xaxis=_axis("x", k), yaxis=_axis("y", k)))
+        end = matrix.shape[1] - 0.5
+        across = dict(title=dict(text="input frame", standoff=4), nticks=6, range=[-0.5, end])
+        down = dict(_JOINT_TICKS, range=[len(matrix) - 0.5, -0.5])
+        figure.update_layout({_axis("xaxis", k): across, _axis("yaxis", k): down})
     figure.update_traces(showlegend=False, hoverinfo="skip", selector=dict(type="scatter"))
     _lay_out(figure, list(views), title, shown)
-    for k, matrix in enumerate(matrices):
-        across = dict(title=dict(text="input frame", standoff=4), nticks=6)
-        figure.layout[_axis("xaxis", k)].update(across, range=[-0.5, matrix.shape[1] - 0.5])
-        figure.layout[_axis("yaxis", k)].update(range=[len(matrix) - 0.5, -0.5], **_JOINT_TICKS)
     name = f"{JOINT_NAMES[relevance.joint]}, coordinate {'xyz'[relevance.coordinate]}"
     told = f"Two heat maps of input joints over frames: shares in one prediction, {name}, frame "
     told += f"{relevance.frame}; left by gradient times input, right by the map."

@@ -24,12 +24,9 @@ STATIC = {  # Matplotlib's settings, which seaborn draws with too
     "axes.prop_cycle": f"cycler('color', {list(COLOURS)})",
     **dict.fromkeys(("axes.grid", "axes.axisbelow", "figure.constrained_layout.use"), True),
     **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
-    "axes.titlelocation": "left",
-    "grid.alpha": 0.3,
-    "figure.figsize": (7.0, 4.0),
-    "image.cmap": "cividis",
-    "font.size": 11.0,
 }
+STATIC |= {"axes.titlelocation": "left", "grid.alpha": 0.3, "image.cmap": "cividis"}
+STATIC |= {"figure.figsize": (7.0, 4.0), "font.size": 11.0}
 
 
 class BookRenderer(PlotlyRenderer):
@@ -52,25 +49,14 @@ def _template() -> go.layout.Template:
     solid = dict(gridcolor="#a6a6a6", zerolinecolor="#a6a6a6", linecolor=INK, backgroundcolor=CLEAR)
     space = dict(solid, tickfont_size=11, title_font_size=12)
     heading = dict(font_size=15, x=0, xref="paper", y=1, yref="container", yanchor="top", pad_t=12)
-    return go.layout.Template(
-        layout=dict(
-            colorway=COLOURS,
-            font=dict(size=13, color=INK),
-            title=heading,
-            paper_bgcolor=CLEAR,
-            plot_bgcolor=CLEAR,
-            hovermode="closest",
-            height=420,
-            margin=dict(l=60, r=16, t=64, b=56),
-            xaxis=axis,
-            yaxis=axis,
-            scene=dict(xaxis=space, yaxis=space, zaxis=space),
-            legend=dict(orientation="h", x=0, y=1, yanchor="bottom", bgcolor=CLEAR, traceorder="normal"),
-            updatemenudefaults=dict(bgcolor=CLEAR, bordercolor=INK),
-            sliderdefaults=dict(bgcolor=GRID, bordercolor=INK, activebgcolor=COLOURS[0]),
-            modebar=dict(bgcolor=CLEAR, color=INK),
-        )
-    )
+    layout = dict(colorway=COLOURS, font=dict(size=13, color=INK), title=heading, hovermode="closest")
+    layout |= dict(paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, modebar=dict(bgcolor=CLEAR, color=INK))
+    layout |= dict(xaxis=axis, yaxis=axis, scene=dict(xaxis=space, yaxis=space, zaxis=space))
+    layout |= dict(height=420, margin=dict(l=60, r=16, t=64, b=56))
+    layout["legend"] = dict(orientation="h", x=0, y=1, yanchor="bottom", bgcolor=CLEAR, traceorder="normal")
+    layout["updatemenudefaults"] = dict(bgcolor=CLEAR, bordercolor=INK)
+    layout["sliderdefaults"] = dict(bgcolor=GRID, bordercolor=INK, activebgcolor=COLOURS[0])
+    return go.layout.Template(layout=layout)
 
 
 pio.templates["book"] = _template()
