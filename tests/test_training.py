@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, is_dataclass, replace
+from typing import get_type_hints
 
 import pytest
 import torch
@@ -309,6 +310,14 @@ def test_a_setting_has_a_place_a_path_and_a_short_name(tmp_path):
     assert changed.model == replace(small.model, depth=2)
     assert changed.schedule == Schedule("constant", small.schedule.warmup)
     assert changed.loss == replace(small.loss, n_mpjpe=0.5)
+
+
+def test_no_short_name_stands_for_two_settings():
+    groups = [group for name, group in get_type_hints(TrainingConfig).items() if is_dataclass(group)]
+    names = [each.name for group in groups for each in fields(group)]
+    flat = [name for name in TrainingConfig().flat() if "." not in name and name in names]
+    assert len(groups) == 6 and "depth" in flat
+    assert all(names.count(name) == 1 for name in flat)
 
 
 def test_settings_of_earlier_versions_are_read(tmp_path):

@@ -138,7 +138,8 @@ def slider_figure(
     active = labels.index(start)
     figure = go.Figure(parts[active])
     for axis in ("x", "y"):
-        figure.update_layout({f"{axis}axis": dict(range=_shared_range(parts, axis))})
+        if span := _shared_range(parts, axis):
+            figure.update_layout({f"{axis}axis": dict(range=span)})
     if maps := [trace for part in parts for trace in part.data if trace.type == "heatmap"]:
         shared = dict(zmin=min(trace.zmin for trace in maps), zmax=max(trace.zmax for trace in maps))
         figure.update_traces(shared, selector=dict(type="heatmap"))
