@@ -1,11 +1,15 @@
-"""Repeat the measured training run of the chapter "A first training run".
+"""The measured training run of the chapter "A first training run".
 
-    python figures/first_run.py --data ../shared/data/cmu_mocap_17.npz
+    python figures/first_run.py
 
-trains the shipped configuration "small" on real motion capture, scores it beside the mean pose and ridge
-regression, and writes the figures to posemamba/assets/measured/first_run.json and the weights to
-posemamba/assets/small_cmu. It takes about ten minutes on two cores that have nothing else to do; stopped, it
-resumes.
+trains the shipped configuration "small" on motion that the package makes itself, scores it beside the mean
+pose and ridge regression, and leaves the figures and the weights in runs/first_run/assets. It takes about
+ten minutes on two cores that have nothing else to do; stopped, it resumes.
+
+The run that the book shows was made so, on motion capture of the CMU database that is not distributed with
+it:
+
+    python figures/first_run.py --data cmu_mocap_17.npz --folder runs/first_run_cmu --out posemamba/assets
 """
 
 import argparse
@@ -18,20 +22,19 @@ from posemamba.evaluation import evaluate
 from posemamba.motion import open_motion
 from posemamba.training import TrainingConfig, train
 
-ROOT = Path(__file__).resolve().parents[1]
-ASSETS = ROOT / "posemamba" / "assets"
 CURVE_POINTS = 200
 WHAT = "the training run of the shipped configuration small, scored on test clips"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default="../shared/data/cmu_mocap_17.npz")
+    parser.add_argument("--data", default="synthetic", help="'synthetic', or a file of motion")
     parser.add_argument("--folder", default="runs/first_run", help="where the run is kept while it trains")
-    parser.add_argument("--out", default=str(ASSETS), help="the folder of assets to write to")
+    parser.add_argument("--out", help="the folder of assets to write to; FOLDER/assets by default")
+    parser.add_argument("--steps", type=int, help="steps, instead of the configuration's")
     given = parser.parse_args()
 
-    config = TrainingConfig.load("small")
+    config = TrainingConfig.load("small", **({"steps": given.steps} if given.steps else {}))
     command = ["python", "figures/first_run.py", "--data", Path(given.data).name]
     head = record.head(WHAT, command, [config.seed])
     clips = open_motion(given.data)
@@ -49,10 +52,11 @@ def main() -> None:
 
     model = train(config, clips, given.folder, log=log)
     report = evaluate(model, clips, frames=config.model.frames, fps=config.data.fps)
-    out = Path(given.out)
+    out = Path(given.out or Path(given.folder) / "assets")
     shutil.copytree(Path(given.folder) / "model", out / "small_cmu", dirs_exist_ok=True)
     seconds = curve[-1][1] if curve else None
     training = {"config": config.flat(), "steps": config.steps, "seconds": seconds, "curve": curve}
+    (out / "measured").mkdir(parents=True, exist_ok=True)
     record.write(
         out / "measured" / "first_run.json", head | {"training": training, "evaluation": report.to_json()}
     )

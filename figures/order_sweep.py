@@ -1,18 +1,21 @@
 """Table 4, run again with controls: does the order in which a scan reads the body matter?
 
-    python figures/order_sweep.py --data ../shared/data/cmu_mocap_17.npz
+    python figures/order_sweep.py
 
-trains the same small network on the same batches once for each arm and seed: the six strategies of Table 4,
-and four controls. Ctrl-C stops and saves; the same command goes on, and skips what is done. When all runs are
-done it writes their figures to posemamba/assets/measured/order_sweep.json. Seeds come one after the other, so
-that a sweep that was stopped early has whole seeds; the arms on which the claim about limbs hangs get more of
-them.
+trains the same small network on the same batches once for each variant and seed: the six strategies of
+Table 4, and four controls, on motion that the package makes itself. Ctrl-C stops and saves; the same
+command goes on, and skips what is done. When all runs are done it writes their figures to
+runs/orders/assets/measured/order_sweep.json. Seeds come one after the other, so that a sweep that was
+stopped early has whole seeds; the variants on which the claim about limbs hangs get more of them.
 
-    python figures/order_sweep.py --data ../shared/data/cmu_mocap_17.npz --config small --seeds 2 --more 0 \\
-        --arms global-local bidirectional --name order_sweep_longer --keep small_orders --folder runs/longer
+The sweeps that the book shows were made so, on motion capture of the CMU database that is not distributed
+with it. The second trains two variants three times as long, and keeps the weights that fit the training
+split best:
 
-trains two arms three times as long, and leaves the weights of the network that fits the training split best
-in posemamba/assets/small_orders.
+    python figures/order_sweep.py --data cmu_mocap_17.npz --folder runs/orders_cmu --out posemamba/assets
+    python figures/order_sweep.py --data cmu_mocap_17.npz --folder runs/longer --out posemamba/assets \\
+        --config small --seeds 2 --more 0 --arms global-local bidirectional \\
+        --name order_sweep_longer --keep small_orders
 """
 
 import argparse
@@ -29,8 +32,6 @@ import numpy as np
 from posemamba import record, storage
 from posemamba.skeleton import JOINT_NAMES, JOINTS
 
-ROOT = Path(__file__).resolve().parents[1]
-ASSETS = ROOT / "posemamba" / "assets"
 VIEWS = 4
 WHAT = "training runs of arms that differ in the order of the scan, scored on test clips"
 FITTED_ON = 512  # training windows that tell how well a run fitted
@@ -183,7 +184,7 @@ def collect(given: argparse.Namespace) -> None:
         entry |= {name: config[name] for name in own if name != "seed"}
         shared = {name: value for name, value in config.items() if name not in own}
     best = min(runs, key=lambda entry: entry["training_mpjpe"])
-    out = Path(given.out)
+    out = Path(given.out or Path(given.folder) / "assets")
     (out / "measured").mkdir(parents=True, exist_ok=True)
     command = ["python", "figures/order_sweep.py", "--data", Path(given.data).name]
     command += ["--config", given.config, "--seeds", str(given.seeds), "--more", str(given.more)]
@@ -214,7 +215,7 @@ def collect(given: argparse.Namespace) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default="../shared/data/cmu_mocap_17.npz")
+    parser.add_argument("--data", default="synthetic", help="'synthetic', or a file of motion")
     parser.add_argument("--config", default="orders", help="the budget, shared by all runs")
     parser.add_argument("--steps", type=int, help="steps a run, instead of the configuration's")
     parser.add_argument("--seeds", type=int, default=3, help="seeds an arm: 0, 1, ...")
@@ -224,7 +225,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2, help="runs at a time")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads a run")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--out", default=str(ASSETS), help="the folder of assets to write to")
+    parser.add_argument("--out", help="the folder of assets to write to; FOLDER/assets by default")
     parser.add_argument("--name", default="order_sweep", help="what the file of figures is called")
     parser.add_argument("--keep", default="", help="where in the assets the best fitted weights go")
     parser.add_argument("--collect", action="store_true", help="only gather the runs that are done")

@@ -1,11 +1,8 @@
 """A model over a sequence of any length: windows that overlap, mirrored copies, and their average.
 
 The network sees a window of `model.config.frames` frames at once. A longer sequence is cut into windows that
-overlap, and where two windows speak about one frame their answers are blended by `window_weights`, so that
-there is no jump where a window begins or ends.
+overlap; where they do, their answers are blended by `window_weights`, so that there is no jump at an end.
 """
-
-from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
@@ -19,16 +16,14 @@ from posemamba.keypoints import inspect
 from posemamba.metrics import check_finite
 from posemamba.skeleton import flip as mirror
 
-# Called with the number of windows that are done and of all.
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int], None]  # called with the number of windows that are done and of all
 
 
 def window_weights(frames: int) -> Float[Tensor, " frames"]:
     """How much each frame of a window counts where windows overlap: sin^2(pi (i + 1/2) / frames).
 
-    This is Hann's window. It is largest in the middle, where the model sees both past and future, and falls
-    smoothly to almost nothing at the ends, so that a window fades in and out. It is never zero: a frame that
-    one window alone covers keeps that window's answer.
+    This is Hann's window: largest in the middle, where the model sees both past and future, and almost
+    nothing at the ends. It is never zero: a frame that one window alone covers keeps that window's answer.
     """
     place = (torch.arange(frames, dtype=torch.float64) + 0.5) / frames
     return torch.sin(torch.pi * place).square()
@@ -36,9 +31,7 @@ def window_weights(frames: int) -> Float[Tensor, " frames"]:
 
 def window_starts(length: int, frames: int, overlap: int) -> list[int]:
     """The first frames of windows that cover a sequence; the last one is shifted back to end with it."""
-    if length <= frames:
-        return [0]
-    last = length - frames
+    last = max(0, length - frames)
     return [*range(0, last, frames - overlap), last]
 
 
@@ -50,7 +43,9 @@ def predict_windows(
     batch_size: int = 32,
     progress: Progress | None = None,
 ) -> Float[Tensor, "n frames 17 3"]:
-    """The model's answers for many windows, batch by batch.
+    """The model's answers for many windows, batch by batch: float32 on the CPU.
+
+    They are in mm where `model.config.millimetres_per_unit` is known, else in the model's units.
 
     Args:
         model: takes `(b, frames, 17, 2)` to `(b, frames, 17, 3)`; runs in evaluation mode, on the device and
@@ -60,10 +55,6 @@ def predict_windows(
         batch_size: windows at once.
         progress: called after each batch with the windows done and their number.
 
-    Returns:
-        float32 on the CPU: in millimetres where `model.config.millimetres_per_unit` is known, else in the
-        model's own units.
-
     Raises:
         ValueError: shapes that do not fit, NaN.
     """
@@ -72,15 +63,13 @@ def predict_windows(
         raise ValueError(f"batch_size is {batch_size}, expected 1 or more")
     first = next(model.parameters(), torch.empty(0))
     scale = getattr(getattr(model, "config", None), "millimetres_per_unit", None)
-    outputs = torch.empty(*inputs.shape[:-1], 3)
-    training = model.training
+    outputs, training = torch.empty(*inputs.shape[:-1], 3), model.training
     model.eval()
     try:
         for start in range(0, len(inputs), batch_size):
             batch = inputs[start : start + batch_size].to(first.device, first.dtype)
             answer = model(batch)
-            if answer.shape != (*batch.shape[:-1], 3):
-                expected = (*batch.shape[:-1], 3)
+            if answer.shape != (expected := (*batch.shape[:-1], 3)):
                 raise ValueError(f"model answered with shape {tuple(answer.shape)}, expected {expected}")
             if flip:
                 answer = (answer + mirror(model(mirror(batch)))) / 2
@@ -101,7 +90,7 @@ def lift(
     progress: Progress | None = None,
     check: bool = True,
 ) -> Float[Tensor, "frames 17 3"]:
-    """Lifts a 2D sequence of any length to 3D.
+    """Lifts a 2D sequence of any length to 3D: float32 on the CPU, in the units of `predict_windows`.
 
     Args:
         model: as in `predict_windows`, with its window length in `model.config.frames`. A sequence shorter
@@ -111,12 +100,8 @@ def lift(
         overlap: frames that neighbouring windows share, from 0 (fastest, with jumps where windows meet) to
             one less than a window; half a window by default.
         flip, batch_size, progress: as in `predict_windows`.
-        check: whether `keypoints.inspect` looks at the keypoints first. What is certainly wrong (pixels,
-            COCO's order) is refused; what is only likely (fractions of the image, y upwards, another order)
-            is a warning.
-
-    Returns:
-        float32 on the CPU, in millimetres or in the model's own units as `predict_windows` has it.
+        check: whether `keypoints.inspect` looks first. What is certainly wrong (pixels, COCO's order) is
+            refused; what is only likely (fractions, y upwards, other orders) is a RuntimeWarning.
 
     Raises:
         ValueError: another shape, an empty sequence, NaN (naming frame and joint), what `check` refuses.
@@ -127,14 +112,14 @@ def lift(
     for finding in inspect(keypoints.detach().cpu().double().numpy()) if check else []:
         if finding.certain:
             raise ValueError(f"{finding.sentence} (check=False lifts them as they are)")
-        warnings.warn(f"{finding.sentence} (check=False lifts them unseen)", stacklevel=2)
+        warnings.warn(f"{finding.sentence} (check=False lifts them unseen)", RuntimeWarning, stacklevel=2)
     window = model.config.frames
     overlap = window // 2 if overlap is None else overlap
     if not 0 <= overlap < window:
         raise ValueError(f"overlap is {overlap}, expected 0 to {window - 1} for windows of {window} frames")
     length = len(keypoints)
+    at = torch.tensor(window_starts(length, window, overlap))
     window = min(window, length)
-    at = torch.tensor(window_starts(length, window, overlap if length > window else 0))
     frames = at[:, None] + torch.arange(window)  # (n, window)
     answers = predict_windows(model, keypoints[frames].float(), flip, batch_size, progress)
     weights = window_weights(window).expand(len(at), window).flatten()
@@ -147,9 +132,7 @@ def lift(
 
 def _check(points: Tensor, name: str, expected: str, dims: int) -> None:
     shape = tuple(points.shape)
-    if len(shape) != dims or shape[-2:] != (17, 2):
+    if len(shape) != dims or shape[-2:] != (17, 2) or 0 in shape:
         extra = "; a third column such as confidence is to be left out" if shape[-2:] == (17, 3) else ""
-        raise ValueError(f"{name} has shape {shape}, expected {expected}{extra}")
-    if 0 in shape:
-        raise ValueError(f"{name} has shape {shape}, expected at least one frame")
+        raise ValueError(f"{name} has shape {shape}, expected {expected} of at least one frame{extra}")
     check_finite(points, name)

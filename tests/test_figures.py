@@ -44,6 +44,15 @@ def test_the_peers_count_starts_with_our_own(tmp_path, monkeypatch, capsys):
     assert "PoseMamba-X" in capsys.readouterr().out
 
 
+@pytest.mark.long
+def test_the_first_run_leaves_its_figures_and_weights(tmp_path, monkeypatch, capsys):
+    run("first_run.py", "--steps", "2", "--folder", str(tmp_path / "run"), monkeypatch=monkeypatch)
+    report = record.read(tmp_path / "run" / "assets" / "measured" / "first_run.json")
+    assert report["training"]["steps"] == 2 and set(report["evaluation"]["scores"]) >= {"model", "ridge"}
+    assert (tmp_path / "run" / "assets" / "small_cmu" / "model.safetensors").is_file()
+    assert "model / ridge, over_actions" in capsys.readouterr().out
+
+
 def test_every_command_is_listed():
     listed = (FOLDER / "README.md").read_text(encoding="utf-8")
     for path in FOLDER.rglob("*.py"):

@@ -14,17 +14,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "posemamba"
 ROOMS = (
     *("storage", "record", "paper", "skeleton", "camera", "discretize", "scan", "orders", "config"),
     *("checkpoints", "capture", "model", "accounting", "attention", "motion", "keypoints", "losses"),
-    *(
-        "metrics",
-        "inference",
-        "evaluation",
-        "experiments",
-        "training",
-        "plotting",
-        "benchmark",
-        "book",
-        "cli",
-    ),
+    *("metrics", "inference", "evaluation", "experiments", "training", "configs"),
+    *("plotting", "benchmark", "book", "cli"),
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
 

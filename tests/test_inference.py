@@ -14,7 +14,7 @@ from posemamba.motion.rig import middle_and_reach
 from posemamba.skeleton import flip
 
 # A plausible body is lifted without a word.
-pytestmark = pytest.mark.filterwarnings("error::UserWarning")
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 
 class StandIn(nn.Module):
@@ -203,12 +203,10 @@ def test_what_does_not_fit_is_named():
 def test_keypoints_that_look_wrong_are_refused_or_warned_about():
     model, keypoints = StandIn(frame_by_frame), sequence(12)
     fractions = (keypoints + 1) / 2
-    with pytest.warns(
-        UserWarning, match=r"between 0 and 1: .*fractions of the image.*normalise_screen"
-    ) as seen:
+    with pytest.warns(RuntimeWarning, match=r"between 0 and 1: .*fractions.*normalise_screen") as seen:
         torch.testing.assert_close(lift(model, fractions), frame_by_frame(fractions))
     assert len(seen) == 1 and seen[0].filename == __file__
-    with pytest.warns(UserWarning, match=r"head lies far below the feet.*check=False"):
+    with pytest.warns(RuntimeWarning, match=r"head lies far below the feet.*check=False"):
         lift(model, -keypoints)
     pixels = 500 * (keypoints + 1)
     with pytest.raises(ValueError, match=r"as pixels do.*check=False"):

@@ -85,6 +85,21 @@ def test_the_same_seed_gives_the_same_motion_and_others_do_not(clips):
     assert open_motion("synthetic", seed=1)[0].name in other
 
 
+# How far the joints go in the first training clip of each action, metres, summed over joints and axes.
+TRAVELLED = {
+    0: (178.518, 306.726, 15.197, 29.203, 8.726, 36.427, 83.216),
+    1: (125.391, 320.722, 16.322, 31.212, 7.093, 21.603, 79.734),
+    5: (146.014, 315.388, 19.706, 27.601, 8.010, 14.904, 74.391),
+}
+
+
+@pytest.mark.parametrize("seed", TRAVELLED)
+def test_the_generators_motion_is_the_one_that_the_measured_runs_saw(seed):
+    clips = synthetic_clips(seed=seed, train=1, test=0)
+    travelled = [np.abs(np.diff(clip.joints.astype(float), axis=0)).sum() / 1000 for clip in clips]
+    np.testing.assert_allclose(travelled, TRAVELLED[seed], atol=0.001)
+
+
 def test_other_rates_and_lengths():
     slow, fast = (
         synthetic_clips(train=1, test=0, seconds=6, fps=fps, actions=["walking"])[0] for fps in (30, 120)

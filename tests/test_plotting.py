@@ -103,7 +103,7 @@ def test_follow_and_spacing(clip):
 
 def test_long_clips_keep_their_speed(clip):
     long = np.concatenate([clip] * 4)
-    figure = skeleton_animation(long, fps=60, max_frames=81)
+    figure = skeleton_animation(long, fps=60)
     assert len(figure.frames) == 81
     steps = figure.layout.sliders[0].steps
     assert steps[1].label == "0.07" and steps[-1].label == f"{320 / 60:.2f}"
@@ -148,6 +148,7 @@ def test_skeleton_2d_is_still_for_one_pose_and_takes_tensors(clip):
         (lambda clip: heatmap(clip), r"matrix has shape \(81, 17, 3\)"),
         (lambda clip: heatmap(clip[0], x=["a"]), "x has 1 labels, expected 3"),
         (lambda clip: curves({"a": ([1, 2], [1])}), r"lines\['a'\] has shapes"),
+        (lambda clip: curves({"a": ([1], [1])}, spread={"a": ([1], [1, 2])}), "with its spread has shapes"),
         (lambda clip: curves({"a": ([1], [1])}, spread={"b": ([1], [1])}), "spread names"),
         (lambda clip: slider_figure({"1": go.Figure(), "2": curves({"a": ([1], [1])})}, "p"), "same traces"),
         (lambda clip: describe(go.Figure(), " "), "alt is empty"),

@@ -64,6 +64,10 @@
       // The buttons keep their width: the slider beside them begins further right.
       shown.sliders = shown.sliders?.map((slider) => slider.x ? {...slider, x: 0.36, len: 0.64} : slider);
     }
+    // A menu that brings colours of its own gets the page's instead.
+    const {ink, grid, box} = colours();
+    const paged = {bgcolor: box, bordercolor: grid, font: {color: ink}};
+    shown.updatemenus = shown.updatemenus?.map((menu) => menu.bgcolor ? merge(menu, paged) : menu);
     const base = shown.template.layout;
     shown = merge({height: base.height, margin: base.margin}, shown);
     const width = element.clientWidth - shown.margin.l - shown.margin.r;

@@ -1,7 +1,6 @@
 """What 2D keypoints betray about their units, their axes and the order of their joints."""
 
-from __future__ import annotations
-
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ from posemamba.skeleton import check_joints
 
 _SPAN = "expected the image's width to span [-1, 1]: camera.normalise_screen turns pixels into that"
 _ORDER = "expected Human3.6M's order, skeleton.JOINT_NAMES"
+_length = partial(np.linalg.norm, axis=-1)
 
 
 class Finding(NamedTuple):
@@ -26,16 +26,11 @@ class Finding(NamedTuple):
 
 
 def inspect(points: Float[np.ndarray, "frames 17 2"]) -> list[Finding]:
-    """Looks whether 2D keypoints are what a lifting network reads.
+    """Looks whether the 2D keypoints of one person are what a lifting network reads.
 
     That is: the image's width spans [-1, 1], y grows downwards, the joints are in Human3.6M's order. Left and
-    right exchanged in the whole body cannot be seen: so looks a body from behind.
-
-    Args:
-        points: the joints of one person, finite.
-
-    Returns:
-        What was found: nothing, or one finding on the units, one on the joints, or both.
+    right exchanged in the whole body cannot be seen: so looks a body from behind. There is at most one
+    finding on the units and one on the joints.
 
     Raises:
         ValueError: another shape, no frames, NaN or infinity.
@@ -43,9 +38,7 @@ def inspect(points: Float[np.ndarray, "frames 17 2"]) -> list[Finding]:
     points = np.asarray(points, dtype=float)
     check_joints(points, "points", dims=(2,))
     if points.ndim != 3 or not len(points) or not np.isfinite(points).all():
-        raise ValueError(
-            f"points have shape {points.shape}, expected finite (frames, 17, 2) of one frame or more"
-        )
+        raise ValueError(f"points of shape {points.shape}: expected finite (frames, 17, 2), not empty")
     return [finding for finding in (_units(points), _joints(points)) if finding is not None]
 
 
@@ -53,11 +46,10 @@ def _units(points: np.ndarray) -> Finding | None:
     # The median: a person who walks past the camera leaves the image far behind.
     if np.median(np.abs(points)) > 10:
         return Finding(f"keypoints reach {np.abs(points).max():.0f} as pixels do, {_SPAN}", True)
-    if ((points >= 0) & (points <= 1)).mean() < 0.98:
-        return None
-    doubt = "either they are fractions of the image, or the person stays in its lower right quarter"
-    how = "and fractions times the image's width and height are pixels"
-    return Finding(f"keypoints lie between 0 and 1: {doubt}; {_SPAN}, {how}", False)
+    if ((points >= 0) & (points <= 1)).mean() >= 0.98:
+        doubt = "either they are fractions of the image, or the person stays in its lower right quarter"
+        how = "and fractions times the image's width and height are pixels"
+        return Finding(f"keypoints lie between 0 and 1: {doubt}; {_SPAN}, {how}", False)
 
 
 def _joints(points: np.ndarray) -> Finding | None:
@@ -73,8 +65,7 @@ def _joints(points: np.ndarray) -> Finding | None:
     spine = (joint[7] - (joint[0] + joint[8]) / 2) / 2
     if np.median(_length(np.concatenate([pelvis, thorax, spine], axis=-1))) > 0.6:
         if np.median(_spread(points[:, :5])) < 0.2 * size:
-            face = "joints 0 to 4 lie together as nose, eyes and ears do in COCO's order"
-            return Finding(f"{face}, {_ORDER}", True)
+            return Finding(f"joints 0 to 4 lie together as COCO's nose, eyes and ears do, {_ORDER}", True)
         loose = "the pelvis does not lie between the hips, or the thorax not between the shoulders"
         return Finding(f"{loose}, as if the joints were in another order; {_ORDER}", False)
     along = (hips * shoulders).sum()
@@ -86,11 +77,6 @@ def _joints(points: np.ndarray) -> Finding | None:
         seen = f"the head lies far below the feet in {below:.0%} of the frames"
         doubt = "either y points upwards, or the person is head down"
         return Finding(f"{seen}: {doubt}; expected y downwards as in an image", False)
-    return None
-
-
-def _length(vectors: Float[np.ndarray, "*shape dims"]) -> Float[np.ndarray, "*shape"]:
-    return np.sqrt((vectors**2).sum(-1))
 
 
 def _spread(joints: Float[np.ndarray, "frames joints 2"]) -> Float[np.ndarray, " frames"]:

@@ -7,18 +7,5 @@ from posemamba.motion.sources import open_motion
 from posemamba.motion.synthetic import synthetic_clips
 from posemamba.motion.windows import EvaluationWindows, WindowSampler, evaluation_windows, resample
 
-__all__ = [
-    "CameraRig",
-    "Clip",
-    "EvaluationWindows",
-    "WindowSampler",
-    "evaluation_windows",
-    "load_motion",
-    "open_motion",
-    "read_cmu",
-    "resample",
-    "save_motion",
-    "see",
-    "select_split",
-    "synthetic_clips",
-]
+__all__ = ["CameraRig", "Clip", "EvaluationWindows", "WindowSampler", "evaluation_windows", "load_motion"]
+__all__ += ["open_motion", "read_cmu", "resample", "save_motion", "see", "select_split", "synthetic_clips"]

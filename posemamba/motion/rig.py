@@ -1,13 +1,11 @@
 """Virtual cameras placed around a body, and what they see of it."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Generator, Tensor
 
 from posemamba.camera import Camera, normalise_screen
 
@@ -37,29 +35,20 @@ class CameraRig:
         for name in ("distance", "height"):
             low, high = getattr(self, name)
             if not 0 < low <= high:
-                found = f"the camera rig's {name} is ({low}, {high})"
-                raise ValueError(f"{found}, expected two positive numbers in order")
+                raise ValueError(f"the rig's {name} is ({low}, {high}), expected positive numbers in order")
         if not (self.focal > 0 and self.size > 0 and self.jitter >= 0):
-            raise ValueError(
-                "the camera rig needs a positive focal length and size and a jitter that is not negative"
-            )
+            raise ValueError("the rig needs a positive focal length and size and a jitter of 0 or more")
 
     def sample(
-        self,
-        generator: torch.Generator,
-        targets: Float[Tensor, "*b 3"],
-        reach: Float[Tensor, "*b"] | None = None,
+        self, generator: Generator, targets: Float[Tensor, "*b 3"], reach: Float[Tensor, "*b"] | None = None
     ) -> Camera:
-        """One camera a target, at a random azimuth, looking near it.
+        """A camera for each target (batch shape `*b`), at a random azimuth, looking near it.
 
         Args:
             generator: every random number comes from it, so equal states give equal cameras.
             targets: `(*b, 3)` points of the bodies, commonly the window's mean root, mm in the world.
-            reach: `(*b,)` how far from its target a body gets, mm. A camera is moved back to stand 1.5 m
-                farther than that, so that long windows of a runner have nothing behind the camera.
-
-        Returns:
-            A `Camera` with batch shape `*b`.
+            reach: `(*b,)` how far from its target a body gets, mm. The camera stands at least 1.5 m farther
+                away, so that nothing of a runner's long window is behind it.
         """
         draws = torch.rand(*targets.shape[:-1], 6, generator=generator, dtype=torch.float64).to(targets)
         azimuth = 2 * math.pi * draws[..., 0]
@@ -69,32 +58,25 @@ class CameraRig:
         height = self.height[0] + (self.height[1] - self.height[0]) * draws[..., 2]
         # The distance is the straight one; a body far above or below still gets a camera off its vertical.
         across = (distance**2 - (height - targets[..., 2]) ** 2).clamp_min((distance / 5) ** 2).sqrt()
-        x = targets[..., 0] + across * azimuth.cos()
-        y = targets[..., 1] + across * azimuth.sin()
-        position = torch.stack([x, y, height], dim=-1)
+        around = targets[..., :2] + across[..., None] * torch.stack([azimuth.cos(), azimuth.sin()], dim=-1)
+        position = torch.cat([around, height[..., None]], dim=-1)
         aim = targets + self.jitter * (2 * draws[..., 3:] - 1)
         return Camera.look_at(position, aim, self.focal * self.size / 2, width=self.size, height=self.size)
 
 
 def see(world: Float[Tensor, "*b frames 17 3"], camera: Camera) -> tuple[Tensor, Tensor]:
-    """What a camera makes of a window: the network's input and its target.
-
-    Args:
-        world: `(*b, frames, 17, 3)`, mm.
-        camera: of batch shape `*b`.
+    """What a camera of batch shape `*b` makes of windows `(*b, frames, 17, 3)`, mm.
 
     Returns:
-        The input `(*b, frames, 17, 2)`, normalised, and the target `(*b, frames, 17, 3)` in the camera's
-        frame, relative to the root, mm.
+        The network's input `(*b, frames, 17, 2)`, normalised, and its target `(*b, frames, 17, 3)` in the
+        camera's frame, relative to the root, mm.
     """
     points = camera.world_to_camera(world)
     inputs = normalise_screen(camera.project(points), camera.width, camera.height)
     return inputs, points - points[..., :1, :]
 
 
-def middle_and_reach(
-    world: Float[Tensor, "*b frames 17 3"],
-) -> tuple[Float[Tensor, "*b 3"], Float[Tensor, "*b"]]:
-    """A window's mean root, and how far from it a joint gets."""
+def middle_and_reach(world: Float[Tensor, "*b frames 17 3"]) -> tuple[Tensor, Tensor]:
+    """A window's mean root `(*b, 3)`, and how far from it a joint gets `(*b,)`, mm."""
     middle = world[..., 0, :].mean(dim=-2)
     return middle, (world - middle[..., None, None, :]).square().sum(-1).amax(dim=(-1, -2)).sqrt()

@@ -1,7 +1,5 @@
 """Motion from wherever it comes: the generator, a motion file, an .npz of the CMU database."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from posemamba.motion.clips import Clip
@@ -15,7 +13,7 @@ def open_motion(source: str | Path, seed: int = 0) -> list[Clip]:
 
     Args:
         source: "synthetic" for the generator, or the path of a motion file (`load_motion`) or of an .npz of
-            the CMU database (`read_cmu`); which of the two it is is told from its content and not its name.
+            the CMU database (`read_cmu`); its content tells which.
         seed: the generator's seed; files ignore it.
 
     Raises:
@@ -25,10 +23,7 @@ def open_motion(source: str | Path, seed: int = 0) -> list[Clip]:
     if str(source) == "synthetic":
         return synthetic_clips(seed=seed)
     if not Path(source).exists():
-        raise FileNotFoundError(
-            f"{source} does not exist, expected the path of a motion file; 'synthetic' for generated motion "
-            "needs no file"
-        )
+        raise FileNotFoundError(f"{source} does not exist; 'synthetic' for generated motion needs no file")
     path = existing_file(source)
     with path.open("rb") as file:
         return read_cmu(path) if file.read(4) == ZIP else load_motion(path)

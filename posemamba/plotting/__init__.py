@@ -3,7 +3,6 @@
 Interactive figures are Plotly figures, static ones Matplotlib or seaborn. Both use the Okabe-Ito colours,
 which people with any common colour blindness can tell apart, on transparent backgrounds, so that a light page
 and a dark page both work. Every function here returns a figure; as the last value of a cell it is shown.
-Each takes its `title`, and `alt`, the alternative text, made from the other arguments where not given.
 """
 
 from posemamba.experiments import mean_interval
@@ -19,14 +18,15 @@ from posemamba.plotting.reach import directions_reaching, order_playground, reac
 from posemamba.plotting.style import COLOURS, BookRenderer, describe, static_figure, use_book_style
 
 __all__ = ["COLOURS", "BookRenderer", "crossings", "curves", "describe", "directions_reaching"]
+__all__ += ["error_against_macs", "heatmap", "limb_meetings", "map_panels", "order_playground", "pipeline"]
 __all__ += [
-    "error_against_macs",
-    "heatmap",
-    "limb_meetings",
-    "map_panels",
-    "mean_interval",
-    "order_playground",
+    "pipeline_stages",
+    "reach_counts",
+    "relevance_panels",
+    "save",
+    "scan_paths",
+    "seeds",
+    "skeleton_2d",
 ]
-__all__ += ["pipeline", "pipeline_stages", "reach_counts", "relevance_panels", "save", "scan_paths", "seeds"]
-__all__ += ["skeleton_2d", "skeleton_animation", "slider_figure", "stacked_shares", "static_figure"]
-__all__ += ["use_book_style", "where_the_work_goes"]
+__all__ += ["skeleton_animation", "slider_figure", "stacked_shares", "static_figure", "use_book_style"]
+__all__ += ["mean_interval", "where_the_work_goes"]

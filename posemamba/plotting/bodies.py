@@ -4,7 +4,7 @@ A body's right side and trunk are drawn in a strong colour, its left side in the
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,51 +13,69 @@ from jaxtyping import Float
 from posemamba.plotting.style import CLEAR, add_slider, describe, numbers
 from posemamba.skeleton import JOINT_NAMES, LIMBS
 
-_STRONG = ("#0072B2", "#D55E00", "#009E73", "#B0508A")  # right side and trunk
-_LIGHT = ("#56B4E9", "#E69F00", "#7FCDB5", "#DFA6C8")  # left side
-BODY_COLOURS = tuple(zip(_STRONG, _LIGHT, strict=True))  # one pair a skeleton
-SIDES = (("trunk",), ("left leg", "left arm"), ("right leg", "right arm"))
+# (right side and trunk, left side): one pair a skeleton
+SHADES = (("#0072B2", "#56B4E9"), ("#D55E00", "#E69F00"), ("#009E73", "#7FCDB5"), ("#B0508A", "#DFA6C8"))
 GREYS = ("#7d7d7d", "#b5b5b5")
+# The limbs along each line of a skeleton: in space all on one, in a picture a line for each colour.
+LINES = {3: [tuple(LIMBS)], 2: [("trunk",), ("left leg", "left arm"), ("right leg", "right arm")]}
+MOST_FRAMES = 81  # of an animation; of longer clips every n-th frame is shown, at the same speed
 VIEW = (0.7, -1.75, 0.5)  # from where a scene is seen at first
 EDGE_ROOM = (52, 8, 44)  # pixels at a scene's sides, above and below it: ticks and titles of its axes
+FLAT_HOVER = "%{text}<br>x %{x:.4~g}<br>y %{y:.4~g}"
 AXES = {"world": ("x", "y", "z"), "camera": ("right", "depth", "up")}
 
 
-def _poses(points, name: str, dims: int, frames: bool = True) -> np.ndarray:
-    points = numbers(points)
-    points = points if frames or points.ndim == 3 else points[None]
-    if points.ndim != 3 or points.shape[1:] != (len(JOINT_NAMES), dims) or not len(points):
-        wanted = f"(frames, 17, {dims})" + ("" if frames else f" or (17, {dims})")
-        raise ValueError(f"{name} has shape {points.shape}, expected {wanted} with at least one frame.")
-    return points
-
-
-def _named(poses, name: str, dims: int, frames: bool = True) -> dict[str, np.ndarray]:
-    """One array or a dict of them, as a dict of checked arrays with the same number of frames."""
-    poses = poses if isinstance(poses, Mapping) else {"": poses}
-    names = {key: f"{name}[{key!r}]" if key else name for key in poses}
-    bodies = {key: _poses(value, names[key], dims, frames) for key, value in poses.items()}
+def _named(poses, name: str, dims: int, one: bool = False) -> tuple[dict[str, np.ndarray], int, int]:
+    """Poses by name, checked and thinned to every n-th frame; how many frames they had, and n."""
+    bodies, wanted = {}, f"(frames, 17, {dims})" + (f" or (17, {dims})" if one else "")
+    for key, points in (poses if isinstance(poses, Mapping) else {"": poses}).items():
+        body = numbers(points)
+        body = body[None] if one and body.ndim == 2 else body
+        if body.ndim != 3 or body.shape[1:] != (len(JOINT_NAMES), dims) or not len(body):
+            label = f"{name}[{key!r}]" if key else name
+            raise ValueError(f"{label} has shape {body.shape}, expected {wanted} with at least one frame.")
+        bodies[key] = body
     counts = {key: len(body) for key, body in bodies.items()}
     if len(set(counts.values())) != 1:
         raise ValueError(f"{name} must hold skeletons with one number of frames, found {counts}.")
-    if len(counts) > len(BODY_COLOURS):
-        raise ValueError(f"{name} holds {len(counts)} skeletons, expected at most {len(BODY_COLOURS)}.")
-    return bodies
+    if len(counts) > len(SHADES):
+        raise ValueError(f"{name} holds {len(counts)} skeletons, expected at most {len(SHADES)}.")
+    stride = math.ceil(max(counts.values()) / MOST_FRAMES)
+    return {key: body[::stride] for key, body in bodies.items()}, max(counts.values()), stride
 
 
-def _path(*limbs: str) -> np.ndarray:
+def _path(limbs: tuple[str, ...]) -> np.ndarray:
     """Joints along some limbs; -1 marks the gap between two of them."""
     return np.array([joint for limb in limbs for joint in (*LIMBS[limb], -1)][:-1])
 
 
-def _along(points: np.ndarray, path: np.ndarray) -> np.ndarray:
-    """Points (..., 17, d) along a path: (d, ..., len(path)), NaN in the gaps, where Plotly lifts its pen."""
-    line = np.where((path < 0)[:, None], np.float32(np.nan), points[..., path, :])
-    return np.moveaxis(line.astype(np.float32), -1, 0)
+def _lines(points: np.ndarray) -> list[go.Scatter | go.Scatter3d]:
+    """A skeleton (17, 2 or 3) as lines with NaN in the gaps, where Plotly lifts its pen."""
+    kind = go.Scatter3d if points.shape[1] == 3 else go.Scatter
+    paths = map(_path, LINES[points.shape[1]])
+    lines = (np.where((path < 0)[:, None], np.float32(np.nan), points[path]).T for path in paths)
+    return [kind(dict(zip("xyz", line, strict=False))) for line in lines]
 
 
-def _names(path: np.ndarray) -> list[str]:
-    return ["" if joint < 0 else JOINT_NAMES[joint] for joint in path]
+def _add_body(figure: go.Figure, points: np.ndarray, group: str, colours: tuple, hover: str) -> None:
+    """One skeleton (17, 2 or 3); in space each limb of its line has its side's colour."""
+    width, size = (6, 3.5) if points.shape[1] == 3 else (3, 6)
+    for limbs, line in zip(LINES[points.shape[1]], _lines(points), strict=True):
+        shade = [colours[limb.startswith("left")] for limb in limbs for _ in (*LIMBS[limb], -1)][:-1]
+        shade = shade if points.shape[1] == 3 else shade[0]
+        look = dict(mode="lines+markers", line=dict(color=shade, width=width), legendgroup=group or "body")
+        names = ["" if joint < 0 else JOINT_NAMES[joint] for joint in _path(limbs)]
+        told = dict(text=names, hovertemplate=f"{hover}<extra></extra>", showlegend=False)
+        figure.add_trace(line.update(marker=dict(color=shade, size=size), **look, **told))
+
+
+def _add_legend(figure: go.Figure, names, axes: str) -> None:
+    """Entries that stand for the skeletons' sides; a click on one hides the skeleton."""
+    kind, gone = go.Scatter3d if axes == "xyz" else go.Scatter, {axis: [None] for axis in axes}
+    for name, colours in zip(names, SHADES, strict=False):
+        for side, colour in zip(("right", "left"), colours, strict=True):
+            told = dict(name=f"{name}, {side}" if name else side, legendgroup=name or "body")
+            figure.add_trace(kind(**gone, mode="lines", line=dict(color=colour, width=6), **told))
 
 
 def _span(values: np.ndarray, margin: float = 0.06) -> list[float]:
@@ -66,38 +84,11 @@ def _span(values: np.ndarray, margin: float = 0.06) -> list[float]:
     return [round(low - pad, 4), round(high + pad, 4)]
 
 
-def _legend(bodies: Mapping[str, np.ndarray], kind: type) -> go.Figure:
-    """A figure with entries that stand for the skeletons' two sides; a click on one hides the skeleton."""
-    figure, gone = go.Figure(), {key: [None] for key in ("xyz" if kind is go.Scatter3d else "xy")}
-    for name, colours in zip(bodies, BODY_COLOURS, strict=False):
-        for side, colour in zip(("right", "left"), colours, strict=True):
-            line, label = dict(color=colour, width=6), f"{name}, {side}" if name else side
-            figure.add_trace(kind(**gone, mode="lines", line=line, name=label, legendgroup=name or "body"))
-    return figure
-
-
-def _lines_2d(points: np.ndarray, group: str, colours: tuple[str, str]) -> list[go.Scatter]:
-    """A 2D skeleton (17, 2) as three lines: the trunk, the left limbs, the right limbs."""
-    lines, hover = [], "%{text}<br>x %{x:.4~g}<br>y %{y:.4~g}<extra></extra>"
-    for limbs in SIDES:
-        path, colour = _path(*limbs), colours["left leg" in limbs]
-        x, y = _along(points, path)
-        look = dict(mode="lines+markers", line=dict(color=colour, width=3), marker=dict(color=colour, size=6))
-        told = dict(text=_names(path), hovertemplate=hover, legendgroup=group, showlegend=False)
-        lines.append(go.Scatter(x=x, y=y, **look, **told))
-    return lines
-
-
-def _moved_2d(points: np.ndarray) -> list[go.Scatter]:
-    """What a frame changes of these three lines."""
-    return [go.Scatter(x=x, y=y) for x, y in (_along(points, _path(*limbs)) for limbs in SIDES)]
-
-
-def _image_axes(points: np.ndarray, unit: str = "") -> dict:
+def _image_axes(points: np.ndarray) -> dict:
     """Axes of a picture: equal scales, y downwards, room for every frame."""
-    end, (x, y) = f" ({unit})" if unit else "", (_span(points[..., 0]), _span(points[..., 1])[::-1])
-    across = dict(range=x, constrain="domain", title=f"image x{end}", nticks=4, tickangle=0)
-    return dict(xaxis=across, yaxis=dict(range=y, constrain="domain", scaleanchor="x", title=f"image y{end}"))
+    across = dict(title="image x", range=_span(points[..., 0]), nticks=4, tickangle=0)
+    down = dict(title="image y", range=_span(points[..., 1])[::-1], scaleanchor="x")
+    return dict(xaxis=dict(across, constrain="domain"), yaxis=dict(down, constrain="domain"))
 
 
 def _xyz(values) -> dict[str, float]:
@@ -107,7 +98,7 @@ def _xyz(values) -> dict[str, float]:
 def _scene(bodies: list[np.ndarray], labels: tuple[str, str, str]) -> dict:
     """A 3D scene with equal scales and room for every frame of every body."""
     spans = [_span(np.stack([body[..., axis] for body in bodies])) for axis in range(3)]
-    extent = np.array([high - low for low, high in spans])
+    extent = np.ptp(spans, axis=1)
     few = np.where(extent < 0.45 * extent.max(), 2, 4).tolist()  # numbers of a short axis would touch
     scene = {
         f"{key}axis": dict(range=span, title_text=f"{label} (mm)", nticks=ticks, tickangle=0)
@@ -118,7 +109,7 @@ def _scene(bodies: list[np.ndarray], labels: tuple[str, str, str]) -> dict:
     return scene | dict(aspectmode="manual", aspectratio=ratio, bgcolor=CLEAR, uirevision="keep")
 
 
-def _camera(sides: Sequence[float], width: float, height: float) -> dict:
+def _camera(sides: list[float], width: float, height: float) -> dict:
     """As near as a box of these sides is seen whole, with its labels, in a scene of so many pixels."""
     back = np.array(VIEW) / np.linalg.norm(VIEW)
     right = np.cross([0, 0, 1], back) / np.linalg.norm(np.cross([0, 0, 1], back))
@@ -135,49 +126,30 @@ def _camera(sides: Sequence[float], width: float, height: float) -> dict:
 def _lay_out(figure: go.Figure, flat: bool) -> None:
     """Places the scene and, beside it, the flat panel; on a narrow page one above the other."""
     ratio = [figure.layout.scene.aspectratio[key] for key in "xyz"]
-    for narrow, width, height in ((False, 620, 520), (True, 320, 760 if flat else 480)):
-        across, low, panel = 1, 0, {}
-        if flat:
-            across, low = (1, 0.42) if narrow else (0.68, 0)
-            x, y = ([0.1, 1], [0, 0.36]) if narrow else ([0.77, 1], [0.1, 0.9])
-            panel = dict(xaxis=dict(domain=x), yaxis=dict(domain=y))
+
+    def placed(width: int, height: int, across: float, low: float, x: list[float], y: list[float]) -> dict:
+        across, low = (across, low) if flat else (1, 0)
         camera = _camera(ratio, (width - 16) * across, (height - 148) * (1 - low))
         scene = dict(domain=dict(x=[0, across], y=[low, 1]), camera=camera)
-        if narrow:  # no room for numbers: hover text has them
-            scene |= {f"{key}axis": dict(showticklabels=False) for key in "xyz"}
-            figure.layout.meta = dict(narrow=dict(panel, height=height, scene=scene))
-        else:
-            figure.update_layout(panel, height=height, scene=scene, margin=dict(l=8, r=8))
+        panel = dict(xaxis=dict(domain=x), yaxis=dict(domain=y)) if flat else {}
+        return dict(panel, height=height, scene=scene)
+
+    figure.update_layout(placed(620, 520, 0.68, 0, [0.77, 1], [0.1, 0.9]), margin=dict(l=8, r=8))
+    narrow = placed(320, 760 if flat else 480, 1, 0.42, [0.1, 1], [0, 0.36])
+    # No room for numbers: hover text has them.
+    narrow["scene"] |= {f"{key}axis": dict(showticklabels=False) for key in "xyz"}
+    figure.layout.meta = dict(narrow=narrow)
 
 
-def _place(bodies: dict[str, np.ndarray], space: str, follow: bool, shift: np.ndarray) -> dict:
-    """Poses as the scene has them: z up, followed and set aside as asked, to a tenth of a millimetre."""
-    if space == "camera":
-        bodies = {name: body[..., [0, 2, 1]] * np.float32([1, 1, -1]) for name, body in bodies.items()}
-    pelvis = next(iter(bodies.values()))[:, :1] * np.float32([1, 1, 0]) if follow else 0
-    moved = zip(bodies.items(), shift, strict=True)
-    return {name: np.round(body - pelvis + np.float32([dx, 0, 0]), 1) for (name, body), dx in moved}
-
-
-def _body_3d(points: np.ndarray, name: str, colours: tuple[str, str], labels, aside: float) -> go.Scatter3d:
-    """One skeleton (17, 3) as one line with gaps, each limb in its side's colour."""
-    shades = [colours[limb.startswith("left")] for limb in LIMBS for _ in (*LIMBS[limb], -1)][:-1]
-    x, y, z = _along(points, _path(*LIMBS))
-    lines = [f"{label} %{{{key}:.0f}} mm" for label, key in zip(labels, "xyz", strict=True)]
-    lines = [*([name] if name else []), "%{text}", *lines]
-    lines += [f"(drawn {aside:+.0f} mm aside)"] if aside else []
-    told = dict(text=_names(_path(*LIMBS)), hovertemplate="<br>".join(lines) + "<extra></extra>")
-    look = dict(mode="lines+markers", line=dict(color=shades, width=6), marker=dict(color=shades, size=3.5))
-    return go.Scatter3d(x=x, y=y, z=z, **told, **look, legendgroup=name or "body", showlegend=False)
-
-
-def _animate(figure: go.Figure, moved, still: int, count: int, seconds: float) -> go.Figure:
-    """Adds frames: ``moved(k)`` gives what frame k changes of the traces after the first ``still`` ones."""
-    if count == 1:
+def _finish(figure: go.Figure, parts: list[np.ndarray], seconds: float, title: str, alt: str) -> go.Figure:
+    """Titles a figure; its last traces, the lines of skeletons (frames, 17, d), are set in motion."""
+    describe(figure, alt).update_layout(title_text=title)
+    if len(parts[0]) == 1:
         return figure
-    traces = list(range(still, len(figure.data)))
-    figure.frames = [go.Frame(name=str(k), data=moved(k), traces=traces) for k in range(count)]
-    labels = [f"{k * seconds:.2f}" for k in range(count)]
+    moves = [[line for part in parts for line in _lines(part[k])] for k in range(len(parts[0]))]
+    traces = list(range(len(figure.data) - len(moves[0]), len(figure.data)))
+    figure.frames = [go.Frame(name=str(k), data=moved, traces=traces) for k, moved in enumerate(moves)]
+    labels = [f"{k * seconds:.2f}" for k in range(len(moves))]
     return add_slider(figure, labels, "time ", " s", interval=round(1000 * seconds, 2))
 
 
@@ -189,87 +161,79 @@ def skeleton_animation(
     space: str = "world",
     spacing: float = 0.0,
     follow: bool = False,
-    max_frames: int = 81,
     alt: str | None = None,
 ) -> go.Figure:
-    """Skeletons in 3D, to play, scrub and turn, with equal scales; beside them, where given, the 2D input.
+    """Skeletons in 3D, to play, scrub and turn; beside them, where given, the 2D input.
+
+    The axes have equal scales and stay as they are while it plays.
 
     Args:
-        poses: positions in mm, or a dict of named ones to draw in the same scene, each in its own colours.
+        poses: positions in mm, or a dict of named ones to draw in the same scene, each in its own colours;
+            of more than 81 frames every n-th is shown, at the same speed.
         fps: frames a second of the poses.
         keypoints: 2D input of the same frames, y downwards; drawn in a panel of its own.
         space: "world" (z up) or "camera" (x right, y down, z forward), which is turned so that up is up.
         spacing: mm between the skeletons, along x; 0 lays them over each other.
         follow: keep the (first) skeleton's pelvis over the origin, for clips that walk away.
-        max_frames: longer clips keep every n-th frame only, at the same speed.
+        title, alt: the figure's title, and its alternative text; made from the names where not given.
 
     Raises:
         ValueError: for arrays of other shapes and for keypoints of another length.
     """
-    bodies = _named(poses, "poses", 3)
-    length = len(next(iter(bodies.values())))
-    flat = None if keypoints is None else _poses(keypoints, "keypoints", 2)
+    bodies, length, stride = _named(poses, "poses", 3)
     if space not in AXES:
         raise ValueError(f"space is {space!r}, expected 'world' or 'camera'.")
-    if flat is not None and len(flat) != length:
-        raise ValueError(f"keypoints has {len(flat)} frames, expected {length} as in poses.")
-    stride = max(1, math.ceil(length / max_frames))
+    flat, frames, _ = ({}, length, 1) if keypoints is None else _named({"": keypoints}, "keypoints", 2)
+    if frames != length:
+        raise ValueError(f"keypoints has {frames} frames, expected {length} as in poses.")
+    if space == "camera":
+        bodies = {name: body[..., [0, 2, 1]] * np.float32([1, 1, -1]) for name, body in bodies.items()}
+    pelvis = next(iter(bodies.values()))[:, :1] * np.float32([1, 1, 0]) if follow else 0
     shift = spacing * (np.arange(len(bodies)) - (len(bodies) - 1) / 2)
-    bodies = _place({name: body[::stride] for name, body in bodies.items()}, space, follow, shift)
-    flat = None if flat is None else flat[::stride]
+    moved = zip(bodies.items(), shift, strict=True)
+    bodies = {name: np.round(body - pelvis + np.float32([dx, 0, 0]), 1) for (name, body), dx in moved}
 
-    figure = _legend(bodies, go.Scatter3d)
-    for (name, body), colours, aside in zip(bodies.items(), BODY_COLOURS, shift, strict=False):
-        figure.add_trace(_body_3d(body[0], name, colours, AXES[space], aside))
-    figure.update_layout(title_text=title, scene=_scene(list(bodies.values()), AXES[space]))
-    if flat is not None:
-        figure.add_traces(_lines_2d(flat[0], "input", BODY_COLOURS[0] if len(bodies) == 1 else GREYS))
-        figure.update_layout(**_image_axes(flat))
-    _lay_out(figure, flat is not None)
+    figure = go.Figure()
+    _add_legend(figure, bodies, "xyz")
+    places = [f"{label} %{{{key}:.0f}} mm" for label, key in zip(AXES[space], "xyz", strict=True)]
+    for (name, body), colours, aside in zip(bodies.items(), SHADES, shift, strict=False):
+        note = [f"(drawn {aside:+.0f} mm aside)"] if aside else []
+        hover = "<br>".join([*([name] if name else []), "%{text}", *places, *note])
+        _add_body(figure, body[0], name, colours, hover)
+    figure.update_layout(scene=_scene(list(bodies.values()), AXES[space]))
+    for points in flat.values():
+        _add_body(figure, points[0], "input", SHADES[0] if len(bodies) == 1 else GREYS, FLAT_HOVER)
+        figure.update_layout(_image_axes(points))
+    _lay_out(figure, bool(flat))
     drawn = ", ".join(name for name in bodies if name) or "one skeleton"
-    drawn += ", the 2D input in a panel of its own" if flat is not None else ""
+    drawn += ", the 2D input in a panel of its own" if flat else ""
     told = f"3D skeleton animation: {title or 'untitled'}. {length / fps:.1f} seconds of {drawn}."
-    describe(figure, alt or told)
-
-    def moved(k: int) -> list:
-        lines = [_along(body[k], _path(*LIMBS)) for body in bodies.values()]
-        turned = [go.Scatter3d(x=x, y=y, z=z) for x, y, z in lines]
-        return turned if flat is None else turned + _moved_2d(flat[k])
-
-    return _animate(figure, moved, 2 * len(bodies), -(-length // stride), stride / fps)
+    return _finish(figure, [*bodies.values(), *flat.values()], stride / fps, title, alt or told)
 
 
 def skeleton_2d(
     keypoints: Float[np.ndarray, "*frames 17 2"] | Mapping[str, Float[np.ndarray, "*frames 17 2"]],
     fps: float = 30.0,
     title: str = "",
-    unit: str = "",
-    max_frames: int = 81,
     alt: str | None = None,
 ) -> go.Figure:
-    """2D keypoints as an image has them: x to the right, y down, equal scales. A clip can be played.
+    """2D keypoints as an image has them: x to the right, y down, equal scales; a clip can be played.
 
     Args:
-        keypoints: one pose or a clip, or a dict of named ones, which are laid over each other.
+        keypoints: one pose or a clip, or a dict of named ones, which are laid over each other;
+            of more than 81 frames every n-th is shown, at the same speed.
         fps: frames a second.
-        unit: what the axes say, such as "px".
-        max_frames: longer clips keep every n-th frame only, at the same speed.
+        title, alt: the figure's title, and its alternative text; made from the names where not given.
 
     Raises:
         ValueError: for arrays of other shapes.
     """
-    bodies = _named(keypoints, "keypoints", 2, frames=False)
-    length = len(next(iter(bodies.values())))
-    stride = max(1, math.ceil(length / max_frames))
-    bodies = {name: body[::stride] for name, body in bodies.items()}
-    figure = _legend(bodies, go.Scatter)
-    for (name, body), colours in zip(bodies.items(), BODY_COLOURS, strict=False):
-        figure.add_traces(_lines_2d(body[0], name or "body", colours))
-    figure.update_layout(title_text=title, height=480, **_image_axes(np.stack(list(bodies.values())), unit))
+    bodies, _, stride = _named(keypoints, "keypoints", 2, one=True)
+    figure = go.Figure()
+    _add_legend(figure, bodies, "xy")
+    for (name, body), colours in zip(bodies.items(), SHADES, strict=False):
+        _add_body(figure, body[0], name, colours, FLAT_HOVER)
+    figure.update_layout(_image_axes(np.stack(list(bodies.values()))), height=480)
     drawn = ", ".join(name for name in bodies if name) or "one skeleton"
-    describe(figure, alt or f"2D keypoints: {title or 'untitled'}. Drawn: {drawn}.")
-
-    def moved(k: int) -> list:
-        return [line for body in bodies.values() for line in _moved_2d(body[k])]
-
-    return _animate(figure, moved, 2 * len(bodies), -(-length // stride), stride / fps)
+    told = f"2D keypoints: {title or 'untitled'}. Drawn: {drawn}."
+    return _finish(figure, list(bodies.values()), stride / fps, title, alt or told)

@@ -28,16 +28,18 @@ def seeds(
         unit: for the alternative text.
         zero: draw the line at 0, for differences.
         groups: name -> number of a colour; all rows alike where not given.
+        title, alt: the figure's title, and its alternative text; made from the means where not given.
+
+    Returns:
+        A picture (`IPython.display.Image`), to be the last value of a cell.
 
     Raises:
         ValueError: for no rows, and where a row holds fewer than two numbers.
     """
     if not rows:
         raise ValueError("rows is empty, expected at least one name.")
-    intervals = {name: mean_interval(values) for name, values in rows.items()}
-    words, found = "{} {:.2f} ({:.2f} to {:.2f})", intervals.items()
-    told = "; ".join(words.format(name, *interval) for name, interval in found)
-    text = alt or f"Dots and means of {len(rows)} rows: {title or xlabel}. {told} {unit}."
+    numbers = ("{} {:.2f} ({:.2f} to {:.2f})".format(name, *mean_interval(rows[name])) for name in rows)
+    told = f"Dots and means of {len(rows)} rows: {title or xlabel}. {'; '.join(numbers)} {unit}."
 
     import matplotlib
     import seaborn
@@ -56,4 +58,4 @@ def seeds(
         axes.tick_params(length=0)
         if zero:
             axes.axvline(0, color=INK, zorder=0)
-        return static_figure(figure, text)
+        return static_figure(figure, alt or told)

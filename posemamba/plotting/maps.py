@@ -1,24 +1,17 @@
 """Maps between joints and between frames (Figure 5), and what moved one prediction."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
 
+from posemamba.attention import Relevance
 from posemamba.plotting.style import INK, colour_scale, describe, numbers
 from posemamba.skeleton import JOINT_NAMES
 
-if TYPE_CHECKING:
-    from posemamba.attention import Relevance
-
-AXES = ("joints", "frames")
-#: The joints' names, short enough for an axis of a small panel.
-SHORT_NAMES = tuple(name.replace("right ", "R ").replace("left ", "L ") for name in JOINT_NAMES)
-_JOINT_TICKS = dict(tickmode="array", tickvals=list(range(len(SHORT_NAMES))), ticktext=SHORT_NAMES)
+_SHORT = [name.replace("right ", "R ").replace("left ", "L ") for name in JOINT_NAMES]
+_JOINT_TICKS = dict(tickmode="array", tickvals=list(range(len(_SHORT))), ticktext=_SHORT)
 # The colour bar lies under all panels, where it meets no other text whatever the page's width.
 _BAR = dict(orientation="h", thickness=12, len=0.7, nticks=5, x=0.5, xanchor="center")
 _BAR |= dict(y=0, yanchor="bottom", yref="container")
@@ -44,35 +37,29 @@ def map_panels(
         axes: "joints" or "frames" for all panels, or one of the two for each.
         value: what the colours show, with its unit.
         signed: a diverging scale, with zero in its middle; otherwise from 0 to the largest value.
+        title, alt: the figure's title, and its alternative text; made from the titles where not given.
 
     Raises:
         ValueError: for no maps, other axes, and matrices that do not fit theirs.
     """
     kinds = [axes] * len(maps) if isinstance(axes, str) else list(axes)
-    if not maps or len(kinds) != len(maps) or any(kind not in AXES for kind in kinds):
+    if not maps or len(kinds) != len(maps) or not {*kinds} <= {"joints", "frames"}:
         raise ValueError(f"axes is {axes!r} for {len(maps)} maps, expected 'joints' or 'frames' for each.")
     matrices = [numbers(matrix) for matrix in maps.values()]
-    for name, matrix, kind in zip(maps, matrices, kinds, strict=True):
-        square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] and matrix.size
-        if not square or (kind == "joints" and len(matrix) != len(JOINT_NAMES)):
-            wanted = f"({len(JOINT_NAMES)}, {len(JOINT_NAMES)})" if kind == "joints" else "(frames, frames)"
-            raise ValueError(f"maps[{name!r}] has shape {matrix.shape}, expected {wanted}.")
-    scale = colour_scale(matrices if signed else [*matrices, np.zeros(1)], signed)
     pairs = [[f"{row} from {column}" for column in JOINT_NAMES] for row in JOINT_NAMES]
-    figure = go.Figure()
-    for k, (matrix, kind) in enumerate(zip(matrices, kinds, strict=True)):
-        joints = kind == "joints"
-        told = "%{text}" if joints else "frame %{y} from frame %{x}"
-        _add_map(figure, k, matrix, scale, text=pairs if joints else None, told=f"{told}<br>{value}")
-        ticks, angle = (_JOINT_TICKS, -90) if joints else (dict(nticks=6), 0)
-        across = dict(title=dict(text=f"from {kind[:-1]}", standoff=4), tickangle=angle)
-        down = dict(title=dict(text=f"into {kind[:-1]}", standoff=2), scaleanchor=_axis("x", k))
-        end = len(matrix) - 0.5
-        across, down = dict(across, range=[-0.5, end], **ticks), dict(down, range=[end, -0.5], **ticks)
-        figure.update_layout({_axis("xaxis", k): across, _axis("yaxis", k): down})
-    _lay_out(figure, list(maps), title, value)
+    panels = []
+    for k, (name, matrix, kind) in enumerate(zip(maps, matrices, kinds, strict=True)):
+        side = len(JOINT_NAMES) if kind == "joints" else max(matrix.shape, default=0) or "frames"
+        if matrix.shape != (side, side):
+            raise ValueError(f"maps[{name!r}] has shape {matrix.shape}, expected ({side}, {side}).")
+        text, told = (pairs, "%{text}") if kind == "joints" else (None, "frame %{y} from frame %{x}")
+        ticks, angle = (_JOINT_TICKS, -90) if kind == "joints" else (dict(nticks=6), 0)
+        across = dict(ticks, title=dict(text=f"from {kind[:-1]}", standoff=4), tickangle=angle)
+        down = dict(ticks, title=dict(text=f"into {kind[:-1]}", standoff=2), scaleanchor=_nth("x", k))
+        panels.append((name, matrix, text, told, across, down))
+    scale = colour_scale(matrices if signed else [*matrices, np.zeros(1)], signed)
     told = f"{len(maps)} heat maps: {title or 'untitled'}. {value}; panels: {', '.join(maps)}."
-    return describe(figure, alt or told)
+    return describe(_draw(panels, scale, value, title), alt or told)
 
 
 def relevance_panels(
@@ -80,81 +67,75 @@ def relevance_panels(
 ) -> go.Figure:
     """The two answers to "what moved this prediction" side by side: each input joint's share in each frame.
 
-    Both panels have one scale with zero in its middle. A ring marks the joint and frame that are predicted.
+    One scale has zero in its middle. A ring marks the joint and frame that are predicted.
 
     Args:
         relevance: from `posemamba.attention.relevance`.
-        per_unit: what one unit of the network's output is worth in the unit shown.
-        unit: the unit shown.
+        per_unit, unit: what one unit of the network's output is worth in the unit shown, and that unit.
+        title, alt: the figure's title, and its alternative text; made from the prediction where not given.
     """
     views = {"gradient times input": relevance.gradient, "the map": relevance.map}
     matrices = [per_unit * numbers(view).T for view in views.values()]
-    scale, shown = colour_scale(matrices, True), f"share, {unit}" if unit else "share"
-    ring = dict(size=19, symbol="circle-open", color="#000000", line=dict(width=2))
-    point = go.Scatter(x=[relevance.frame], y=[relevance.joint], mode="markers", marker=ring)
-    figure = go.Figure()
-    for k, matrix in enumerate(matrices):
-        names = [[name] * matrix.shape[1] for name in JOINT_NAMES]
-        _add_map(figure, k, matrix, scale, text=names, told=f"%{{text}}, frame %{{x}}<br>{shown}")
-        figure.add_trace(point.update(xaxis=_axis("x", k), yaxis=_axis("y", k)))
-        end = matrix.shape[1] - 0.5
-        across = dict(title=dict(text="input frame", standoff=4), nticks=6, range=[-0.5, end])
-        down = dict(_JOINT_TICKS, range=[len(matrix) - 0.5, -0.5])
-        figure.update_layout({_axis("xaxis", k): across, _axis("yaxis", k): down})
-    figure.update_traces(showlegend=False, hoverinfo="skip", selector=dict(type="scatter"))
-    _lay_out(figure, list(views), title, shown)
+    shown = f"share, {unit}" if unit else "share"
+    names = [[name] * matrices[0].shape[1] for name in JOINT_NAMES]
+    across = dict(title=dict(text="input frame", standoff=4), nticks=6)
+    look = (names, "%{text}, frame %{x}", across, _JOINT_TICKS)
+    panels = [(view, matrix, *look) for view, matrix in zip(views, matrices, strict=True)]
+    figure = _draw(panels, colour_scale(matrices, True), shown, title, (relevance.frame, relevance.joint))
     name = f"{JOINT_NAMES[relevance.joint]}, coordinate {'xyz'[relevance.coordinate]}"
     told = f"Two heat maps of input joints over frames: shares in one prediction, {name}, frame "
     told += f"{relevance.frame}; left by gradient times input, right by the map."
     return describe(figure, alt or told)
 
 
-def _add_map(figure: go.Figure, k: int, matrix: np.ndarray, scale: dict, text, told: str) -> None:
-    """Panel k: its matrix, and what hover text says before the value."""
-    hover = f"{told}: %{{z:.3~g}}<extra></extra>"
-    bar = dict(colorbar=_BAR) if k == 0 else {}
-    place = dict(xaxis=_axis("x", k), yaxis=_axis("y", k), showscale=k == 0)
-    # Four digits beside the largest value: what a colour can show, and small in a page.
+def _draw(panels: list[tuple], scale: dict, value: str, title: str, ringed: tuple | None = None) -> go.Figure:
+    """Panels of (name, matrix, hover texts, words before the value, x axis, y axis); a ring at (x, y)."""
+    common = dict(showgrid=False, zeroline=False, tickfont=dict(size=10, color=INK), constrain="domain")
+    corner = dict(x=0, y=1, xanchor="left", yanchor="bottom", showarrow=False, font=dict(size=13, color=INK))
+    ring = dict(size=19, symbol="circle-open", color="#000000", line=dict(width=2))
+    figure = go.Figure()
+    for k, (name, matrix, text, told, across, down) in enumerate(panels):
+        x, y, (rows, columns) = _nth("x", k), _nth("y", k), matrix.shape
+        bar = dict(colorbar=_BAR, showscale=True) if k == 0 else dict(showscale=False)
+        words = dict(text=text, hovertemplate=f"{told}<br>{value}: %{{z:.3~g}}<extra></extra>")
+        figure.add_heatmap(z=_rounded(matrix), xaxis=x, yaxis=y, **words, **bar, **scale)
+        if ringed:
+            place = dict(x=ringed[:1], y=ringed[1:], xaxis=x, yaxis=y, mode="markers", marker=ring)
+            figure.add_scatter(**place, showlegend=False, hoverinfo="skip")
+        if name:
+            figure.add_annotation(corner, text=name, xref=f"{x} domain", yref=f"{y} domain")
+        axes = {_nth("xaxis", k): dict(across, range=[-0.5, columns - 0.5], anchor=y)}
+        axes |= {_nth("yaxis", k): dict(down, range=[rows - 0.5, -0.5], anchor=x)}
+        figure.update_layout({key: dict(axis, **common, ticks="") for key, axis in axes.items()})
+    figure.update_layout(_grid(len(panels), 2), margin=dict(t=_TOP, b=_BOTTOM, l=12, r=12))
+    # What the colours show stands under the title: above a lying colour bar it would lie on it.
+    subtitle = dict(text=value, font=dict(size=12, color=INK))
+    narrow = dict(narrow=_grid(len(panels), 1))
+    return figure.update_layout(meta=narrow, title=dict(text=title, subtitle=subtitle))
+
+
+def _rounded(matrix: np.ndarray) -> np.ndarray:
+    """Four digits beside the largest value: what a colour can show, and small in a page."""
     largest = float(np.nanmax(np.abs(matrix)))
     digits = 4 - int(np.floor(np.log10(largest))) if largest > 0 else 0
-    rounded = np.round(matrix.astype(np.float64), digits).astype(np.float32)
-    figure.add_heatmap(z=rounded, text=text, hovertemplate=hover, **bar, **place, **scale)
+    return np.round(matrix.astype(np.float64), digits).astype(np.float32)
 
 
-def _axis(name: str, k: int) -> str:
+def _nth(name: str, k: int) -> str:
     return name if k == 0 else f"{name}{k + 1}"
 
 
-def _lay_out(figure: go.Figure, names: list[str], title: str, value: str) -> None:
-    """Places the panels: rows of two; on a narrow page one below the other."""
-    # What the colours show stands under the title: above a lying colour bar it would lie on it.
-    heading = dict(text=title, subtitle=dict(text=value, font=dict(size=12, color=INK)))
-    wide, narrow = _grid(len(names), 2), _grid(len(names), 1)
-    small = dict(size=10, color=INK)
-    common = dict(showgrid=False, zeroline=False, tickfont=small, constrain="domain", ticks="")
-    corner = dict(x=0, y=1, xanchor="left", yanchor="bottom", showarrow=False, font=dict(size=13, color=INK))
-    figure.update_layout(title=heading, height=wide["height"], margin=dict(t=_TOP, b=_BOTTOM, l=12, r=12))
-    changes = dict(height=narrow["height"])
-    for k, name in enumerate(names):
-        for letter, other in (("x", "y"), ("y", "x")):
-            key, domain = _axis(f"{letter}axis", k), wide["domains"][k][letter]
-            figure.update_layout({key: dict(common, anchor=_axis(other, k), domain=domain)})
-            changes[key] = dict(domain=narrow["domains"][k][letter])
-        if name:
-            panel = dict(xref=f"{_axis('x', k)} domain", yref=f"{_axis('y', k)} domain")
-            figure.add_annotation(text=name, **panel, **corner)
-    figure.layout.meta = dict(narrow=changes)
-
-
 def _grid(count: int, columns: int) -> dict:
+    """Layout of so many panels in rows of so many: their places, and the height of all."""
     columns = min(columns, count)
     rows = -(-count // columns)
     inside = rows * _SIDE + (rows - 1) * _BETWEEN
-    domains = []
+    layout = dict(height=inside + _TOP + _BOTTOM)
     for k in range(count):
         row, column = divmod(k, columns)
         top = 1 - row * (_SIDE + _BETWEEN) / inside
         # Names of joints stand left of each panel: the first column's within it as well.
         x = [0.13, 1] if columns == 1 else [0.12, 0.5] if column == 0 else [0.62, 1]
-        domains.append(dict(x=x, y=[max(0.0, top - _SIDE / inside), top]))
-    return dict(height=inside + _TOP + _BOTTOM, domains=domains)
+        layout[_nth("xaxis", k)] = dict(domain=x)
+        layout[_nth("yaxis", k)] = dict(domain=[max(0.0, top - _SIDE / inside), top])
+    return layout

@@ -225,7 +225,7 @@ def scan_paths(
     ]
     title = title or f"Scan paths: {', '.join(strategies)}"
     figure.update_layout(
-        title=dict(text=title), margin=dict(l=4, r=4, t=44), **_page(lines, frames, tall=150)
+        title=dict(text=title), margin=dict(l=4, r=4, t=44), **_page(lines, frames, tall=190)
     )
     figure.layout.meta = dict(narrow=_page(lines, frames, tall=90))
     add_slider(figure, [str(step) for step in range(tokens)], "place ", f" of {tokens}", interval=300)

@@ -21,12 +21,11 @@ _INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "yti
 STATIC = {  # Matplotlib's settings, which seaborn draws with too
     **dict.fromkeys(_INKED, INK),
     **dict.fromkeys(("axes.facecolor", "figure.facecolor", "savefig.facecolor"), "none"),
-    "axes.prop_cycle": f"cycler('color', {list(COLOURS)})",
     **dict.fromkeys(("axes.grid", "axes.axisbelow", "figure.constrained_layout.use"), True),
     **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
 }
-STATIC |= {"axes.titlelocation": "left", "grid.alpha": 0.3, "image.cmap": "cividis"}
-STATIC |= {"figure.figsize": (7.0, 4.0), "font.size": 11.0}
+STATIC |= {"axes.prop_cycle": f"cycler('color', {list(COLOURS)})", "axes.titlelocation": "left"}
+STATIC |= {"grid.alpha": 0.3, "figure.figsize": (7.0, 4.0), "image.cmap": "cividis", "font.size": 11.0}
 
 
 class BookRenderer(PlotlyRenderer):
@@ -43,23 +42,23 @@ class BookRenderer(PlotlyRenderer):
         return {**super().to_mimebundle(fig_dict), "text/plain": text}
 
 
-def _template() -> go.layout.Template:
-    axis = dict(gridcolor=GRID, zerolinecolor=GRID, linecolor=INK, automargin=True, title_font_size=13)
-    # WebGL draws thin clear lines as none at all: in space the grid is a solid grey.
-    solid = dict(gridcolor="#a6a6a6", zerolinecolor="#a6a6a6", linecolor=INK, backgroundcolor=CLEAR)
-    space = dict(solid, tickfont_size=11, title_font_size=12)
-    heading = dict(font_size=15, x=0, xref="paper", y=1, yref="container", yanchor="top", pad_t=12)
-    layout = dict(colorway=COLOURS, font=dict(size=13, color=INK), title=heading, hovermode="closest")
-    layout |= dict(paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, modebar=dict(bgcolor=CLEAR, color=INK))
-    layout |= dict(xaxis=axis, yaxis=axis, scene=dict(xaxis=space, yaxis=space, zaxis=space))
-    layout |= dict(height=420, margin=dict(l=60, r=16, t=64, b=56))
-    layout["legend"] = dict(orientation="h", x=0, y=1, yanchor="bottom", bgcolor=CLEAR, traceorder="normal")
-    layout["updatemenudefaults"] = dict(bgcolor=CLEAR, bordercolor=INK)
-    layout["sliderdefaults"] = dict(bgcolor=GRID, bordercolor=INK, activebgcolor=COLOURS[0])
-    return go.layout.Template(layout=layout)
-
-
-pio.templates["book"] = _template()
+_AXIS = dict(gridcolor=GRID, zerolinecolor=GRID, linecolor=INK, automargin=True, title_font_size=13)
+# WebGL draws thin clear lines as none at all: in space the grid is a solid grey.
+_SPACE = dict(gridcolor="#a6a6a6", zerolinecolor="#a6a6a6", linecolor=INK, backgroundcolor=CLEAR)
+_SPACE |= dict(tickfont_size=11, title_font_size=12)
+_LAYOUT = dict(
+    font=dict(size=13, color=INK),
+    title=dict(font_size=15, x=0, xref="paper", y=1, yref="container", yanchor="top", pad_t=12),
+    margin=dict(l=60, r=16, t=64, b=56),
+    scene=dict(xaxis=_SPACE, yaxis=_SPACE, zaxis=_SPACE),
+    legend=dict(orientation="h", x=0, y=1, yanchor="bottom", bgcolor=CLEAR, traceorder="normal"),
+    updatemenudefaults=dict(bgcolor=CLEAR, bordercolor=INK),
+    sliderdefaults=dict(bgcolor=GRID, bordercolor=INK, activebgcolor=COLOURS[0]),
+    modebar=dict(bgcolor=CLEAR, color=INK),
+)
+_LAYOUT |= dict(colorway=COLOURS, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, hovermode="closest", height=420)
+_LAYOUT |= dict(xaxis=_AXIS, yaxis=_AXIS)
+pio.templates["book"] = go.layout.Template(layout=_LAYOUT)
 pio.renderers["book"] = BookRenderer(config=dict(responsive=True, displaylogo=False))
 
 
@@ -84,7 +83,7 @@ def use_book_style() -> None:
 def describe(figure: go.Figure, alt: str) -> go.Figure:
     """Gives a Plotly figure its alternative text: what a reader who cannot see it should know.
 
-    It is kept in the layout's ``meta``; the built book hands it to screen readers.
+    It is kept in the layout's ``meta``; the built book hands it to screen readers. For figures made by hand.
 
     Raises:
         ValueError: for an empty alt.
@@ -111,13 +110,15 @@ def colour_scale(matrices: Sequence[np.ndarray], signed: bool) -> dict:
     return dict(zmin=low, zmax=high, colorscale=DIVERGING if signed else SEQUENTIAL)
 
 
-def static_figure(figure, alt: str, dpi: int = 192):
-    """A Matplotlib figure (or a seaborn axes or grid) as a sharp picture, a PNG, with its alternative text.
+def static_figure(figure, alt: str):
+    """A Matplotlib figure (or a seaborn axes or grid) as a sharp PNG with its alternative text.
 
     Args:
         figure: a Matplotlib figure, or anything with a ``.figure``; it is closed.
         alt: what a reader who cannot see the picture should know, in a sentence or two.
-        dpi: pixels an inch; the picture is shown at 96, so 192 is sharp on a dense screen.
+
+    Returns:
+        An ``IPython.display.Image``, to be the last value of a cell.
 
     Raises:
         ValueError: for an empty alt.
@@ -127,31 +128,35 @@ def static_figure(figure, alt: str, dpi: int = 192):
 
     if not alt.strip():
         raise ValueError("alt is empty; expected a sentence that says what the picture shows.")
-    figure = getattr(figure, "figure", figure)
-    buffer = BytesIO()
+    figure, buffer = getattr(figure, "figure", figure), BytesIO()
     # Without the Software entry the bytes would change with Matplotlib's version.
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
-    width = round(figure.get_figwidth() * 96)
+    figure.savefig(buffer, format="png", dpi=192, metadata={"Software": None})
     plt.close(figure)
+    width = round(figure.get_figwidth() * 96)  # half its pixels: sharp on a dense screen
     return Image(buffer.getvalue(), format="png", width=width, alt=alt)
 
 
 def add_slider(
     figure: go.Figure, labels: Sequence[str], prefix: str, suffix: str = "", interval: float | None = None
 ) -> go.Figure:
-    """Adds a slider over a figure's frames, which must be named "0", "1", ...; with an ``interval`` (in
-    milliseconds a frame) a play and a pause button too."""
+    """Adds a slider over the figure's frames, which must be named "0", "1", ...; returns the figure.
+
+    Args:
+        figure: changed in place.
+        labels: what the slider says at each frame, between prefix and suffix.
+        prefix, suffix: such as "time " and a unit.
+        interval: milliseconds a frame; where given there are a play and a pause button too.
+    """
     still = dict(mode="immediate", frame=dict(duration=0, redraw=True), transition=dict(duration=0))
-    playing, titled = interval is not None, bool(figure.layout.xaxis.title.text)
-    below = 46 if titled else 30  # the slider keeps off the axis's title
+    below, room = (46, 70) if figure.layout.xaxis.title.text else (30, 54)  # keeps off the axis's title
     steps = [dict(args=[[str(k)], still], label=label, method="animate") for k, label in enumerate(labels)]
     told = dict(prefix=prefix, suffix=suffix, xanchor="right", font=dict(size=13, color=INK))
-    place = dict(x=0.22, len=0.78) if playing else dict(x=0, len=1)
+    place = dict(x=0, len=1) if interval is None else dict(x=0.22, len=0.78)
     # Only the current value is written: the labels of many frames would run into each other.
     hidden = dict(tickcolor=CLEAR, font=dict(size=1, color=CLEAR))
     figure.layout.sliders = [dict(steps=steps, currentvalue=told, pad=dict(t=below, b=4), **place, **hidden)]
-    figure.layout.margin.b = below + (70 if titled else 54)
-    if playing:
+    figure.layout.margin.b = below + room
+    if interval is not None:
         moving = dict(still, fromcurrent=True, frame=dict(duration=interval, redraw=True))
         play = dict(label="\u25b6", method="animate", args=[None, moving])
         pause = dict(label="\u275a\u275a", method="animate", args=[[None], still])

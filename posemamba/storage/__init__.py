@@ -1,6 +1,5 @@
 """Files: atomic writes, and safe reading of what strangers wrote.
 
-A write goes to a temporary file beside its target and takes its place only when it is whole and on the disk.
 A read never runs code from a file: checkpoints, pickles and array files give tensors, arrays, numbers, text
 and builtin containers, or one sentence that says what the file is instead.
 """

@@ -1,11 +1,9 @@
 """Arrays and plain data as data sets are exchanged: .npz files and pickles."""
 
-from __future__ import annotations
-
 import io
 import math
 import mmap
-import os
+from pathlib import Path
 
 import numpy as np
 
@@ -16,12 +14,12 @@ from posemamba.storage.values import Refused
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
-def read_pickle(path: str | os.PathLike):
-    """Reads a pickle of plain data, as data sets are exchanged; nothing in it is executed.
+def read_pickle(path: str | Path):
+    """Reads a pickle of plain data (protocols 0 to 5); nothing in it is executed.
 
     Returns:
         Arrays (of numbers, of text, of objects that are plain data themselves), numbers, text and builtin
-        containers. An OrderedDict comes as a dict, what Python 2 wrote as latin-1. Protocols 0 to 5.
+        containers. An OrderedDict comes as a dict, what Python 2 wrote as latin-1.
 
     Raises:
         FileNotFoundError: there is no file.
@@ -39,17 +37,14 @@ def read_pickle(path: str | os.PathLike):
             raise ValueError(f"{path} {error}") from error.__cause__
 
 
-def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Reads all arrays of an .npz file into memory.
-
-    Arrays of Python objects go through the restricted reader of `read_pickle`, never through numpy's.
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Reads all arrays of an .npz file into memory; those of Python objects as `read_pickle` does.
 
     Raises:
         FileNotFoundError: there is no file.
         ValueError: naming the file, the array and the fault.
     """
-    path, expected = existing_file(path), "an .npz file of arrays"
-    arrays = {}
+    path, expected, arrays = existing_file(path), "an .npz file of arrays", {}
     with open_archive(path, expected) as archive:
         for info in archive.infolist():
             name = info.filename.removesuffix(".npy")
@@ -67,10 +62,7 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def _read_array(stream, size: int) -> np.ndarray:
-    """One array in numpy's .npy format, from a stream of `size` bytes.
-
-    numpy allocates what the header declares. Here the header must agree with the bytes that are there.
-    """
+    """One array of a .npy stream of `size` bytes. numpy would allocate whatever the header declares."""
     version = np.lib.format.read_magic(stream)
     if version not in _HEADERS:
         raise Refused(f"is in version {version} of numpy's format, expected 1 or 2")

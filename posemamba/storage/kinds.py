@@ -1,26 +1,29 @@
 """What a file is, told from its content and never from its name."""
 
-from __future__ import annotations
-
-import os
+import re
 import zipfile
 from pathlib import Path
 
 ZIP = b"PK\x03\x04"
 
-_STARTS = {
-    b"PK\x05\x06": "an empty zip archive",
-    ZIP: "a zip archive",
-    b"\x93NUMPY": "a single numpy array (.npy)",
-    b"\x89HDF": "an HDF5 file",
-    b"\x1f\x8b": "a compressed archive",
-    b"7z\xbc\xaf": "a compressed archive",
-    b"Rar!": "a compressed archive",
+# How files begin.
+_KINDS = {
+    rb"(?i)[\xef\xbb\xbf\s]*<(!doctype|html|\?xml|head)": "a web page, not the file that was asked for",
+    rb"version https://git-lfs": "a Git LFS pointer, not the file itself (git lfs pull fetches it)",
+    rb"PK\x05\x06": "an empty zip archive",
+    rb"PK\x03\x04": "a zip archive",
+    rb"\x93NUMPY": "a single numpy array (.npy)",
+    rb"\x89HDF": "an HDF5 file",
+    rb"\x1f\x8b|7z\xbc\xaf|Rar!": "a compressed archive",
+    rb"(?s).{257}ustar": "a tar archive",
+    rb"\x80[\x00-\x05]": "a plain pickle",
+    # Control characters below the tab do not occur in text.
+    rb"[^\x00-\x08]+\Z": "a text file",
 }
 
 
-def existing_file(path: str | os.PathLike) -> Path:
-    """The path of a file with something in it; FileNotFoundError or ValueError says what is there instead."""
+def existing_file(path: str | Path) -> Path:
+    """The path of a file that is not empty; FileNotFoundError or ValueError says what is there instead."""
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{path} is a folder, expected a file")
@@ -32,15 +35,10 @@ def existing_file(path: str | os.PathLike) -> Path:
 
 
 def open_archive(path: Path, expected: str) -> zipfile.ZipFile:
-    """Opens a zip archive that does not unpack to absurd sizes; the caller closes it.
-
-    Args:
-        path: an existing file.
-        expected: what the file should have been, for the message.
+    """Opens a zip archive, which the caller closes; `expected` says in messages what it should have been.
 
     Raises:
-        ValueError: a file of another kind, a cut one, and one that would unpack to over 1 GiB and 200 times
-            its size, as only a file made to fill the memory does.
+        ValueError: another kind of file, a cut one, one that unpacks to over 1 GiB and 200 times its size.
     """
     with open(path, "rb") as file:
         head = file.read(512)
@@ -59,17 +57,5 @@ def open_archive(path: Path, expected: str) -> zipfile.ZipFile:
 
 def kind_of(head: bytes) -> str:
     """What a file is, in words, from its first 512 bytes."""
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        return "a web page, not the file that was to be downloaded"
-    if start.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer, not the file that it stands for (git lfs pull fetches it)"
-    for signature, kind in _STARTS.items():
-        if head.startswith(signature):
-            return kind
-    if head[257:262] == b"ustar":
-        return "a tar archive"
-    if head[:1] == b"\x80" and head[1:2] <= b"\x05":
-        return "a plain pickle"
-    # Control characters below the tab do not occur in text.
-    return "a file of an unknown kind" if min(head, default=0) < 9 else "a text file"
+    kinds = (kind for start, kind in _KINDS.items() if re.match(start, head))
+    return next(kinds, "a file of an unknown kind")

@@ -1,7 +1,5 @@
 """What may come out of a stranger's file: arrays, numbers, text, builtin containers."""
 
-from __future__ import annotations
-
 import math
 import re
 
@@ -24,47 +22,36 @@ class DType:
 
     def __init__(self, code="", align=False, copy=True):
         if type(code) is not str or not _DTYPE.fullmatch(code):
-            raise Refused(f"holds data of type {str(code)[:40]!r}, expected numbers, text or plain objects")
+            raise Refused(f"holds data of type {str(code)[:40]!r}, expected numbers, text or objects")
         self.value = np.dtype(code)
 
     def __setstate__(self, state):
         plain = type(state) is tuple and len(state) in (8, 9) and not any(x is not None for x in state[2:5])
         if not plain or state[1] not in ("<", ">", "=", "|") or any(x is not None for x in state[8:]):
-            raise Refused(
-                "holds an array of records or with metadata, expected numbers, text or plain objects"
-            )
+            raise Refused("holds an array of records or with metadata, expected numbers, text or objects")
         if state[1] != "|":
             self.value = self.value.newbyteorder(state[1])
 
 
-def build_array(shape: tuple[int, ...], dtype: DType, fortran: bool, raw) -> np.ndarray:
-    """The array that a pickle describes.
+def build_array(raw, dtype: DType, shape: tuple[int, ...], order: str = "C") -> np.ndarray:
+    """The array that a pickle describes. Nothing is allocated beyond the bytes that are really there.
 
-    Nothing is allocated beyond the bytes that are really there.
-
-    Args:
-        shape: its shape.
-        dtype: its type.
-        fortran: whether the first index runs fastest in `raw`.
-        raw: its bytes, or the list of its items where the type is object.
-
-    Raises:
-        Refused: these do not fit together.
+    `raw` is its bytes, or the list of its items where the type is object; `order` is "F" where the first
+    index runs fastest in it, else "C". Raises `Refused` where these do not fit together.
     """
-    proper = type(dtype) is DType and type(shape) is tuple and len(shape) <= 32
+    proper = type(dtype) is DType and type(shape) is tuple and len(shape) <= 32 and order in ("C", "F")
     if not proper or any(type(n) is not int or n < 0 for n in shape):
         raise Refused("holds an array without a proper shape and type")
-    dtype, order, count = dtype.value, "F" if fortran else "C", math.prod(shape)
+    dtype, count = dtype.value, math.prod(shape)
     if type(raw) is str:  # Python 2 wrote bytes as text
         raw = raw.encode("latin-1")
     size = len(raw) if type(raw) in (bytes, bytearray, list) else -1
-    if dtype.kind == "O" and type(raw) is list and size == count:
-        flat = np.empty(count, dtype=object)
-        for i, item in enumerate(raw):  # one by one: numpy would unpack nested lists
-            flat[i] = item
-        return flat.reshape(shape, order=order)
-    if dtype.kind == "O" or type(raw) is list or size != count * dtype.itemsize:
+    objects = dtype.kind == "O"
+    if (type(raw) is list) != objects or size != count * (1 if objects else dtype.itemsize):
         raise Refused(f"declares an array of shape {shape} and type {dtype}, which does not fit its contents")
+    if objects:
+        # Item by item: numpy would unpack nested lists.
+        return np.fromiter(raw, object, count).reshape(shape, order=order)
     if size == 0:
         return np.zeros(shape, dtype)
     array = np.frombuffer(raw, dtype)
@@ -75,7 +62,7 @@ def build_array(shape: tuple[int, ...], dtype: DType, fortran: bool, raw) -> np.
 
 def build_scalar(dtype: DType, raw) -> np.generic:
     """The numpy scalar that a pickle describes by type and bytes; raises `Refused` where they do not fit."""
-    return build_array((), dtype, False, raw)[()]
+    return build_array(raw, dtype, ())[()]
 
 
 _LEAVES = {str, bytes, bytearray, int, float, complex, bool, type(None)}
@@ -91,8 +78,7 @@ def check_plain(found) -> None:
             continue
         seen.add(id(item))
         if type(item) is dict:
-            todo.extend(item.keys())
-            todo.extend(item.values())
+            todo.extend((*item.keys(), *item.values()))
         elif type(item) in CONTAINERS:
             todo.extend(item)
         elif type(item) is not np.ndarray:

@@ -1,7 +1,5 @@
 """Writes that happen all or not at all; JSON; the files that ship with the package."""
 
-from __future__ import annotations
-
 import errno
 import json
 import math
@@ -24,9 +22,9 @@ _ASSETS = Path(__file__).parents[1] / "assets"
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Writes a file all or not at all.
 
-    Yields a path in the target's folder, with the target's suffix, for the caller to write and close. When
-    the block ends, what was written is flushed to the disk and takes the target's place in one step. When the
-    block raises (a Ctrl-C too), it is removed and the old file stays as it was.
+    Yields a path in the target's folder, with its suffix, to write to and close. When the block ends, that
+    file is flushed to the disk and takes the target's place in one step. When the block raises (a Ctrl-C
+    too), it is removed and the old file stays as it was.
 
     Args:
         path: the file to write; its folder must exist. A link is followed.
@@ -50,35 +48,23 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         if target.exists():
             shutil.copymode(target, temporary)
         os.replace(temporary, target)
-        _flush_folder(target.parent)
+        # So that the new name lasts too. Windows cannot open folders, some network disks cannot flush them.
+        with suppress(OSError):
+            folder = os.open(target.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
     except Exception as error:
-        if _disk_is_full(error, target.parent):
+        # safetensors and torch raise no OSError for a full disk, and torch does not name the cause.
+        full = getattr(error, "errno", None) in _FULL or "No space left" in str(error)
+        if full or (isinstance(error, RuntimeError) and shutil.disk_usage(target.parent).free < 65536):
             kept = "; the file that was there is unchanged" if target.exists() else ""
             raise OSError(errno.ENOSPC, f"cannot write {path}, the disk is full{kept}") from error
         raise
     finally:
         with suppress(OSError):
             temporary.unlink()
-
-
-def _disk_is_full(error: Exception, folder: Path) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in _FULL
-    if "No space left" in str(error):  # safetensors
-        return True
-    with suppress(OSError):  # torch's writer does not say why it failed
-        return isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < 65536
-    return False
-
-
-def _flush_folder(folder: Path) -> None:
-    # Makes the new name last too. Windows cannot open folders, and some network disks cannot flush them.
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def write_json(path: str | os.PathLike, content) -> None:
@@ -103,7 +89,7 @@ def write_json(path: str | os.PathLike, content) -> None:
 
 
 def read_json(path: str | os.PathLike):
-    """Reads JSON in UTF-8 without NaN or infinity. FileNotFoundError or ValueError says what is wrong."""
+    """Reads JSON in UTF-8 without NaN or infinity; FileNotFoundError or ValueError says what is wrong."""
 
     def finite(number: str) -> float:
         if not math.isfinite(float(number)):

@@ -1,16 +1,17 @@
-"""Movements on standing feet: sitting down and up, waving, reaching.
+"""Movements that begin and end on standing feet: waving, reaching, sitting down and up, jumping.
 
-The feet stay where they are planted; root, trunk and arms follow key values at key times, and the legs'
-angles follow from root and feet.
+Root, trunk and arms follow key values at key times, and the legs' angles follow from root and feet.
 """
 
-from __future__ import annotations
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
 
 from posemamba.motion.synthetic.bodies import SIDES, Body, Pose, highest_root, place_feet
-from posemamba.motion.synthetic.timing import Times, drift, ease, keys
+from posemamba.motion.synthetic.timing import Track, drift, ease, keys, quintic
+
+_ARM = ("shoulder flexion", "shoulder abduction", "shoulder rotation", "elbow flexion")
 
 
 class Stand:
@@ -21,7 +22,7 @@ class Stand:
 
     def __init__(self, generator: np.random.Generator, body: Body, seconds: float, fps: float):
         self.generator, self.body = generator, body
-        self.t: Times = np.arange(round(seconds * fps)) / fps
+        self.t: Track = np.arange(round(seconds * fps)) / fps
         self.pose = pose = Pose(len(self.t))
         draw, wander = generator.uniform, lambda size: drift(generator, self.t, size)
         self.facing, self.place = draw(0, 360), draw(-1000, 1000, 2)
@@ -41,14 +42,14 @@ class Stand:
             pose[f"{side} shoulder rotation"] = draw(10, 28) + wander(2)
             pose[f"{side} elbow flexion"] = draw(10, 22) + wander(3)
 
-    def floor(self, right: Times | float, ahead: Times | float) -> Float[np.ndarray, "frames 2"]:
+    def floor(self, right: Track | float, ahead: Track | float) -> Float[np.ndarray, "frames 2"]:
         """Points over the floor, given to the right of and ahead of where the body stands, mm."""
         angle = np.radians(self.facing)
         right, ahead = np.broadcast_arrays(right, ahead)
         x = self.place[0] + right * np.cos(angle) - ahead * np.sin(angle)
         return np.stack([x, self.place[1] + right * np.sin(angle) + ahead * np.cos(angle)], axis=-1)
 
-    def ankles(self, height: Times | float = 0.0, forward: Times | float = 0.0) -> dict[str, np.ndarray]:
+    def ankles(self, height: Track | float = 0.0, forward: Track | float = 0.0) -> dict[str, np.ndarray]:
         """The ankles, so much above and ahead of where they stand, mm."""
         still = np.zeros(len(self.t))
         return {
@@ -65,8 +66,7 @@ class Stand:
     def finish(self, ankles: dict[str, np.ndarray] | None = None) -> Pose:
         """Puts the root over the floor and the feet on it.
 
-        Where the movement does not plan the ankles they stand still, and the root comes down as far as the
-        legs need when it moves aside or back.
+        Where a movement plans no ankles they stand still, and the root comes down as far as the legs need.
         """
         pose = self.pose
         pose.root[:, :2] = self.floor(self.aside, self.ahead)
@@ -77,13 +77,13 @@ class Stand:
             # A smooth minimum: knees would jerk where a leg gets straight all at once.
             up = -4 * np.logaddexp(-up / 4, -room / 4)
         pose.root[:, 2] = standing + up
-        toes = {side: pose.heading + (-self.splay if side == "right" else self.splay) for side in SIDES}
+        toes = {"right": pose.heading - self.splay, "left": pose.heading + self.splay}
         place_feet(self.body, pose, ankles, toes)
         return pose
 
 
 def wave(generator: np.random.Generator, body: Body, seconds: float, fps: float) -> Pose:
-    """Standing and waving with one hand, now and then with both; arguments as `gaits.walk`."""
+    """Standing and waving with one hand, now and then with both."""
     stand = Stand(generator, body, seconds, fps)
     draw, t, pose = generator.uniform, stand.t, stand.pose
     main = generator.choice(SIDES)
@@ -99,13 +99,10 @@ def wave(generator: np.random.Generator, body: Body, seconds: float, fps: float)
     for side in sides:
         swing = raised**2 * np.sin(2 * np.pi * rate * t + phase + (0 if side == main else draw(-0.5, 0.5)))
         wide, open_, bend = draw(65, 100), draw(60, 90), draw(75, 100)
-        high = {"flexion": draw(0, 20), "abduction": wide, "rotation": -open_}
-        for name, value in high.items():
-            key = f"{side} shoulder {name}"
-            pose[key] = pose[key] * (1 - raised) + value * raised
+        for name, goal in zip(_ARM, (draw(0, 20), wide, -open_, bend), strict=True):
+            pose[f"{side} {name}"] = pose[f"{side} {name}"] * (1 - raised) + goal * raised
         pose[f"{side} shoulder abduction"] += draw(2, 6) * swing
-        key = f"{side} elbow flexion"
-        pose[key] = pose[key] * (1 - raised) + bend * raised + draw(18, 30) * swing
+        pose[f"{side} elbow flexion"] += draw(18, 30) * swing
     lean = (1 if main == "right" else -1) * raised * (len(sides) == 1)
     pose["lumbar bend"] -= draw(1, 4) * lean  # away from the raised arm
     pose["neck bend"] -= draw(0, 4) * lean
@@ -113,9 +110,8 @@ def wave(generator: np.random.Generator, body: Body, seconds: float, fps: float)
     return stand.finish()
 
 
-# What a hand reaches for: shoulder flexion, abduction and rotation, elbow flexion, the trunk's flexion and
-# twist (towards the other side, so that the shoulder comes forward), the pelvis' tilt, and how far the
-# knees let the root down, as a share of the leg.
+# What a hand reaches for: the angles of `_ARM`, the trunk's flexion and twist (towards the other side, so
+# that the shoulder comes forward), the pelvis' tilt, how far the knees let the root down (shares of the leg).
 _TARGETS = {
     "high shelf": (150, 12, 0, 15, -6, 6, -3, 0),
     "table": (72, 6, 10, 22, 18, 14, 10, 0.01),
@@ -128,7 +124,7 @@ _TARGETS = {
 
 
 def reach(generator: np.random.Generator, body: Body, seconds: float, fps: float) -> Pose:
-    """Standing and reaching with one hand for things high, low, near and far; arguments as `gaits.walk`."""
+    """Standing and reaching with one hand for things high, low, near and far."""
     stand = Stand(generator, body, seconds, fps)
     draw, t, pose = generator.uniform, stand.t, stand.pose
     at, names = draw(0.15, 0.4), []
@@ -146,9 +142,8 @@ def reach(generator: np.random.Generator, body: Body, seconds: float, fps: float
         # The elbow folds on the way out and on the way back.
         ways = ((at, at + out), (at + out + hold, at + out + hold + back))
         fold = sum(np.sin(np.pi * ease(t, *way)) for way in ways)
-        goals = {"shoulder flexion": flex, "shoulder abduction": wide, "shoulder rotation": turn}
-        for name, value in {**goals, "elbow flexion": elbow}.items():
-            pose[f"{side} {name}"] = pose[f"{side} {name}"] * (1 - on) + value * on
+        for name, goal in zip(_ARM, (flex, wide, turn, elbow), strict=True):
+            pose[f"{side} {name}"] = pose[f"{side} {name}"] * (1 - on) + goal * on
         pose[f"{side} elbow flexion"] += draw(15, 35) * fold
         other = "left" if side == "right" else "right"
         pose[f"{other} shoulder flexion"] += (0.25 * trunk + 0.4 * tilt - 8 * (flex > 120)) * bow
@@ -167,7 +162,7 @@ def reach(generator: np.random.Generator, body: Body, seconds: float, fps: float
 
 
 def sit(generator: np.random.Generator, body: Body, seconds: float, fps: float) -> Pose:
-    """Sitting down on a chair (not drawn), staying, and standing up again; arguments as `gaits.walk`."""
+    """Sitting down on a chair (not drawn), staying, and standing up again."""
     stand = Stand(generator, body, seconds, fps)
     draw, t, pose = generator.uniform, stand.t, stand.pose
     height = stand.standing_height()
@@ -200,3 +195,65 @@ def sit(generator: np.random.Generator, body: Body, seconds: float, fps: float) 
         stand.ahead = stand.ahead - (back + 30) * slid
         stand.up = stand.up + (seat - height) * sat
     return stand.finish()
+
+
+GRAVITY = 9810.0  # mm/s^2
+
+
+def jump(generator: np.random.Generator, body: Body, seconds: float, fps: float) -> Pose:
+    """Standing jumps: a crouch with the arms back, a push, flight under gravity, a landing on bent knees.
+
+    In flight the root's height is a falling body's, with g = 9.81 m/s^2.
+    """
+    stand = Stand(generator, body, seconds, fps)
+    draw, t, pose = generator.uniform, stand.t, stand.pose
+    lifted, moved = np.zeros(len(t)), np.zeros(len(t))
+    heel = 0.09 * body.leg  # how far the ankle rises before the toes leave the floor
+    at = draw(0.05, 0.35)
+    while True:
+        speed = np.sqrt(2 * GRAVITY * draw(0.12, 0.33) * body.leg)
+        leap = draw(0, 350) if draw() < 0.5 else 0.0
+        crouch, landing = draw(0.2, 0.32) * body.leg, draw(0.14, 0.24) * body.leg
+        top = heel - 0.01 * body.leg  # the root over standing when the toes leave
+        dip, push = draw(0.42, 0.6), 1.9 * (top + crouch) / speed
+        flight, absorb, recover = 2 * speed / GRAVITY, 2.1 * (top + landing) / speed, draw(0.5, 0.75)
+        marks = np.cumsum([at, dip, push, flight, absorb, recover])
+        if marks[-1] > seconds:
+            break
+        low, off, land, soft, done = marks[1:]
+        # The root's height, velocity and acceleration at the six marks.
+        still, leave, touch = (0, 0, 0), (top, speed, -GRAVITY), (top, -speed, -GRAVITY)
+        states, root = (still, (-crouch, 0, 0), leave, touch, (-landing, 0, 0), still), 0 * t
+        for (begin, first), (end, last) in pairwise(zip(marks, states, strict=True)):
+            root = np.where(t > begin, quintic(t, begin, end, first, last), root)
+        stand.up = np.where((t > at) & (t < done), root, stand.up)
+        # Heels rise just before the toes leave, and come down just after they touch, at the root's own speed.
+        roll = 2.2 * heel / speed
+        s = np.clip((t - off) / flight, 0, 1)
+        tuck = draw(0.03, 0.12) * body.leg * 64 * (s * (1 - s)) ** 3
+        up = quintic(t, off - roll, off, still, (heel, speed, -GRAVITY))
+        down = quintic(t, land, land + roll, (heel, -speed, -GRAVITY), still)
+        parts = [(t > off - roll) & (t < off), (t >= off) & (t <= land), (t > land) & (t < land + roll)]
+        lifted += np.select(parts, [up, root - top + heel + tuck, down], 0.0)
+        # Over the floor the root flies at one speed, and the feet swing ahead under it.
+        begin, pace = off - 0.7 * push, 0.65 * leap / flight
+        go = quintic(t, begin, off, still, (0.2 * leap, pace, 0))
+        stop = quintic(t, land, soft + 0.1, (0.85 * leap, pace, 0), (leap, 0, 0))
+        parts = [t < begin, t < off, t <= land, t < soft + 0.1]
+        stand.ahead = stand.ahead + np.select(parts, [0 * t, go, 0.2 * leap + pace * (t - off), stop], leap)
+        moved += leap * ease(t, off - 0.3 * roll, land)
+        # The arms go back in the crouch, up with the push, and down again through the landing.
+        high, times = draw(60, 130), [at, low - 0.05, off + 0.03, land, soft + 0.05, done]
+        for side in SIDES:
+            swing = [0, draw(-38, -24), high + draw(-6, 6), 0.65 * high, draw(10, 30), 0]
+            pose[f"{side} shoulder flexion"] += keys(t, times, swing, soft=0.08)
+            pose[f"{side} shoulder abduction"] += keys(t, times, [0, 6, 8, 14, 10, 0])
+            pose[f"{side} elbow flexion"] += keys(t, times, [0, 12, draw(5, 20), 25, 20, 0])
+        times = [at, low, off, off + 0.5 * flight, soft, done]
+        bow = keys(t, times, [0, draw(32, 46), 0, 2, draw(24, 36), 0])
+        pose["pelvis tilt"] += 0.6 * bow
+        pose["lumbar flexion"] += 0.4 * bow
+        pose["neck flexion"] -= 0.45 * bow
+        stand.ahead = stand.ahead - 2.6 * bow
+        at = done + draw(0.1, 0.4)
+    return stand.finish(stand.ankles(lifted, moved))

@@ -1,17 +1,18 @@
 """Bodies of different proportions, their joint angles, and the joints that follow from them.
 
-A body's own frame: x to its right, y forward, z up. All angles are in degrees and zero when a body stands
-upright with hanging arms. Legs can also be set by where the ankles should be: two-bone inverse kinematics
-gives the angles.
+A body's own frame: x to its right, y forward, z up. All angles are in degrees, and zero when a body stands
+upright with hanging arms. Two-bone inverse kinematics gives the legs' angles from the ankles' places.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, fields
+from typing import Self
 
 import numpy as np
 from jaxtyping import Float
 
+from posemamba.motion.synthetic.timing import Track
+
+Points = Float[np.ndarray, "frames 3"]
 SIDES = ("right", "left")
 
 # How far human joints turn, degrees, rounded from the clinical tables (American Academy of Orthopaedic
@@ -70,12 +71,11 @@ class Body:
         return self.thigh + self.shank
 
     @classmethod
-    def sample(cls, generator: np.random.Generator) -> Body:
+    def sample(cls, generator: np.random.Generator) -> Self:
         """A random adult, 1.52 to 1.92 m tall; each part's share of it is a few per cent off the mean."""
         height, parts = generator.uniform(1520, 1920), fields(cls)[1:]
-        spread = [1 + 0.03 * np.clip(generator.normal(), -2, 2) for _ in parts]
-        shares = [part.metadata["share"] for part in parts]
-        return cls(height, *(share * height * by for share, by in zip(shares, spread, strict=True)))
+        spread = 1 + 0.03 * generator.normal(size=len(parts)).clip(-2, 2)
+        return cls(height, *(p.metadata["share"] * height * by for p, by in zip(parts, spread, strict=True)))
 
     def __post_init__(self):
         for name, size in vars(self).items():
@@ -95,22 +95,22 @@ class Pose:
     """
 
     def __init__(self, frames: int):
-        self.root: Float[np.ndarray, "frames 3"] = np.zeros((frames, 3))
-        self.heading: Float[np.ndarray, " frames"] = np.zeros(frames)
-        self.angles: dict[str, Float[np.ndarray, " frames"]] = {name: np.zeros(frames) for name in LIMITS}
+        self.root: Points = np.zeros((frames, 3))
+        self.heading: Track = np.zeros(frames)
+        self.angles: dict[str, Track] = {name: np.zeros(frames) for name in LIMITS}
 
     def __len__(self) -> int:
         return len(self.root)
 
-    def __getitem__(self, name: str) -> Float[np.ndarray, " frames"]:
+    def __getitem__(self, name: str) -> Track:
         return self.angles[name]
 
-    def __setitem__(self, name: str, degrees: float | Float[np.ndarray, " frames"]):
+    def __setitem__(self, name: str, degrees: float | Track):
         if name not in self.angles:
             raise KeyError(f"there is no angle {name!r}, expected one of {', '.join(LIMITS)}")
         self.angles[name] = np.broadcast_to(np.asarray(degrees, dtype=float), (len(self),)).copy()
 
-    def cut(self, start: int, stop: int) -> Pose:
+    def cut(self, start: int, stop: int) -> Self:
         """The frames from start up to stop."""
         part = Pose(stop - start)
         part.root, part.heading = self.root[start:stop], self.heading[start:stop]
@@ -122,16 +122,14 @@ class Pose:
         return _turn("z", self.heading) @ _turn("x", -self["pelvis tilt"]) @ _turn("y", self["pelvis list"])
 
 
-def _turn(axis: str, degrees: Float[np.ndarray, " frames"]) -> Float[np.ndarray, "frames 3 3"]:
+def _turn(axis: str, degrees: Track) -> Float[np.ndarray, "frames 3 3"]:
     """Rotations about one axis, right-handed."""
     angle = np.radians(degrees)
-    cosine, sine = np.cos(angle), np.sin(angle)
+    i, j, k = np.roll(range(3), -"xyz".index(axis))
     matrix = np.zeros((*angle.shape, 3, 3))
-    i = "xyz".index(axis)
-    j, k = (i + 1) % 3, (i + 2) % 3
     matrix[..., i, i] = 1
-    matrix[..., j, j] = matrix[..., k, k] = cosine
-    matrix[..., k, j], matrix[..., j, k] = sine, -sine
+    matrix[..., j, j] = matrix[..., k, k] = np.cos(angle)
+    matrix[..., k, j], matrix[..., j, k] = np.sin(angle), -np.sin(angle)
     return matrix
 
 
@@ -173,20 +171,17 @@ def forward_kinematics(body: Body, pose: Pose) -> Float[np.ndarray, "frames 17 3
     return joints
 
 
-# A leg is never stretched further than this share of its length: near a straight knee, angles move without
-# bound.
+# No leg is stretched beyond this share of its length: near a straight knee, angles move without bound.
 REACH = 0.998
 
 
-def hips(body: Body, pose: Pose) -> dict[str, Float[np.ndarray, "frames 3"]]:
+def hips(body: Body, pose: Pose) -> dict[str, Points]:
     """Where the hips are, mm in the world, by side."""
     aside = pose.pelvis() @ (body.hip, 0, 0)
     return {"right": pose.root + aside, "left": pose.root - aside}
 
 
-def highest_root(
-    body: Body, pose: Pose, ankles: dict[str, Float[np.ndarray, "frames 3"]]
-) -> Float[np.ndarray, " frames"]:
+def highest_root(body: Body, pose: Pose, ankles: dict[str, Points]) -> Track:
     """How high the root may be for both legs to reach their ankles, mm, whatever its height is now."""
     heights = []
     for side, hip in hips(body, pose).items():
@@ -196,12 +191,7 @@ def highest_root(
     return np.minimum(*heights)
 
 
-def place_feet(
-    body: Body,
-    pose: Pose,
-    ankles: dict[str, Float[np.ndarray, "frames 3"]],
-    toes: dict[str, Float[np.ndarray, " frames"]],
-) -> None:
+def place_feet(body: Body, pose: Pose, ankles: dict[str, Points], toes: dict[str, Track]) -> None:
     """Sets hip and knee angles for where the ankles should be: analytic two-bone inverse kinematics.
 
     Args:

@@ -4,15 +4,15 @@ A planted foot cannot slide: footsteps are laid along the root's path first, an 
 it is lifted, and the legs' angles follow from root and ankles. The root rides as high as the legs allow.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from posemamba.motion.synthetic.bodies import SIDES, Body, Pose, highest_root, place_feet
-from posemamba.motion.synthetic.timing import Times, drift, ease
+from posemamba.motion.synthetic.bodies import Body, Points, Pose, highest_root, place_feet
+from posemamba.motion.synthetic.timing import Track, drift, ease
+
+Path = Float[np.ndarray, "frames 2"]
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,7 @@ class Gait:
     """How one foot moves in a cycle. Phases count cycles from its heel's strike; the other foot is half off.
 
     Attributes:
-        land: the phase at which the foot lies flat.
-        lift: the phase at which its heel leaves the floor.
-        under: the phase at which the root passes over the foot.
+        land, lift, under: when the foot lies flat, its heel leaves the floor, the root passes over it.
         rise: the ankle's way up and down between lift and landing, where it is 0: (share of the time, share
             of the clearance).
         travel: the part of that time in which the foot goes forward.
@@ -35,30 +33,21 @@ class Gait:
     travel: tuple[float, float]
 
 
-_WALKING_RISE = ((0.18, 0.3), (0.36, 0.82), (0.46, 1), (0.68, 0.5), (0.9, 0.22))
-WALK = Gait(0.06, 0.37, 0.24, _WALKING_RISE, (0.05, 0.92))
+WALK = Gait(0.06, 0.37, 0.24, ((0.18, 0.3), (0.36, 0.82), (0.46, 1), (0.68, 0.5), (0.9, 0.22)), (0.05, 0.92))
 JOG = Gait(0.04, 0.25, 0.15, ((0.15, 0.25), (0.45, 1), (0.75, 0.4), (0.92, 0.07)), (0.03, 0.94))
 STEP = Gait(-0.05, 0.55, 0.25, ((0.25, 0.7), (0.5, 1), (0.75, 0.7)), (0.08, 0.92))
 
 
 def step_feet(
-    body: Body,
-    gait: Gait,
-    t: Times,
-    phase: Times,
-    path: Float[np.ndarray, "frames 2"],
-    heading: Times,
-    apart: float,
-    clearance: float,
-) -> tuple[dict[str, Float[np.ndarray, "frames 3"]], dict[str, Times]]:
+    body: Body, gait: Gait, t: Track, phase: Track, path: Path, heading: Track, apart: float, clearance: float
+) -> tuple[dict[str, Points], dict[str, Track]]:
     """Lays footsteps along a path and walks the ankles over them.
 
     Args:
-        body: gives the ankle's height.
-        gait: when feet lift and land.
-        t: times, s; phase: of the right foot at those times, never falling.
-        path: the root's way over the floor, mm; heading: degrees, 0 along y and turning left.
-        apart: the distance of the feet's two lines, mm; clearance: how high the ankle is lifted, mm.
+        body, gait: how high the ankles are, and when the feet lift and land.
+        t, phase: times, s, and the right foot's phase at them, never falling.
+        path, heading: the root's way over the floor, mm, and degrees, 0 along y and turning left.
+        apart, clearance: how far the feet's two lines are apart, and how high an ankle is lifted, mm.
 
     Returns:
         The ankles `(frames, 3)`, mm, and where the toes point, degrees, both by side.
@@ -77,7 +66,7 @@ def step_feet(
         when = np.interp(np.arange(first, count.max() + 2) + gait.under, own[moving], t[moving])
         turned = np.interp(when, t, heading)
         across = np.stack([np.cos(np.radians(turned)), np.sin(np.radians(turned))], axis=1)
-        place = np.stack([np.interp(when, t, path[:, i]) for i in (0, 1)], axis=1) + sign * apart / 2 * across
+        place = np.stack([np.interp(when, t, way) for way in path.T], axis=1) + sign * apart / 2 * across
         swing = np.clip((own - gait.lift - count) / (1 + gait.land - gait.lift), 0, 1)
         s = np.clip((swing - gait.travel[0]) / (gait.travel[1] - gait.travel[0]), 0, 1)
         # A slow start while the heel rises, a quick end at the strike: velocity 12 s^2 (1 - s).
@@ -89,28 +78,22 @@ def step_feet(
     return ankles, toes
 
 
-def plant(body: Body, pose: Pose, ankles: dict, toes: dict, bob: Times, spare: float) -> None:
-    """Sets the root's height and the legs.
-
-    The root follows the bob, raised as far as both legs always reach their ankles, less spare. Knees point
-    half-way between the pelvis and the toes, and a little outward.
-    """
+def plant(body: Body, pose: Pose, ankles: dict, toes: dict, bob: Track, spare: float) -> None:
+    """Sets the legs and the root's height: the bob, raised as far as all ankles are reached, less spare."""
     pose.root[:, 2] = bob + (highest_root(body, pose, ankles) - bob).min() - spare
-    outward = {"right": -6, "left": 6}
-    place_feet(body, pose, ankles, {side: (pose.heading + toes[side]) / 2 + outward[side] for side in SIDES})
+    # Knees point half-way between the pelvis and the toes, and a little outward.
+    outward = (("right", -6), ("left", 6))
+    place_feet(body, pose, ankles, {side: (pose.heading + toes[side]) / 2 + out for side, out in outward})
 
 
-def _run_up(seconds: float, fps: float) -> tuple[Times, int, int]:
-    """Times with two seconds before and after a clip, so that steps at its ends have neighbours."""
+def _run_up(seconds: float, fps: float) -> tuple[Track, int, int]:
+    """Times with two seconds more at both ends, so that a clip's first and last steps have neighbours."""
     frames, extra = round(seconds * fps), round(2 * fps)
     return (np.arange(frames + 2 * extra) - extra) / fps, extra, extra + frames
 
 
-def _trip(generator: np.random.Generator, t: Times, speed: float, stride: float, curve: float):
-    """Phase, path and heading at about a speed (m/s) and a stride (m a cycle).
-
-    The heading wanders, and turns by at most `curve` degrees a second.
-    """
+def _trip(generator: np.random.Generator, t: Track, speed: float, stride: float, curve: float):
+    """Phase, path, heading at about a speed (m/s) and stride (m a cycle); turns up to `curve` degrees/s."""
     phase = generator.uniform() + t * speed / stride + drift(generator, t, 0.01)
     curve = generator.uniform(-curve, curve)
     heading = generator.uniform(0, 360) + curve * t + drift(generator, t, 12)
@@ -123,13 +106,7 @@ def _trip(generator: np.random.Generator, t: Times, speed: float, stride: float,
 
 
 def walk(generator: np.random.Generator, body: Body, seconds: float, fps: float) -> Pose:
-    """Walking along a gently curving path.
-
-    Args:
-        generator: of all variation.
-        body: who walks.
-        seconds, fps: the clip's length, and frames a second.
-    """
+    """Walking along a gently curving path."""
     draw, (t, start, stop) = generator.uniform, _run_up(seconds, fps)
     speed = draw(0.95, 1.4) * (body.leg / 870) ** 0.5
     stride = 1.12 * speed**0.55 * (body.leg / 870) ** 0.7 * draw(0.95, 1.05)
@@ -143,7 +120,7 @@ def walk(generator: np.random.Generator, body: Body, seconds: float, fps: float)
 
 
 def jog(generator: np.random.Generator, body: Body, seconds: float, fps: float) -> Pose:
-    """Jogging along a gently curving path; arguments as `walk`."""
+    """Jogging along a gently curving path."""
     draw, (t, start, stop) = generator.uniform, _run_up(seconds, fps)
     speed = draw(2.2, 3.1) * (body.leg / 870) ** 0.5
     stride = speed * draw(0.68, 0.74) * (body.leg / 870) ** 0.5
@@ -186,43 +163,42 @@ def _locomotion(generator, body, gait, t, phase, path, heading, style) -> Pose:
 
 
 def turn(generator: np.random.Generator, body: Body, seconds: float, fps: float) -> Pose:
-    """Turning on the spot in small steps, one way and another, the head first; arguments as `walk`."""
+    """Turning on the spot in small steps, one way and another, the head first."""
     t, start, stop = _run_up(seconds, fps)
-    heading, ahead, phase = np.full(len(t), generator.uniform(0, 360)), np.zeros(len(t)), np.zeros(len(t))
-    at, way = generator.uniform(0.2, 0.6), generator.choice([-1, 1])
+    draw, wander, pose = generator.uniform, lambda size: drift(generator, t, size), Pose(len(t))
+    heading, ahead, phase = np.full(len(t), draw(0, 360)), np.zeros(len(t)), np.zeros(len(t))
+    at, way = draw(0.2, 0.6), generator.choice([-1, 1])
     while at < seconds - 0.8:
-        angle = way * generator.uniform(70, 190)
-        cycles = max(1, round(abs(angle) / generator.uniform(55, 75)))
-        length = cycles * generator.uniform(0.95, 1.2)
+        angle = way * draw(70, 190)
+        cycles = max(1, round(abs(angle) / draw(55, 75)))
+        length = cycles * draw(0.95, 1.2)
         s = np.clip((t - at) / length, 0, 1)
         phase += cycles * (0.4 * s + 0.6 * s * s * (3 - 2 * s))
         heading += angle * ease(t, at, at + length)
         ahead += angle * (ease(t, at - 0.25, at + 0.85 * length) - ease(t, at, at + length))
-        at += length + generator.uniform(0.4, 1.0)
-        way = -way if generator.uniform() < 0.7 else way
-    pose = Pose(len(t))
-    path = np.stack([drift(generator, t, 15), drift(generator, t, 15)], axis=1)
-    path = path + generator.uniform(-1000, 1000, 2)
+        at += length + draw(0.4, 1.0)
+        way = -way if draw() < 0.7 else way
+    path = np.stack([wander(15), wander(15)], axis=1) + draw(-1000, 1000, 2)
     window = np.hanning(round(0.4 * fps))
     busy = np.clip(np.convolve(np.gradient(phase, t), window / window.sum(), "same"), 0, 1)
-    clearance = generator.uniform(0.07, 0.11) * body.leg
-    ankles, toes = step_feet(body, STEP, t, phase, path, heading, 2.1 * body.hip, clearance)
+    lift = draw(0.07, 0.11) * body.leg
+    ankles, toes = step_feet(body, STEP, t, phase, path, heading, 2.1 * body.hip, lift)
     aside = np.sin(2 * np.pi * phase) * busy
     across = np.stack([np.cos(np.radians(heading)), np.sin(np.radians(heading))], axis=1)
     pose.root[:, :2] = path + (25 * aside)[:, None] * across
     pose.heading = heading
-    pose["pelvis tilt"] = generator.uniform(0, 4)
+    pose["pelvis tilt"] = draw(0, 4)
     pose["pelvis list"] = -2 * aside
     pose["lumbar twist"] = np.clip(0.35 * ahead, -25, 25)
-    pose["lumbar flexion"] = generator.uniform(0, 5) + drift(generator, t, 1.5)
+    pose["lumbar flexion"] = draw(0, 5) + wander(1.5)
     pose["lumbar bend"] = 1.5 * aside
-    pose["neck twist"] = np.clip(0.9 * ahead, -50, 50) + drift(generator, t, 5)
-    pose["neck flexion"] = drift(generator, t, 4)
-    hang = generator.uniform(6, 12)
+    pose["neck twist"] = np.clip(0.9 * ahead, -50, 50) + wander(5)
+    pose["neck flexion"] = wander(4)
+    hang = draw(6, 12)
     for side, sign in (("right", -1), ("left", 1)):
-        pose[f"{side} shoulder flexion"] = drift(generator, t, 3) + 5 * sign * aside + 0.12 * sign * ahead
-        pose[f"{side} shoulder abduction"] = hang + 5 * busy + drift(generator, t, 1.5)
-        pose[f"{side} shoulder rotation"] = generator.uniform(10, 25)
-        pose[f"{side} elbow flexion"] = generator.uniform(12, 24) + 8 * busy
+        pose[f"{side} shoulder flexion"] = wander(3) + 5 * sign * aside + 0.12 * sign * ahead
+        pose[f"{side} shoulder abduction"] = hang + 5 * busy + wander(1.5)
+        pose[f"{side} shoulder rotation"] = draw(10, 25)
+        pose[f"{side} elbow flexion"] = draw(12, 24) + 8 * busy
     plant(body, pose, ankles, toes, 0 * t, 0.004 * body.leg)
     return pose.cut(start, stop)

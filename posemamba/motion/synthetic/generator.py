@@ -1,46 +1,35 @@
-"""The generator: one random body in one random performance of an action, and clips of many."""
+"""The generator: one random body in one random performance of an action, and clips of many.
 
-from __future__ import annotations
+A movement takes the generator of all its variation, the body, the clip's seconds and its frames a second.
+"""
 
 from collections.abc import Callable, Iterable
+from itertools import product
 
 import numpy as np
 
 from posemamba.motion.clips import SPLITS, Clip
-from posemamba.motion.synthetic.actions import reach, sit, wave
+from posemamba.motion.synthetic.actions import jump, reach, sit, wave
 from posemamba.motion.synthetic.bodies import Body, Pose, forward_kinematics
 from posemamba.motion.synthetic.gaits import jog, turn, walk
-from posemamba.motion.synthetic.jumping import jump
 
 Movement = Callable[[np.random.Generator, Body, float, float], Pose]
 
-ACTIONS: dict[str, Movement] = {
-    "walking": walk,
-    "jogging": jog,
-    "turning": turn,
-    "sitting": sit,
-    "waving": wave,
-    "reaching": reach,
-    "jumping": jump,
-}
-
-# The slowest single movement (a jump with its crouch and landing) still fits.
-SHORTEST = 4.0
+ACTIONS: dict[str, Movement] = dict(
+    walking=walk, jogging=jog, turning=turn, sitting=sit, waving=wave, reaching=reach, jumping=jump
+)
+SHORTEST = 4.0  # s: the slowest single movement (a jump with its crouch and landing) still fits
 
 
-def perform(
-    action: str, seed: int | tuple[int, ...], seconds: float = 5.0, fps: float = 60.0
-) -> tuple[Body, Pose]:
-    """One random body in one random performance of an action.
+def perform(action: str, seed: int | tuple, seconds: float = 5.0, fps: float = 60.0) -> tuple[Body, Pose]:
+    """One random body, and its pose in one random performance of an action.
+
+    `bodies.forward_kinematics` makes joints of them.
 
     Args:
         action: a name in `ACTIONS`.
         seed: a whole number, or several; the same give the same performance.
-        seconds: how long, at least 4.
-        fps: frames a second, at least 10.
-
-    Returns:
-        The body and its pose; `bodies.forward_kinematics` makes joints of them.
+        seconds, fps: how long, at least 4 s, and frames a second, at least 10.
 
     Raises:
         ValueError: an unknown action, a time or a rate out of range.
@@ -64,36 +53,27 @@ def synthetic_clips(
     fps: float = 60.0,
     actions: Iterable[str] = tuple(ACTIONS),
 ) -> list[Clip]:
-    """Believable motion, the same for the same arguments. Each clip has a body, a heading and a manner of
-    its own.
+    """Believable motion, training clips first. Each has a body, a heading and a manner of its own.
 
-    A clip depends on the seed, its split, its action and its number alone: asking for more clips changes
-    none.
+    A clip depends on the seed, its split, its action and its number alone: asking for more changes none.
 
     Args:
         seed: a whole number, 0 or more.
         train, test: clips of each action in each split.
         seconds, fps: as in `perform`.
-        actions: names in `ACTIONS`, all where left out.
-
-    Returns:
-        The clips, training first.
+        actions: names in `ACTIONS`.
 
     Raises:
         ValueError: arguments out of these ranges.
     """
     actions = list(actions)
     if seed < 0 or min(train, test) < 0 or train + test == 0 or not actions:
-        raise ValueError(
-            f"seed {seed}, {train} training and {test} test clips of {len(actions)} actions were asked for, "
-            "expected a seed and counts of 0 or more, and at least one clip"
-        )
-    clips, order = [], list(ACTIONS)
-    for split, count in zip(SPLITS, (train, test), strict=True):
-        for action in actions:
-            for number in range(count):
-                place = order.index(action) if action in ACTIONS else 0
-                body, pose = perform(action, (seed, SPLITS.index(split), place, number), seconds, fps)
-                joints = forward_kinematics(body, pose).astype(np.float32)
-                clips.append(Clip(joints, fps, f"synthetic/{split}/{action}/{number}", action, split))
+        found = f"seed {seed}, {train} training and {test} test clips of {len(actions)} actions"
+        raise ValueError(f"{found} were asked for, expected numbers of 0 or more, and at least one clip")
+    clips, order = [], [*ACTIONS, *actions]  # an unknown action is for `perform` to refuse
+    for kind, count in enumerate((train, test)):
+        for action, number in product(actions, range(count)):
+            body, pose = perform(action, (seed, kind, order.index(action), number), seconds, fps)
+            joints, split = forward_kinematics(body, pose).astype(np.float32), SPLITS[kind]
+            clips.append(Clip(joints, fps, f"synthetic/{split}/{action}/{number}", action, split))
     return clips

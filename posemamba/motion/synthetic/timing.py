@@ -1,20 +1,18 @@
 """The timing curves that synthetic movements are made of."""
 
-from __future__ import annotations
-
 import numpy as np
 from jaxtyping import Float
 
-Times = Float[np.ndarray, " frames"]
+Track = Float[np.ndarray, " frames"]  # a number for each frame
 
 
-def ease(t: Times, start: float, stop: float) -> Times:
+def ease(t: Track, start: float, stop: float) -> Track:
     """From 0 before start to 1 after stop with the least jerk (Flash and Hogan, 1985)."""
     s = np.clip((t - start) / (stop - start), 0, 1)
     return s**3 * (10 - 15 * s + 6 * s * s)
 
 
-def quintic(t: Times, start: float, stop: float, first: tuple, last: tuple) -> Times:
+def quintic(t: Track, start: float, stop: float, first: tuple, last: tuple) -> Track:
     """The polynomial of degree 5 with (value, velocity, acceleration) given at start and at stop."""
     length = stop - start
     s = (t - start) / length
@@ -25,7 +23,7 @@ def quintic(t: Times, start: float, stop: float, first: tuple, last: tuple) -> T
     return x0 + s * (v0 + s * (a0 / 2 + s * (c3 + s * (c4 + s * c5))))
 
 
-def keys(t: Times, times, values, soft: float = 0.06) -> Times:
+def keys(t: Track, times, values, soft: float = 0.06) -> Track:
     """Through key values at rising key times without overshoot (monotone cubics), then smoothed.
 
     `t` is evenly spaced; `soft` is the smoothing's standard deviation, s. The first and last values hold
@@ -38,7 +36,7 @@ def keys(t: Times, times, values, soft: float = 0.06) -> Times:
     return gaussian_filter1d(curve, soft / (t[1] - t[0]), mode="nearest")
 
 
-def drift(generator: np.random.Generator, t: Times, size: float) -> Times:
+def drift(generator: np.random.Generator, t: Track, size: float) -> Track:
     """Slow wandering about 0, seldom beyond `size`: four sines with periods of 1.5 to 6 s."""
     periods, phases = generator.uniform(1.5, 6, 4), generator.uniform(0, 2 * np.pi, 4)
     return size / 2 * np.sin(2 * np.pi * t[:, None] / periods + phases).sum(axis=1) / 2
