@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import nctdtr, stdtrit
 
-_EXACT = 16  # up to so many pairs all patterns of signs are tried, above it a sample of them
-
 
 @dataclass(frozen=True)
 class PairedDifference:
@@ -34,14 +32,11 @@ class PairedDifference:
 
 
 def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
-    """The mean, and Student's t interval for it.
+    """(mean, low, high): the mean of two or more independent numbers, and Student's t interval for it.
 
     Args:
-        values: two or more independent numbers, roughly normal.
+        values: roughly normal; the results have their unit.
         level: how often such an interval holds the true mean.
-
-    Returns:
-        (mean, low, high), in the unit of the values.
 
     Raises:
         ValueError: for fewer than two values.
@@ -64,9 +59,8 @@ def paired(values: Sequence[float], others: Sequence[float], level: float = 0.95
     if values.shape != others.shape:
         raise ValueError(f"values has shape {values.shape} and others {others.shape}, expected one shape.")
     differences = values - others
-    mean, low, high = mean_interval(differences, level)
-    n = len(differences)
-    return PairedDifference(mean, low, high, sign_flip_p(differences), n, float(differences.std(ddof=1)))
+    interval, sd = mean_interval(differences, level), float(differences.std(ddof=1))
+    return PairedDifference(*interval, sign_flip_p(differences), len(differences), sd)
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:
@@ -76,7 +70,7 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     """
     differences = np.asarray(differences, dtype=np.float64)
     n = len(differences)
-    if n <= _EXACT:
+    if n <= 16:
         signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
     else:
         signs = np.random.default_rng(0).choice([-1, 1], size=(100_000, n))
@@ -88,8 +82,7 @@ def power(difference: float, sd: float, n: int, level: float = 0.95) -> float:
     """How often n pairs show a true difference, that is, have an interval without 0 (noncentral t).
 
     Args:
-        difference: the true mean difference.
-        sd: standard deviation of the paired differences, in the same unit.
+        difference, sd: true mean and standard deviation of the paired differences, in one unit.
         n: pairs, 2 or more.
         level: of the interval.
 

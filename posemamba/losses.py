@@ -2,7 +2,8 @@
 
 Predictions and targets are poses `(..., frames, joints, 3)` with any leading batch shape, root-relative and
 in one unit; a ValueError names shapes that do not fit. Each loss averages over everything and comes as a
-scalar. Its gradient is finite everywhere, also where a predicted joint meets the true one.
+scalar. Its gradient is finite everywhere, also where a predicted joint meets the true one: there it is 0. A
+single frame has no velocity, and its losses of steps are 0.
 
 Paper and released code differ in three things:
 - Equation 12 sums over frames and joints; the code averages, as here. The weights of Equation 11 belong to
@@ -26,6 +27,7 @@ from torch import Tensor
 
 Bodies = Float[Tensor, "*batch joints 3"]
 Poses = Float[Tensor, "*batch frames joints 3"]
+Value = Float[Tensor, ""]
 JointWeights = tuple[float, ...] | Float[Tensor, " joints"]
 
 # How much each joint's movement counts in the released consistency term: elbows and wrists most.
@@ -41,66 +43,44 @@ def check_poses(prediction: Tensor, target: Tensor | None = None) -> None:
         raise ValueError(f"target has shape {tuple(target.shape)}, expected that of the prediction, {shape}")
 
 
-def mpjpe(prediction: Poses, target: Poses) -> Float[Tensor, ""]:
-    """Mean per-joint position error: the mean distance of predicted from true joints (Equation 12, averaged).
-
-    In the unit of the poses. Where a distance is zero its gradient is taken as zero.
-    """
+def mpjpe(prediction: Poses, target: Poses) -> Value:
+    """Mean distance of predicted from true joints, in the poses' unit (Equation 12, averaged)."""
     check_poses(prediction, target)
     return torch.linalg.vector_norm(prediction - target, dim=-1).mean()
 
 
 def fit_scale(prediction: Bodies, target: Bodies) -> Float[Tensor, "*batch 1 1"]:
-    """For each pose the factor s that makes the sum of |s prediction - target|^2 least.
-
-    s = <prediction, target> / <prediction, prediction>, over joints and coordinates. A prediction that is
-    zero, or a million times smaller than the target, would blow s up: there the denominator is held.
-    """
-    product = (prediction * target).sum(dim=(-2, -1), keepdim=True)
-    square = prediction.square().sum(dim=(-2, -1), keepdim=True)
-    least = 1e-12 * target.square().sum(dim=(-2, -1), keepdim=True)
-    held = torch.maximum(square, least)
+    """For each pose the factor s = <prediction, target> / <prediction, prediction> that makes the sum of
+    |s prediction - target|^2 least. Where a prediction is zero, or a million times smaller than the target,
+    s would blow up: there the denominator is held."""
+    products = (prediction * target, prediction.square(), target.square())
+    product, square, wanted = (each.sum(dim=(-2, -1), keepdim=True) for each in products)
+    held = torch.maximum(square, 1e-12 * wanted)
     return product / torch.where(held > 0, held, torch.ones_like(held))
 
 
-def n_mpjpe(prediction: Poses, target: Poses) -> Float[Tensor, ""]:
-    """MPJPE after each frame's prediction is scaled by `fit_scale`, in the unit of the target.
-
-    The released code trains with this under the name of a 2D re-projection loss.
-    """
+def n_mpjpe(prediction: Poses, target: Poses) -> Value:
+    """MPJPE after each frame's prediction is scaled by `fit_scale`, in the target's unit."""
     check_poses(prediction, target)
     return mpjpe(fit_scale(prediction, target) * prediction, target)
 
 
-def mpjve(prediction: Poses, target: Poses) -> Float[Tensor, ""]:
-    """Mean per-joint velocity error: MPJPE of the steps from frame to frame (Pavllo et al. 2019).
-
-    In the unit of the poses per frame; zero for a single frame.
-    """
+def mpjve(prediction: Poses, target: Poses) -> Value:
+    """MPJPE of the steps from frame to frame, in the poses' unit a frame (Pavllo et al. 2019)."""
     check_poses(prediction, target)
     distance = torch.linalg.vector_norm(torch.diff(prediction - target, dim=-3), dim=-1)
-    # A single frame has no velocity. The sum of nothing, unlike its mean, is zero and has a gradient.
+    # The sum of nothing, unlike its mean, is zero and has a gradient.
     return distance.sum() / max(distance.numel(), 1)
 
 
-def temporal_consistency(prediction: Poses, joint_weights: JointWeights = JOINT_WEIGHTS) -> Float[Tensor, ""]:
-    """The TC loss (Hossain and Little 2018): the mean of w_j (x_{t+1} - x_t)^2 over all coordinates.
-
-    In the square of the poses' unit; zero for a single frame.
-
-    Args:
-        prediction: poses.
-        joint_weights: w, one for each joint; the released ones by default.
-
-    Raises:
-        ValueError: the weights do not fit the joints.
-    """
+def temporal_consistency(prediction: Poses, joint_weights: JointWeights = JOINT_WEIGHTS) -> Value:
+    """The TC loss (Hossain and Little 2018): the mean of w_j (x_{t+1} - x_t)^2 over all coordinates, in the
+    square of the poses' unit. `joint_weights` has a w for each joint."""
     check_poses(prediction)
     weights = torch.as_tensor(joint_weights, dtype=prediction.dtype, device=prediction.device)
     if weights.shape != prediction.shape[-2:-1]:
-        raise ValueError(
-            f"joint_weights has shape {tuple(weights.shape)}, expected ({prediction.shape[-2]},)"
-        )
+        joints = prediction.shape[-2]
+        raise ValueError(f"joint_weights has shape {tuple(weights.shape)}, expected ({joints},)")
     square = weights[:, None] * torch.diff(prediction, dim=-3).square()
     return square.sum() / max(square.numel(), 1)
 
@@ -118,7 +98,7 @@ class LossWeights:
         temporal_consistency: the paper's lambda_t.
 
     Raises:
-        ValueError: a weight that is negative or no finite number, or none above 0.
+        ValueError: a weight that is negative or no finite number, none above 0; an unknown term or set.
     """
 
     mpjpe: float = 0.0
@@ -134,60 +114,48 @@ class LossWeights:
             raise ValueError("the loss gives every term the weight 0, expected at least one that counts")
 
     @classmethod
-    def of(cls, given: str | Mapping[str, float] | LossWeights) -> LossWeights:
-        """Weights from the name of a set in `LOSS_WEIGHTS`, or from a mapping, whose missing terms weigh 0.
-
-        Raises:
-            ValueError: an unknown name or term.
-        """
+    def of(cls, given: Weights) -> LossWeights:
+        """Weights from the name of a set in `LOSS_WEIGHTS` or a mapping, whose missing terms weigh 0."""
+        given = LOSS_WEIGHTS.get(given, given) if isinstance(given, str) else given
         if isinstance(given, cls):
             return given
-        if isinstance(given, str) and given in LOSS_WEIGHTS:
-            return LOSS_WEIGHTS[given]
         if not isinstance(given, Mapping):
             known = ", ".join(LOSS_WEIGHTS)
             raise ValueError(f"loss weights are {given!r}, expected one of {known}, or weights by term")
         known = [field.name for field in fields(cls)]
-        if unknown := [name for name in given if name not in known]:
-            raise ValueError(f"unknown loss term {unknown[0]!r}, expected some of {', '.join(known)}")
+        for name in given:
+            if name not in known:
+                raise ValueError(f"unknown loss term {name!r}, expected some of {', '.join(known)}")
         return cls(**given)
 
     def in_unit(self, per_unit: float) -> LossWeights:
-        """The weights that pull the same way when the poses are given in a unit `per_unit` times smaller.
-
-        The distances grow by `per_unit` and the squares by its square, so their weight shrinks by `per_unit`.
-
-        Raises:
-            ValueError: `per_unit` is not positive.
-        """
+        """The weights that pull the same way when the poses are given in a unit `per_unit` times smaller: the
+        distances grow by it (it must be positive) and the squares by its square, so their weight shrinks."""
         if not per_unit > 0:
             raise ValueError(f"per_unit must be more than 0, found {per_unit}")
         return replace(self, temporal_consistency=self.temporal_consistency / per_unit)
 
 
-# A released unit is half of the image's width, 500 pixels. With Human3.6M's focal length of 1145 pixels and a
-# person about 5 m away, a pixel is 4.4 mm.
-MILLIMETRES_PER_RELEASED_UNIT = 2200.0
+Weights = str | Mapping[str, float] | LossWeights
 
-_RELEASED = LossWeights(mpjpe=1.0, n_mpjpe=0.5, mpjve=20.0, temporal_consistency=0.5)
-LOSS_WEIGHTS = {
-    "released": _RELEASED,
-    "millimetres": _RELEASED.in_unit(MILLIMETRES_PER_RELEASED_UNIT),
-    "metres": _RELEASED.in_unit(MILLIMETRES_PER_RELEASED_UNIT / 1000),
-}
+# A released unit is half of the image's width, 500 pixels. With Human3.6M's focal length of 1145 pixels and a
+# person about 5 m away, a pixel is 4.4 mm: a unit is 2200 mm.
+LOSS_WEIGHTS = {"released": LossWeights(mpjpe=1.0, n_mpjpe=0.5, mpjve=20.0, temporal_consistency=0.5)}
+for _unit, _size in (("millimetres", 2200.0), ("metres", 2.2)):
+    LOSS_WEIGHTS[_unit] = LOSS_WEIGHTS["released"].in_unit(_size)
 
 
 class PoseLoss(NamedTuple):
     """The weighted sum to minimise, and its terms by name, before weighting."""
 
-    total: Float[Tensor, ""]
-    terms: dict[str, Float[Tensor, ""]]
+    total: Value
+    terms: dict[str, Value]
 
 
 def pose_loss(
     prediction: Poses,
     target: Poses,
-    weights: str | Mapping[str, float] | LossWeights = "released",
+    weights: Weights = "released",
     joint_weights: JointWeights = JOINT_WEIGHTS,
 ) -> PoseLoss:
     """Equation 11: MPJPE + 0.5 N-MPJPE + 20 MPJVE + 0.5 TC in the released units.
@@ -199,18 +167,10 @@ def pose_loss(
             them. On the same poses the three totals differ by the unit alone.
         joint_weights: as in `temporal_consistency`; other joint sets need their own.
 
-    Returns:
-        The total, and the unweighted terms "mpjpe", "n_mpjpe", "mpjve" and "temporal_consistency".
-
     Raises:
         ValueError: unknown weights, or shapes that do not fit.
     """
     weights = LossWeights.of(weights)
-    terms = {
-        "mpjpe": mpjpe(prediction, target),
-        "n_mpjpe": n_mpjpe(prediction, target),
-        "mpjve": mpjve(prediction, target),
-        "temporal_consistency": temporal_consistency(prediction, joint_weights),
-    }
-    total = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
-    return PoseLoss(total, terms)
+    terms = {loss.__name__: loss(prediction, target) for loss in (mpjpe, n_mpjpe, mpjve)}
+    terms["temporal_consistency"] = temporal_consistency(prediction, joint_weights)
+    return PoseLoss(torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum(), terms)

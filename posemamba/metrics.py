@@ -25,28 +25,24 @@ Errors = Float[Tensor, "*batch frames"] | Float[Tensor, "*batch frames joints"]
 
 def check_finite(poses: Tensor, name: str) -> None:
     """Raises ValueError naming the first frame and joint of `(..., frames, joints, d)` that is not finite."""
-    finite = torch.isfinite(poses).all(-1)
-    if finite.all():
-        return
-    *batch, frame, joint = (int(i) for i in (~finite).nonzero()[0])
-    which = f"{joint} ({JOINT_NAMES[joint]})" if finite.shape[-1] == len(JOINT_NAMES) else str(joint)
-    where = f" of sequence {', '.join(map(str, batch))}" if batch else ""
-    raise ValueError(
-        f"{name} must be finite numbers, found NaN or infinity in frame {frame}{where}, joint {which}"
-    )
+    for *batch, frame, joint in (~torch.isfinite(poses).all(-1)).nonzero()[:1].tolist():
+        which = f"{joint} ({JOINT_NAMES[joint]})" if poses.shape[-2] == len(JOINT_NAMES) else joint
+        where = f"{frame} of sequence {', '.join(map(str, batch))}" if batch else frame
+        found = f"found NaN or infinity in frame {where}, joint {which}"
+        raise ValueError(f"{name} must be finite numbers, {found}")
 
 
-def _double(*poses: Tensor | np.ndarray) -> list[Tensor]:
-    tensors = (p if isinstance(p, Tensor) else torch.tensor(np.asarray(p)) for p in poses)
-    return [tensor.detach().to("cpu", torch.float64) for tensor in tensors]
+def _double(poses: Tensor | np.ndarray) -> Tensor:
+    tensor = poses if isinstance(poses, Tensor) else torch.tensor(np.asarray(poses))
+    return tensor.detach().to("cpu", torch.float64)
 
 
-def _pair(prediction, target) -> list[Tensor]:
-    prediction, target = _double(prediction, target)
+def _pair(prediction, target) -> tuple[Tensor, Tensor]:
+    prediction, target = _double(prediction), _double(target)
     check_poses(prediction, target)
     check_finite(prediction, "prediction")
     check_finite(target, "target")
-    return [prediction, target]
+    return prediction, target
 
 
 def _errors(found: Tensor, wanted: Tensor, by_joint: bool) -> Tensor:
@@ -66,10 +62,8 @@ def n_mpjpe(prediction: Poses, target: Poses, by_joint: bool = False) -> Errors:
 
 
 def p_mpjpe(prediction: Poses, target: Poses, by_joint: bool = False) -> Errors:
-    """MPJPE of each frame after `align` (P2), in the target's unit.
-
-    The paper speaks of a rigid transformation; what it and its peers compute includes the scale, as here.
-    """
+    """MPJPE of each frame after `align` (P2), in the target's unit. The paper calls that rigid; what it and
+    its peers compute includes the scale, as here."""
     prediction, target = _pair(prediction, target)
     return _errors(align(prediction, target), target, by_joint)
 
@@ -79,13 +73,7 @@ def align(prediction: Bodies, target: Bodies) -> Bodies:
 
     The closed form of Umeyama (1991): the rotation from the singular vectors of the 3 x 3 covariance, without
     a reflection, then scale and translation. A prediction whose joints all coincide has no orientation; it is
-    put into the target's centre.
-
-    Args:
-        prediction, target: poses in any units, finite; float64 gives accurate rotations.
-
-    Returns:
-        The predictions in the targets' frame and unit.
+    put into the target's centre. Poses are finite, in any units; float64 gives accurate rotations.
     """
     middle, centre = prediction.mean(-2, keepdim=True), target.mean(-2, keepdim=True)
     shape, wanted = prediction - middle, target - centre
@@ -100,10 +88,7 @@ def align(prediction: Bodies, target: Bodies) -> Bodies:
 
 
 def mpjve(prediction: Poses, target: Poses, by_joint: bool = False) -> Errors:
-    """Mean per-joint velocity error of each step from one frame to the next, in the poses' unit per frame.
-
-    There is one step less than frames; `scored_steps` says which of them count.
-    """
+    """Mean per-joint velocity error of each of the frames - 1 steps, in the poses' unit per frame."""
     prediction, target = _pair(prediction, target)
     return _errors(torch.diff(prediction, dim=-3), torch.diff(target, dim=-3), by_joint)
 
@@ -179,37 +164,31 @@ def per_action(
     Raises:
         ValueError: shapes that do not fit, an unknown action, NaN in what counts, or nothing counts.
     """
-    (errors,) = _double(errors)
-    scored = torch.ones_like(errors, dtype=torch.bool) if scored is None else torch.as_tensor(scored).cpu()
-    frame = torch.arange(errors.numel()).view_as(errors) if frame is None else torch.as_tensor(frame).cpu()
-    if errors.dim() != 2 or not errors.shape == scored.shape == frame.shape or len(actions) != len(errors):
-        raise ValueError(
-            f"errors have shape {tuple(errors.shape)}, scored {tuple(scored.shape)}, frame "
-            f"{tuple(frame.shape)} and actions ({len(actions)},), expected (n, frames) thrice and (n,)"
-        )
+    errors = _double(errors).numpy()
+    every = np.arange(errors.size).reshape(errors.shape)
+    scored = every >= 0 if scored is None else torch.as_tensor(scored).cpu().numpy()
+    frame = every if frame is None else torch.as_tensor(frame).cpu().numpy()
+    sizes = *(each.shape for each in (errors, scored, frame)), (len(actions),)
+    if errors.ndim != 2 or sizes != (errors.shape,) * 3 + (errors.shape[:1],):
+        wanted = "(n, frames) thrice, and (n,)"
+        raise ValueError(f"errors, scored, frame, actions have shapes {sizes}, expected {wanted}")
     labels = [action if isinstance(action, str) else int(action) for action in actions]
     if names is not None:
-        unknown = [label for label in labels if isinstance(label, str) or not 0 <= label < len(names)]
-        if unknown:
-            raise ValueError(f"actions hold {unknown[0]!r}, expected indices into {len(names)} names")
+        for label in labels:
+            if isinstance(label, str) or not 0 <= label < len(names):
+                raise ValueError(f"actions hold {label!r}, expected indices into {len(names)} names")
         labels = [names[label] for label in labels]
     if not scored.any():
         raise ValueError("scored marks no frame, expected some to average")
-    if not torch.isfinite(errors[scored]).all():
+    if not np.isfinite(errors[scored]).all():
         raise ValueError("errors hold NaN or infinity where they are scored")
     found, index = np.unique([str(label) for label in labels], return_inverse=True)
-    action = torch.from_numpy(index)[:, None].expand_as(errors)[scored]
+    action = np.broadcast_to(index[:, None], errors.shape)[scored]
     # One row for each frame of each action, however many windows speak of it.
-    number = torch.unique(frame[scored], return_inverse=True)[1]
-    rows, place = torch.unique(action * len(number) + number, return_inverse=True)
-    each, action = _means(errors[scored], place, len(rows)), rows // len(number)
-    means, count = _means(each, action, len(found)), torch.bincount(action, minlength=len(found))
-    means = {str(name): float(mean) for name, mean, n in zip(found, means, count, strict=True) if n}
-    frames = {str(name): int(n) for name, n in zip(found, count, strict=True) if n}
+    number = np.unique(frame[scored], return_inverse=True)[1]
+    rows, place = np.unique(action * len(number) + number, return_inverse=True)
+    each, action = np.bincount(place, errors[scored]) / np.bincount(place), rows // len(number)
+    total, count = np.bincount(action, each), np.bincount(action)
+    means = {str(found[i]): float(total[i] / count[i]) for i in np.unique(action)}
+    frames = {str(found[i]): int(count[i]) for i in np.unique(action)}
     return ActionMeans(means, frames, float(np.mean(list(means.values()))), float(each.mean()))
-
-
-def _means(values: Float[Tensor, " n"], place: Int[Tensor, " n"], places: int) -> Float[Tensor, " places"]:
-    """The mean of the values at each place; NaN where there is none."""
-    total = torch.zeros(places, dtype=values.dtype).index_add(0, place, values)
-    return total / torch.bincount(place, minlength=places)

@@ -185,3 +185,23 @@ def test_info_takes_little_longer_than_importing_torch():
     pairs = [(seconds("import torch"), seconds(info)) for _ in range(3)]
     torch, ours = (min(times) for times in zip(*pairs, strict=True))
     assert ours < 1.5 * torch
+
+
+@pytest.mark.parametrize("chosen", [None, "ACTIVE"])
+def test_waiting_threads_of_a_training_sleep_unless_the_user_says_otherwise(chosen):
+    """libgomp reads the variable when torch is imported: what counts is what it is then."""
+    code = (
+        "import os, sys\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'torch':\n"
+        "            print(os.environ.get('OMP_WAIT_POLICY'))\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        "from posemamba.cli import main\n"
+        "main(['train', '--config', 'nowhere'])\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {} if chosen is None else {"OMP_WAIT_POLICY": chosen}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 2 and "no such configuration file" in done.stderr
+    assert done.stdout.split() == [chosen or "PASSIVE"]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from posemamba import evaluation, metrics
-from posemamba.evaluation import baselines, protocols, tables
+from posemamba.evaluation import baselines, tables
 from posemamba.motion.rig import CameraRig
 from posemamba.motion.synthetic import synthetic_clips
 from posemamba.motion.windows import evaluation_windows
@@ -136,14 +136,13 @@ def test_a_report_holds_the_model_and_the_baselines(clips, windows):
 
 
 def test_baselines_are_fitted_on_windows_drawn_once(clips, monkeypatch):
-    drawn, draw = [], baselines.draw
+    drawn, sampler = [], baselines.WindowSampler
 
-    def count(clips, *rules):
+    def count(clips, *rules, **more):
         drawn.append(len(clips))
-        return draw(clips, *rules)
+        return sampler(clips, *rules, **more)
 
-    monkeypatch.setattr(baselines, "draw", count)
-    monkeypatch.setattr(protocols, "draw", count)
+    monkeypatch.setattr(baselines, "WindowSampler", count)
     rules = dict(frames=9, fps=30, seed=0)
     report = evaluation.evaluate(None, clips, views=1, fit_windows=300, **rules)
     train = [clip for clip in clips if clip.split == "train"]

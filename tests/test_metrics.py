@@ -230,7 +230,7 @@ def test_what_does_not_fit_is_named():
     with pytest.raises(ValueError, match=r"in frame 0, joint 1$"):
         check_finite(torch.tensor([[[0.0], [float("inf")]]]), "x")
     errors = torch.ones(2, 3)
-    with pytest.raises(ValueError, match=r"actions \(1,\)"):
+    with pytest.raises(ValueError, match=r"actions have shapes .*, \(1,\)\), expected"):
         per_action(errors, ["a"])
     with pytest.raises(ValueError, match="no frame"):
         per_action(errors, ["a", "b"], errors < 0)

@@ -177,8 +177,10 @@ def test_slider_frames_hold_each_figure_and_the_axes_hold_all():
         assert frame.data[0].x is None, "numbers that do not change are kept once"
     low, high = figure.layout.yaxis.range
     assert low < 0 and 5 < high < 6
-    maps = slider_figure({"a": heatmap([[0.0, 1.0]]), "b": heatmap([[3.0, -2.0]])}, "which")
+    parts = {"a": heatmap([[0.0, 1.0]]).update_xaxes(range=[0, 1]), "b": heatmap([[3.0, -2.0]])}
+    maps = slider_figure(parts, "which")
     assert (maps.data[0].zmin, maps.data[0].zmax) == (-2, 3)
+    assert maps.layout.xaxis.range == (0, 1)
 
 
 def test_slider_on_log_axes():

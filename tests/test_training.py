@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, is_dataclass, replace
+from typing import get_type_hints
 
 import pytest
 import torch
@@ -278,9 +279,12 @@ def test_schedules_by_name():
     fading = TrainingConfig(schedule=released, learning_rate=2.0, steps=20)
     assert [fading.rate_at(step) for step in (0, 4, 5, 19)] == [2, 2, 2 * 0.99, 2 * 0.99**3]
     for wrong, message in [
-        (dict(name="falling"), "schedule is 'falling', expected one of constant, cosine, exponential"),
-        (dict(name="exponential", epoch=5), "schedule.decay must be above 0 and not above 1, found None"),
-        (dict(decay=0.9), "schedule 'cosine' has no decay"),
+        (dict(name="falling"), "schedule.name must be one of constant, cosine, exponential, found 'falling'"),
+        (
+            dict(name="exponential", epoch=5),
+            r"schedule 'exponential' needs \['decay', 'epoch'\] beside its name, found \['epoch'\]",
+        ),
+        (dict(decay=0.9), r"schedule 'cosine' needs \[\] beside its name, found \['decay'\]"),
         (dict(name="exponential", decay=2, epoch=5), "schedule.decay must be above 0"),
         (dict(name="exponential", decay=0.9, epoch=0.5), "schedule.epoch must be a positive whole number"),
         (dict(warmup=1.5), "schedule.warmup must be a whole number"),
@@ -306,6 +310,14 @@ def test_a_setting_has_a_place_a_path_and_a_short_name(tmp_path):
     assert changed.model == replace(small.model, depth=2)
     assert changed.schedule == Schedule("constant", small.schedule.warmup)
     assert changed.loss == replace(small.loss, n_mpjpe=0.5)
+
+
+def test_no_short_name_stands_for_two_settings():
+    groups = [group for name, group in get_type_hints(TrainingConfig).items() if is_dataclass(group)]
+    names = [each.name for group in groups for each in fields(group)]
+    flat = [name for name in TrainingConfig().flat() if "." not in name and name in names]
+    assert len(groups) == 6 and "depth" in flat
+    assert all(names.count(name) == 1 for name in flat)
 
 
 def test_settings_of_earlier_versions_are_read(tmp_path):
@@ -362,13 +374,13 @@ def test_configurations_are_read_and_checked(tmp_path):
     for content, message in [
         ("steps: 0", "steps must be a positive whole number"),
         ("stepz: 3", "unknown setting 'stepz'"),
-        ("model: {dept: 4}", "unknown setting model.dept, expected some of frames, joints, depth"),
-        ("data: {frames: 9}", "unknown setting data.frames, expected some of fps, batch_size, balance"),
+        ("model: {dept: 4}", "unknown setting 'model.dept', expected some of frames, joints, depth"),
+        ("data: {frames: 9}", "unknown setting 'data.frames', expected some of fps, batch_size, balance"),
         ("optimiser.learning_rate: 1", "unknown setting 'optimiser.learning_rate'"),
         ("model:", "model is None, expected settings by name"),
         ("data: 60", "data is 60, expected settings by name"),
         ("depth: 4\nmodel: {depth: 6}", "model.depth is given twice, as 6 and as 4"),
-        ("balance: evenly", "data.balance is 'evenly'"),
+        ("balance: evenly", "data.balance must be one of frames, actions, found 'evenly'"),
         ("model: {millimetres_per_unit: 1}", "millimetres_per_unit is 1, expected 1000"),
         ("- 3", "expected settings by name"),
         ("a: [", "not readable as YAML"),
@@ -382,13 +394,13 @@ def test_configurations_are_read_and_checked(tmp_path):
         ("steps: true", "steps must be a positive whole number"),
         ("warmup: -3", "warmup must be a whole number, 0 or more"),
         ("weight_decay: -1", "weight_decay must be 0 or a positive number"),
-        ("precision: 64-true", "precision is '64-true'"),
+        ("precision: 64-true", "precision must be one of 32-true, bf16-mixed, found '64-true'"),
         ("loss: {mpjpe: 0, n_mpjpe: 0, mpjve: 0, temporal_consistency: 0}", "every term the weight 0"),
     ]:
         path.write_text(content, encoding="utf-8")
         with pytest.raises(ValueError, match=message):
             TrainingConfig.load(path)
-    with pytest.raises(FileNotFoundError, match=r"nor one of the shipped ones: .*small"):
+    with pytest.raises(FileNotFoundError, match=r"nor one of the shipped: .*small"):
         TrainingConfig.load(tmp_path / "nothing.yaml")
     path.write_text(yaml.safe_dump({"seed": 3}), encoding="utf-8")
     assert TrainingConfig.load(path).seed == 3

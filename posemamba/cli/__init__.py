@@ -12,25 +12,21 @@ import typer
 from posemamba.cli.benchmark import benchmark
 from posemamba.cli.evaluate import evaluate
 from posemamba.cli.info import info
-from posemamba.cli.train import quiet_threads, train
+from posemamba.cli.train import train
 
-__all__ = ["app", "main", "quiet_threads"]
+__all__ = ["app", "main"]
 
 app = typer.Typer(
     help="PoseMamba: lift 2D joints in video to 3D with a selective state space model.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    **dict(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False),
 )
 for command in (info, train, evaluate, benchmark):
     app.command()(command)
 
 
 @app.callback(invoke_without_command=True)
-def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
-) -> None:
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False):
     if version:
         from posemamba import __version__
 

@@ -5,34 +5,27 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from posemamba.cli.terminal import Progress, Seed, out
 
+Words = list[str] | None
+Count = int | None
+PEER = """A Python file with NETWORKS, by name a function of the frames that makes a network to time beside
+ours. It is run: name only what you trust. Repeatable."""
+OUT = "The JSON file; by default one in this folder, named by device and time."
+
 
 def benchmark(
-    only: Annotated[list[str] | None, typer.Option(help="A section: scan or network. Repeatable.")] = None,
-    shape: Annotated[
-        list[str] | None, typer.Option(help="A size of the scan, such as S, BL or N64. Repeatable.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    rounds: Annotated[int | None, typer.Option(min=1, max=1000, help="Measurements of each.")] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="CPU threads, all cores by default.")
-    ] = None,
-    peer: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A Python file with NETWORKS, by name a function of the frames that makes a network to time "
-            "beside ours. It is run: name only what you trust. Repeatable."
-        ),
-    ] = None,
+    only: Annotated[Words, Option(help="A section: scan or network. Repeatable.")] = None,
+    shape: Annotated[Words, Option(help="A size of the scan, such as S, BL or N64. Repeatable.")] = None,
+    device: Annotated[str, Option(help="cpu or cuda.")] = "cpu",
+    rounds: Annotated[Count, Option(min=1, max=1000, help="Measurements of each.")] = None,
+    threads: Annotated[Count, Option(min=1, max=1024, help="CPU threads, all cores by default.")] = None,
+    peer: Annotated[Words, Option(help=PEER)] = None,
     seed: Seed = 0,
-    quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes, to see that everything runs.")] = False,
-    save: Annotated[
-        Path | None,
-        typer.Option("--out", help="The JSON file; by default one in this folder, named by device and time."),
-    ] = None,
+    quick: Annotated[bool, Option("--quick", help="Tiny sizes, to see that everything runs.")] = False,
+    save: Annotated[Path | None, Option("--out", help=OUT)] = None,
 ) -> None:
     """Measure this machine: scans and networks, beside what else is installed.
 

@@ -1,22 +1,21 @@
 """`posemamba evaluate`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from posemamba.cli.terminal import Data, Progress, Seed, out
 
 
 def evaluate(
-    model: Annotated[
-        str | None, typer.Argument(help="Folder of a trained network; without one, the kept network.")
-    ] = None,
+    model: Annotated[str | None, Argument(help="A trained network's folder, or else the kept one.")] = None,
     data: Data = "synthetic",
-    views: Annotated[int, typer.Option(min=1, help="Virtual cameras a window.")] = 4,
+    views: Annotated[int, Option(min=1, help="Virtual cameras a window.")] = 4,
     seed: Seed = 0,
-    fps: Annotated[float, typer.Option(min=1, max=1000, help="Frames a second.")] = 60,
-    save: Annotated[Path | None, typer.Option(help="Also write the figures to this JSON file.")] = None,
+    fps: Annotated[float, Option(min=1, max=1000, help="Frames a second.")] = 60,
+    save: Annotated[Path | None, Option(help="Also write the figures to this JSON file.")] = None,
 ) -> None:
     """Score a network on the test split, beside the mean pose and ridge regression from the 2D window."""
     from rich.table import Table
@@ -30,8 +29,9 @@ def evaluate(
     if network.config.millimetres_per_unit is None:
         raise ValueError(f"{model}: its output has no known unit in millimetres, so it cannot be scored here")
     clips, frames = open_motion(data, seed=seed), network.config.frames
-    with Progress(None) as progress:
-        report = evaluation.evaluate(network, clips, frames, fps, views, seed, progress=progress.windows)
+    with Progress(None) as bar:
+        told = partial(bar.stage, "lifting test windows")
+        report = evaluation.evaluate(network, clips, frames, fps, views, seed, progress=told)
     scored = report.protocol["scored_frames"]
     table = Table("", title=f"Test split of {Path(data).name}: {scored:,} frames, virtual cameras")
     for name in report.scores:

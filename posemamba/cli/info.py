@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from posemamba.cli.terminal import out
 
 
 def info(
-    variant: Annotated[str, typer.Argument(help="S, B, L or X.")] = "S",
-    frames: Annotated[int, typer.Option(min=1, max=1_000_000, help="Frames in the sequence.")] = 243,
+    variant: Annotated[str, Argument(help="S, B, L or X.")] = "S",
+    frames: Annotated[int, Option(min=1, max=1_000_000, help="Frames in the sequence.")] = 243,
 ) -> None:
     """Print a variant's row of Table 2: parameters and MACs as the paper counts them, and all of them."""
     from rich.table import Table
@@ -24,11 +24,10 @@ def info(
     table = Table(title=f"PoseMamba-{variant}: depth {config.depth}, d_m {config.channels}, {frames} frames")
     for heading in ("", "as the paper counts", "everything"):
         table.add_column(heading, justify="right" if heading else "left")
+    paper, ours = counted.paper_macs, counted.macs
     table.add_row("parameters", f"{counted.paper_parameters:,}", f"{counted.parameters:,}")
-    table.add_row("MACs", f"{counted.paper_macs:,}", f"{counted.macs:,}")
-    table.add_row(
-        "MACs a frame", f"{counted.paper_macs / frames / 1e6:.1f} M", f"{counted.macs / frames / 1e6:.1f} M"
-    )
+    table.add_row("MACs", f"{paper:,}", f"{ours:,}")
+    table.add_row("MACs a frame", f"{paper / frames / 1e6:.1f} M", f"{ours / frames / 1e6:.1f} M")
     table.add_row("  of these the scan", "0", f"{counted.scan_macs:,}")
     out.print(table)
     out.print(

@@ -6,15 +6,13 @@ import subprocess
 import time
 from typing import Annotated
 
-import typer
 from rich.console import Console
+from typer import Option
 
 out = Console(markup=False)
 
-Data = Annotated[
-    str, typer.Option(help="Motion to use: 'synthetic', a motion file of posemamba, or cmu_mocap_17.npz.")
-]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Data = Annotated[str, Option(help="'synthetic', a motion file of posemamba, or cmu_mocap_17.npz.")]
+Seed = Annotated[int, Option(min=0, help="Seed of everything random.")]
 
 
 def command(*words: object) -> str:
@@ -54,7 +52,3 @@ class Progress:
         now = figures["mpjpe_mm"]
         self.error = now if self.error is None else 0.98 * self.error + 0.02 * now
         self.stage(f"MPJPE {self.error:.1f} mm (training windows)", step + 1)
-
-    def windows(self, done: int, total: int) -> None:
-        """Called by evaluation."""
-        self.stage("lifting test windows", done, total)

@@ -35,13 +35,6 @@ class ErrorTable:
         return metrics.per_action(errors, self.action, self.scored, self.actions, self.frame)
 
 
-def frame_numbers(windows: EvaluationWindows) -> Int[Tensor, "n frames"]:
-    """A number for each frame of each clip and view, the same in all windows that cover it."""
-    at = windows.start[:, None] + torch.arange(windows.scored.shape[1])
-    sequence = windows.clip * (int(windows.view.max()) + 1) + windows.view
-    return sequence[:, None] * (int(at.max()) + 1) + at
-
-
 def error_table(
     prediction: Float[Tensor, "n frames joints 3"], windows: EvaluationWindows, metric: str = "mpjpe"
 ) -> ErrorTable:
@@ -59,7 +52,9 @@ def error_table(
         raise ValueError(f"unknown metric {metric!r}, expected one of {', '.join(metrics.METRICS)}")
     kind = metrics.METRICS[metric]
     errors = kind.of(prediction - prediction[:, :, :1], windows.targets, by_joint=True)
-    scored, frame = windows.scored, frame_numbers(windows)
+    scored, at = windows.scored, windows.start[:, None] + torch.arange(windows.scored.shape[1])
+    sequence = windows.clip * (int(windows.view.max()) + 1) + windows.view
+    frame = sequence[:, None] * (int(at.max()) + 1) + at  # the same in all windows that cover it
     if kind.steps:  # a step goes by the frame that it starts from
         scored, frame = metrics.scored_steps(scored), frame[:, :-1]
     return ErrorTable(errors, scored, frame, windows.action, windows.actions)
@@ -67,11 +62,7 @@ def error_table(
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """One predictor's errors. `scores.mpjpe`, and so for each metric, are its `ActionMeans`.
-
-    Attributes:
-        tables: errors by metric.
-    """
+    """One predictor's errors, as `tables` by metric. `scores.mpjpe` (and so on) are its `ActionMeans`."""
 
     tables: dict[str, ErrorTable]
 

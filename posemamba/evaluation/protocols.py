@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from posemamba import inference
-from posemamba.evaluation.baselines import MeanPose, RidgeRegression, choose_penalty, draw
+from posemamba.evaluation.baselines import fit
 from posemamba.evaluation.errors import Scores, score
 from posemamba.motion.clips import Clip, select_split
 from posemamba.motion.rig import CameraRig
@@ -31,8 +31,7 @@ class Report:
 
     def to_json(self) -> dict:
         """Plain values, ready to be written."""
-        scores = {name: found.rows() for name, found in self.scores.items()}
-        return {"protocol": self.protocol, "scores": scores}
+        return {"protocol": self.protocol, "scores": {name: s.rows() for name, s in self.scores.items()}}
 
 
 def evaluate(
@@ -64,25 +63,17 @@ def evaluate(
     Raises:
         ValueError: a split has no clips.
     """
-    rig = rig or CameraRig()
-    test = select_split(clips, "test")
+    rig, test = rig or CameraRig(), select_split(clips, "test")
     known = select_split(clips, "train") if baselines else []
     windows = evaluation_windows(test, frames, fps, views, seed, rig)
-    protocol = dict(
-        frames=frames, fps=fps, views=views, seed=seed, windows=len(windows), test_clips=len(test)
-    )
-    protocol |= dict(scored_frames=int(windows.scored.sum()), flip_averaging=True)
-    scores = {}
+    scores, protocol = {}, dict(frames=frames, fps=fps, views=views, seed=seed, windows=len(windows))
+    protocol |= dict(test_clips=len(test), scored_frames=int(windows.scored.sum()), flip_averaging=True)
     if model is not None:
         answers = inference.predict_windows(model, windows.inputs, flip=True, progress=progress)
         scores["model"] = score(answers, windows)
     if baselines:
-        penalty = choose_penalty(known, frames, fps, seed, rig, fit_windows)
-        drawn = draw(known, frames, fps, seed, rig, fit_windows)
-        for name, baseline in (
-            ("ridge", RidgeRegression(*drawn, penalty)),
-            ("mean pose", MeanPose(drawn[1])),
-        ):
-            scores[name] = score(baseline(windows.inputs), windows)
-        protocol |= dict(ridge_penalty=penalty, fit_windows=fit_windows, train_clips=len(known))
+        fitted = fit(known, frames, fps, seed, rig, fit_windows)
+        scores |= {name: score(baseline(windows.inputs), windows) for name, baseline in fitted.items()}
+        protocol |= dict(ridge_penalty=fitted["ridge"].penalty, fit_windows=fit_windows)
+        protocol["train_clips"] = len(known)
     return Report(scores, protocol)

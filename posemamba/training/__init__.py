@@ -1,4 +1,4 @@
-"""Training: settings (`config`, `schedule`), the loop, the run's folder, and what it says (`report`)."""
+"""Training: settings (`config`, `schedule`), the loop, the folder, and `report` of failures."""
 
 from posemamba.training.config import TrainingConfig
 from posemamba.training.folder import fingerprint

@@ -4,40 +4,52 @@ import inspect
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from posemamba.config import PoseMambaConfig
-from posemamba.losses import LOSS_WEIGHTS, LossWeights
+from posemamba.losses import LossWeights
 from posemamba.training.schedule import SCHEDULES
 
 MILLIMETRES_PER_UNIT = 1000.0  # networks are trained in metres
 PRECISIONS = ("32-true", "bf16-mixed")
 RECIPES = Path(__file__).parent / "recipes"
 
-
-_KINDS = {
-    "a positive whole number": lambda x: isinstance(x, int) and 1 <= x < 2**31,
-    "a whole number, 0 or more": lambda x: isinstance(x, int) and 0 <= x < 2**31,
-    "a positive number": lambda x: isinstance(x, int | float) and 0 < x < 1e12,
-    "0 or a positive number": lambda x: isinstance(x, int | float) and 0 <= x < 1e12,
-    "above 0 and not above 1": lambda x: isinstance(x, int | float) and 0 < x <= 1,
-}
-COUNT, WHOLE, POSITIVE, AMOUNT, SHARE = _KINDS
+# What a setting may be: the words for it, and the test.
+_COUNT = "a positive whole number", lambda x: isinstance(x, int) and 1 <= x < 2**31
+_WHOLE = "a whole number, 0 or more", lambda x: isinstance(x, int) and 0 <= x < 2**31
+_POSITIVE = "a positive number", lambda x: isinstance(x, int | float) and 0 < x < 1e12
+_AMOUNT = "0 or a positive number", lambda x: isinstance(x, int | float) and 0 <= x < 1e12
+_SHARE = "above 0 and not above 1", lambda x: isinstance(x, int | float) and 0 < x <= 1
 
 
-def _check(group: str, settings, **kinds: str) -> None:
-    for name, kind in kinds.items():
-        value = getattr(settings, name)
-        if isinstance(value, bool) or not _KINDS[kind](value):
-            raise ValueError(f"{group}{name} must be {kind}, found {value!r}")
+def _one_of(*names: str):
+    return f"one of {', '.join(names)}", lambda x: x in names
+
+
+def _setting(default, kind):
+    return field(default=default, metadata={"kind": kind})
+
+
+def _check(path: str, value, kind) -> None:
+    expected, fits = kind
+    if isinstance(value, bool) or not fits(value):
+        raise ValueError(f"{path} must be {expected}, found {value!r}")
+
+
+class _Group:
+    def __post_init__(self):
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value is not None or each.default is not None:
+                _check(f"{type(self).__name__.lower()}.{each.name}", value, each.metadata["kind"])
 
 
 @dataclass(frozen=True)
-class Data:
+class Data(_Group):
     """What a step is shown.
 
     Attributes:
@@ -46,18 +58,13 @@ class Data:
         balance: "frames" draws all windows alike, "actions" draws an action first.
     """
 
-    fps: float = 60.0
-    batch_size: int = 16
-    balance: str = "frames"
-
-    def __post_init__(self):
-        _check("data.", self, fps=POSITIVE, batch_size=COUNT)
-        if self.balance not in ("frames", "actions"):
-            raise ValueError(f"data.balance is {self.balance!r}, expected 'frames' or 'actions'")
+    fps: float = _setting(60.0, _POSITIVE)
+    batch_size: int = _setting(16, _COUNT)
+    balance: str = _setting("frames", _one_of("frames", "actions"))
 
 
 @dataclass(frozen=True)
-class Initial:
+class Initial(_Group):
     """Factors on the first weights.
 
     Attributes:
@@ -67,15 +74,12 @@ class Initial:
         output_gain: of the head; a small head starts near a zero pose.
     """
 
-    input_gain: float = 1.0
-    output_gain: float = 1.0
-
-    def __post_init__(self):
-        _check("initial.", self, input_gain=POSITIVE, output_gain=POSITIVE)
+    input_gain: float = _setting(1.0, _POSITIVE)
+    output_gain: float = _setting(1.0, _POSITIVE)
 
 
 @dataclass(frozen=True)
-class Optimizer:
+class Optimizer(_Group):
     """AdamW's settings.
 
     Attributes:
@@ -85,16 +89,13 @@ class Optimizer:
         clip_norm: the gradient's largest norm.
     """
 
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
-
-    def __post_init__(self):
-        _check("optimizer.", self, learning_rate=POSITIVE, weight_decay=AMOUNT, clip_norm=POSITIVE)
+    learning_rate: float = _setting(2e-3, _POSITIVE)
+    weight_decay: float = _setting(0.01, _AMOUNT)
+    clip_norm: float = _setting(1.0, _POSITIVE)
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(_Group):
     """The learning rate's course.
 
     Attributes:
@@ -103,47 +104,30 @@ class Schedule:
         decay, epoch: of "exponential"; None for the others.
     """
 
-    name: str = "cosine"
-    warmup: int = 100
-    decay: float | None = None
-    epoch: int | None = None
+    name: str = _setting("cosine", _one_of(*SCHEDULES))
+    warmup: int = _setting(100, _WHOLE)
+    decay: float | None = _setting(None, _SHARE)
+    epoch: int | None = _setting(None, _COUNT)
 
     def __post_init__(self):
-        if self.name not in SCHEDULES:
-            raise ValueError(f"schedule is {self.name!r}, expected one of {', '.join(SCHEDULES)}")
-        _check("schedule.", self, warmup=WHOLE)
-        wanted = inspect.signature(SCHEDULES[self.name]).parameters
-        for name, kind in (("decay", SHARE), ("epoch", COUNT)):
-            if name in wanted:
-                _check("schedule.", self, **{name: kind})
-            elif getattr(self, name) is not None:
-                raise ValueError(f"schedule {self.name!r} has no {name}, found {getattr(self, name)!r}")
+        super().__post_init__()
+        wanted = list(inspect.signature(SCHEDULES[self.name]).parameters)[2:]
+        if sorted(wanted) != sorted(self.own):
+            raise ValueError(f"schedule {self.name!r} needs {wanted} beside its name, found {list(self.own)}")
 
-    def rate(self, peak: float, step: int, steps: int) -> float:
-        """The learning rate of a step, counted from 0, in a run of `steps`."""
-        rise = min(1.0, (step + 1) / max(self.warmup, 1))
-        own = {name: getattr(self, name) for name in ("decay", "epoch") if getattr(self, name) is not None}
-        return peak * rise * SCHEDULES[self.name](step, steps, **own)
+    @property
+    def own(self) -> dict[str, float]:
+        """What this schedule takes and others do not."""
+        own = {name: value for name, value in vars(self).items() if name not in ("name", "warmup")}
+        return {name: value for name, value in own.items() if value is not None}
 
 
-_GROUPS = {
-    "model": PoseMambaConfig,
-    "data": Data,
-    "initial": Initial,
-    "loss": LossWeights,
-    "optimizer": Optimizer,
-    "schedule": Schedule,
-}
-_DEFAULTS = {
-    "model": dict(frames=27, depth=6, channels=48, state=8, millimetres_per_unit=MILLIMETRES_PER_UNIT),
-    "loss": asdict(LOSS_WEIGHTS["metres"]),
-    **{name: {} for name in ("data", "initial", "optimizer", "schedule")},
-}
-# Short names, of one group alone: "depth" is model.depth. Loss terms have none, which are metrics' names too.
-_LEAVES = [(f.name, group) for group, kind in _GROUPS.items() if group != "loss" for f in fields(kind)]
-_SHORT = {
-    leaf: group for leaf, group in _LEAVES if leaf != "name" and [n for n, _ in _LEAVES].count(leaf) == 1
-}
+_GROUPS = dict(model=PoseMambaConfig, data=Data, initial=Initial)
+_GROUPS |= dict(loss=LossWeights, optimizer=Optimizer, schedule=Schedule)
+_DEFAULTS = dict(model=dict(frames=27, depth=6, channels=48, state=8), loss="metres")
+# The group of each short name: "depth" is model.depth. Loss terms have none, which are metrics' names too.
+_SHORT = {each.name: group for group, kind in _GROUPS.items() if group != "loss" for each in fields(kind)}
+del _SHORT["name"]
 
 
 @dataclass(frozen=True, init=False)
@@ -176,24 +160,24 @@ class TrainingConfig:
     loss: LossWeights
     optimizer: Optimizer
     schedule: Schedule
-    steps: int = 2000
-    seed: int = 0
-    precision: str = "32-true"
+    steps: int = _setting(2000, _COUNT)
+    seed: int = _setting(0, _WHOLE)
+    precision: str = _setting("32-true", _one_of(*PRECISIONS))
 
     def __init__(self, **settings):
-        found = _merged(_DEFAULTS, settings)
-        for field in fields(self):
-            value = found.get(field.name, field.default)
-            kind = _GROUPS.get(field.name)
-            object.__setattr__(self, field.name, kind(**value) if kind else value)
-        _check("", self, steps=COUNT, seed=WHOLE)
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
-        if self.model.millimetres_per_unit != MILLIMETRES_PER_UNIT:
-            raise ValueError(
-                f"model.millimetres_per_unit is {self.model.millimetres_per_unit!r}, expected "
-                f"{MILLIMETRES_PER_UNIT:g}: training is in metres"
-            )
+        found, unit = _paths(_DEFAULTS) | _paths(settings), "model.millimetres_per_unit"
+        if found.get(unit) not in (None, MILLIMETRES_PER_UNIT):
+            raise ValueError(f"{unit} is {found[unit]!r}, expected 1000: training is in metres")
+        found[unit] = MILLIMETRES_PER_UNIT
+        for each in fields(self):
+            start = f"{each.name}."
+            if each.name in _GROUPS:
+                own = {path.removeprefix(start): found[path] for path in found if path.startswith(start)}
+                value = _GROUPS[each.name](**own)
+            else:
+                value = found.get(each.name, each.default)
+                _check(each.name, value, each.metadata["kind"])
+            object.__setattr__(self, each.name, value)
 
     def __getattr__(self, name: str):
         if name in _SHORT and _SHORT[name] in self.__dict__:
@@ -218,15 +202,13 @@ class TrainingConfig:
         shipped = {path.stem: path for path in sorted(RECIPES.glob("*.yaml"))}
         path = shipped.get(str(source), Path(source))
         if not path.is_file():
-            names = ", ".join(shipped)
-            raise FileNotFoundError(
-                f"{path}: no such configuration file, nor one of the shipped ones: {names}"
-            )
+            known = ", ".join(shipped)
+            raise FileNotFoundError(f"{path}: no such configuration file, nor one of the shipped: {known}")
         try:
             settings = yaml.safe_load(path.read_text(encoding="utf-8"))
             if not isinstance(settings, dict):
                 raise ValueError(f"expected settings by name, found {type(settings).__name__}")
-            return cls(**_merged(_merged({}, settings), changes))
+            return cls(**(_paths(settings) | _paths(changes)))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ValueError(f"{path}: not readable as YAML ({str(error).splitlines()[0]})") from None
         except (ValueError, TypeError) as error:
@@ -244,47 +226,44 @@ class TrainingConfig:
 
     def rate_at(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
-        return self.schedule.rate(self.optimizer.learning_rate, step, self.steps)
+        schedule = self.schedule
+        factor = SCHEDULES[schedule.name](step, self.steps, **schedule.own)
+        return self.optimizer.learning_rate * min(1.0, (step + 1) / max(schedule.warmup, 1)) * factor
 
 
-def _merged(before: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings, put into their groups and laid over those of `before`: groups first, then single ones."""
-    found = {name: dict(value) if name in _GROUPS else value for name, value in before.items()}
+def _paths(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by path, "model.depth" or "steps". What is given singly wins over what its group says."""
+    found = {}
     for name, value in sorted(settings.items(), key=lambda item: item[0] not in _GROUPS):
-        group, _, leaf = str(name).rpartition(".")
-        group = group or _SHORT.get(name)
         if name in _GROUPS:
-            found[name] = ({} if name == "loss" else found.get(name, {})) | _mapping(name, value)
-        elif group in _GROUPS:
-            given = settings.get(group)
-            if isinstance(given, Mapping) and leaf in given:
-                raise ValueError(f"{group}.{leaf} is given twice, as {given[leaf]!r} and as {value!r}")
-            found.setdefault(group, dict(_DEFAULTS[group]))[leaf] = _number(value)
+            found |= {f"{name}.{leaf}": part for leaf, part in _parts(name, value).items()}
+            continue
+        path = f"{_SHORT[name]}.{name}" if name in _SHORT else str(name)
+        group, _, leaf = path.partition(".")
+        if isinstance(given := settings.get(group), Mapping) and leaf in given:
+            raise ValueError(f"{path} is given twice, as {given[leaf]!r} and as {value!r}")
+        found[path] = _number(value)
+    for path in found:
+        group, _, leaf = path.partition(".")
+        if group in _GROUPS:
+            known = [each.name for each in fields(_GROUPS[group])]
         else:
-            found[str(name)] = value
-    plain = {field.name for field in fields(TrainingConfig)}
-    if unknown := sorted(set(found) - plain):
-        known = ", ".join(sorted(plain | set(_SHORT)))
-        raise ValueError(f"unknown setting {unknown[0]!r}, expected some of {known}")
-    for group in set(found) & set(_GROUPS):
-        known = [field.name for field in fields(_GROUPS[group])]
-        if unknown := sorted(set(found[group]) - set(known)):
-            raise ValueError(f"unknown setting {group}.{unknown[0]}, expected some of {', '.join(known)}")
+            leaf, known = path, sorted({each.name for each in fields(TrainingConfig)} | set(_SHORT))
+        if leaf not in known:
+            raise ValueError(f"unknown setting {path!r}, expected some of {', '.join(known)}")
     return found
 
 
-def _mapping(group: str, value) -> dict[str, Any]:
+def _parts(group: str, value) -> dict[str, Any]:
     """What was given for a group, by setting."""
     if isinstance(value, Mapping):
         value = {str(name): _number(part) for name, part in value.items()}
     if group == "loss":
-        return asdict(LossWeights.of(value))
+        value = LossWeights.of(value)
     if isinstance(value, _GROUPS[group]):
-        value = asdict(value)
-        if value.get("millimetres_per_unit", ...) is None:  # the network's own settings leave it open
-            value["millimetres_per_unit"] = MILLIMETRES_PER_UNIT
-    elif isinstance(value, str) and group == "schedule":
-        value = {"name": value}
+        return asdict(value)
+    if group == "schedule" and isinstance(value, str):
+        return {"name": value}
     if not isinstance(value, dict):
         raise ValueError(f"{group} is {value!r}, expected settings by name")
     return value
@@ -292,7 +271,6 @@ def _mapping(group: str, value) -> dict[str, Any]:
 
 def _number(value):
     """YAML 1.1 reads 1e-3 as text."""
-    if isinstance(value, str):
-        with suppress(ValueError):
-            return float(value)
+    with suppress(ValueError):
+        return float(value) if isinstance(value, str) else value
     return value

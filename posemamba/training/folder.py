@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import torch
 import yaml
 
 from posemamba import storage
@@ -33,9 +32,8 @@ def held(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise ValueError(
-            f"{folder}: another training writes into it now; wait for its end, or name another folder"
-        ) from None
+        found = "another training writes into it now; wait for its end, or name another folder"
+        raise ValueError(f"{folder}: {found}") from None
     try:
         yield
     finally:
@@ -51,12 +49,6 @@ def fingerprint(clips: list[Clip]) -> str:
         digest.update(f"{clip.name}|{clip.action}|{clip.fps}|{len(clip)}|".encode())
         digest.update(np.ascontiguousarray(clip.joints).tobytes())
     return digest.hexdigest()
-
-
-def save_state(folder: Path, state: dict) -> None:
-    """Write the checkpoint, all or nothing."""
-    with storage.atomic_path(folder / "checkpoint.pt") as path:
-        torch.save(state, path)
 
 
 def open_run(folder: Path, config: TrainingConfig, data: str, resume: bool) -> dict | None:
@@ -78,19 +70,15 @@ def open_run(folder: Path, config: TrainingConfig, data: str, resume: bool) -> d
     if not settings.is_file():
         raise ValueError(f"{folder}: holds a checkpoint without the config.yaml of its run")
     before, asked = TrainingConfig.load(settings).flat(), config.flat()
-    if changed := [name for name in asked if before[name] != asked[name]]:
-        name = changed[0]
-        raise ValueError(
-            f"{folder}: its run has {name} = {before[name]!r}, asked for {asked[name]!r}; "
-            "resume it unchanged, or name another folder"
-        )
+    for name in asked:
+        if before[name] != asked[name]:
+            found = f"its run has {name} = {before[name]!r}, asked for {asked[name]!r}"
+            raise ValueError(f"{folder}: {found}; resume it unchanged, or name another folder")
     state = storage.read_checkpoint(path)
-    step, seconds = state.get("step"), state.get("seconds")
-    whole = type(step) is int and 0 <= step <= config.steps and isinstance(seconds, float) and seconds >= 0
-    if not whole or not isinstance(state.get("model"), dict) or not isinstance(state.get("optimizer"), dict):
+    kinds = dict(step=int, seconds=float, model=dict, optimizer=dict)
+    whole = all(type(state.get(name)) is kind for name, kind in kinds.items())
+    if not whole or not 0 <= state["step"] <= config.steps or not state["seconds"] >= 0:
         raise ValueError(f"{path}: not a checkpoint of this run")
     if state.get("data") != data:
-        raise ValueError(
-            f"{folder}: its run was trained on other motion; give the same data, or another folder"
-        )
+        raise ValueError(f"{folder}: its run was trained on other motion; give the same, or another folder")
     return state

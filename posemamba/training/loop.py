@@ -7,20 +7,22 @@ last checkpoint to the same weights as one that was left alone.
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from posemamba import __version__
+from posemamba import __version__, storage
 from posemamba.losses import PoseLoss, pose_loss
 from posemamba.model import PoseMamba
 from posemamba.motion.clips import Clip, select_split
 from posemamba.motion.windows import WindowSampler
 from posemamba.training.config import MILLIMETRES_PER_UNIT, TrainingConfig
-from posemamba.training.folder import fingerprint, held, open_run, save_state
-from posemamba.training.report import fault, figures
+from posemamba.training.folder import fingerprint, held, open_run
+from posemamba.training.report import fault
 
 
 class Interrupted(Exception):
@@ -98,22 +100,30 @@ def _steps(config, sampler, folder, data, start, save_every, log, device) -> Pos
     from torch.utils.tensorboard import SummaryWriter
 
     fabric = Fabric(accelerator=device, devices=1, precision=config.precision)
-    model, settings = initial_model(config), config.optimizer
-    optimizer = torch.optim.AdamW(
-        parameter_groups(model, settings.weight_decay), lr=settings.learning_rate, betas=(0.9, 0.99)
-    )
+    model, settings, most = initial_model(config), config.optimizer, config.optimizer.clip_norm
+    groups = parameter_groups(model, settings.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99))
     network, optimizer = fabric.setup(model, optimizer)
     first, spent, began = 0, 0.0, time.monotonic()
     if start is not None:
-        _restore(start, model, optimizer, folder / "checkpoint.pt")
+        decays = [group["weight_decay"] for group in optimizer.param_groups]
+        try:
+            model.load_state_dict(start["model"])
+            optimizer.load_state_dict(start["optimizer"])
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError):
+            path = folder / "checkpoint.pt"
+            raise ValueError(f"{path}: holds a network of another shape than config.yaml") from None
+        for group, decay in zip(optimizer.param_groups, decays, strict=True):
+            group["weight_decay"] = decay
         first, spent = start["step"], start["seconds"]
 
     def seconds() -> float:
         return spent + time.monotonic() - began
 
     def save(step: int) -> None:
-        state = dict(step=step, data=data, seconds=seconds())
-        save_state(folder, state | dict(model=model.state_dict(), optimizer=optimizer.state_dict()))
+        state = dict(step=step, data=data, seconds=seconds(), model=model.state_dict())
+        with storage.atomic_path(folder / "checkpoint.pt") as path:
+            torch.save(state | {"optimizer": optimizer.state_dict()}, path)
 
     def learn(step: int) -> PoseLoss:
         """A step's loss; its gradient is left in the parameters."""
@@ -126,72 +136,53 @@ def _steps(config, sampler, folder, data, start, save_every, log, device) -> Pos
     network.train()
     writer, saved = SummaryWriter(str(folder / "logs"), purge_step=first), began
     try:
-        with _StopSignal() as stop:
+        with _stop_signals() as asked:
             for step in range(first, config.steps):
                 for group in optimizer.param_groups:
                     group["lr"] = config.rate_at(step)
                 loss = learn(step)
-                norm = fabric.clip_gradients(
-                    network, optimizer, max_norm=settings.clip_norm, error_if_nonfinite=False
-                )
+                norm = fabric.clip_gradients(network, optimizer, max_norm=most, error_if_nonfinite=False)
                 if not torch.isfinite(norm):
-                    where = fault(model, lambda step=step: learn(step))
-                    raise FloatingPointError(
-                        f"the gradient of step {step} is not finite: {where}; try a smaller learning rate"
-                    )
+                    where = f"{fault(model, partial(learn, step))}; try a smaller learning rate"
+                    raise FloatingPointError(f"the gradient of step {step} is not finite: {where}")
                 optimizer.step()
                 optimizer.zero_grad()
 
-                found = figures(loss, norm, config.rate_at(step), seconds())
+                terms = {f"loss/{name}": float(term.detach()) for name, term in loss.terms.items()}
+                found = {"loss": float(loss.total.detach()), **terms}
+                found |= dict(mpjpe_mm=terms["loss/mpjpe"] * MILLIMETRES_PER_UNIT, gradient_norm=float(norm))
+                found |= dict(learning_rate=config.rate_at(step), seconds=seconds())
                 for name, value in found.items():
                     writer.add_scalar(name, value, step)
                 if log is not None:
                     log(step, found)
-                if stop.asked and step + 1 < config.steps:
-                    save(step + 1)
-                    raise Interrupted(step + 1)
-                if time.monotonic() - saved > save_every:
+                stop, last = asked and step + 1 < config.steps, step + 1 == config.steps
+                if stop or last or time.monotonic() - saved > save_every:
                     save(step + 1)
                     saved = time.monotonic()
-        if first < config.steps:
-            save(config.steps)
+                if stop:
+                    raise Interrupted(step + 1)
     finally:
         writer.close()
     network.eval()
     return model
 
 
-def _restore(state: dict, model: PoseMamba, optimizer: torch.optim.Optimizer, path: Path) -> None:
-    decays = [group["weight_decay"] for group in optimizer.param_groups]
-    try:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f"{path}: holds a network of another shape than config.yaml") from None
-    for group, decay in zip(optimizer.param_groups, decays, strict=True):
-        group["weight_decay"] = decay
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Within it, the first Ctrl-C or termination signal is only noted; a second Ctrl-C breaks off."""
+    asked, before = [], {}
 
-
-class _StopSignal:
-    """Within it, the first Ctrl-C or termination signal only sets `asked`; a second Ctrl-C breaks off."""
-
-    def __init__(self):
-        self.asked = False
-        self._before = {}
-
-    def __enter__(self):
-        for name in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._before[name] = signal.signal(name, self._ask)
-            except ValueError:  # not in the main thread, where Python allows no handlers
-                return self
-        return self
-
-    def __exit__(self, *_):
-        for name, handler in self._before.items():
-            signal.signal(name, handler)
-
-    def _ask(self, number, frame):
-        if self.asked and number == signal.SIGINT:
+    def ask(number, frame):
+        if asked and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.asked = True
+        asked.append(number)
+
+    try:
+        with suppress(ValueError):  # not in the main thread, where Python allows no handlers
+            for name in (signal.SIGINT, signal.SIGTERM):
+                before[name] = signal.signal(name, ask)
+        yield asked
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)

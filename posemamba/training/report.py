@@ -1,38 +1,21 @@
-"""What training says: the figures of a step, and where a step that failed went wrong."""
+"""What training says of a step that failed."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from posemamba.losses import PoseLoss
 from posemamba.model import PoseMamba
-from posemamba.training.config import MILLIMETRES_PER_UNIT
-
-
-def figures(loss: PoseLoss, norm: Tensor, rate: float, seconds: float) -> dict[str, float]:
-    """A step's figures by name: the loss, its terms before weighting, and what goes with them."""
-    terms = {f"loss/{name}": float(term.detach()) for name, term in loss.terms.items()}
-    return {
-        "loss": float(loss.total.detach()),
-        **terms,
-        "mpjpe_mm": terms["loss/mpjpe"] * MILLIMETRES_PER_UNIT,
-        "gradient_norm": float(norm),
-        "learning_rate": rate,
-        "seconds": seconds,
-    }
 
 
 def fault(model: PoseMamba, again: Callable[[], None]) -> str:
-    """Where a step whose gradient is not finite went wrong, in words.
+    """Where a step whose gradient is not finite went wrong, in words: the first block whose output is not
+    finite, with its largest step and strongest decay; or, going back from the loss, the first part whose
+    gradients are not.
 
     Args:
         model: with the weights of that step.
         again: runs the step once more, forward and backward; the blocks are recorded meanwhile.
-
-    Returns:
-        The first block whose output is not finite, with its largest step and strongest decay; or, going back
-        from the loss, the first part whose gradients are not.
     """
     model.zero_grad()
     try:
