@@ -97,15 +97,15 @@ def gradients(
                     # The states h, and before each its predecessor.
                     state = tl.load(kept + (i * N + n) * BLOCK, mask=exists, other=0)
                     start = tl.where(first, state[:, None], zeros)
-                    maps = a, ones, write * B_seen + a * start, start
-                    _, _, h, before = tl.associative_scan(maps, 1, after_and_before)
+                    _, _, h, before = tl.associative_scan(
+                        (a, ones, write * B_seen + a * start, start), 1, after_and_before)
                     # The gradient that reaches a state, and what of it leaves for the state's predecessor.
                     later = reaching + per_part + n * inner
                     local = out * C_seen
                     local += tl.where(last, tl.load(later, mask=exists, other=0)[:, None], 0)
                     a, local = tl.flip(a, 1), tl.flip(local, 1)
-                    maps = a, ones, a * local, local
-                    _, _, leaves, reaches = tl.associative_scan(maps, 1, after_and_before)
+                    _, _, leaves, reaches = tl.associative_scan(
+                        (a, ones, a * local, local), 1, after_and_before)
                     leaves, reaches = tl.flip(leaves, 1), tl.flip(reaches, 1)
                     tl.store(later, tl.sum(tl.where(first, leaves, 0), 1), mask=exists)
 

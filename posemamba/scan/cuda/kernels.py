@@ -52,7 +52,7 @@ def part_ends(
     left = span * TILES
     tile = part * left + (left - 1 if REVERSE else 0)
     while left > 0:
-        tokens, there, mask, value, step, raw = load_tile(
+        tokens, there, _mask, value, step, _raw = load_tile(
             tile * TILE, x, x_l, x_c, delta, d_l, d_c, bias, reads, mixes, k, L, inner, one, channels, exists,
             real, SOFTPLUS, TILE)
         if REVERSE:
@@ -81,7 +81,7 @@ def carry(
         initial: the state before the first part, or None for zero.
     """
     real: tl.constexpr = rate.dtype.element_ty
-    channels, exists, n, row, b, k = find_part(tl.program_id(0), inner, K, N, one, BLOCK)
+    channels, exists, n, row, _b, k = find_part(tl.program_id(0), inner, K, N, one, BLOCK)
     slope = tl.load(rate + (k * N + n) * inner + channels, mask=exists, other=0)
     states += row * slots * N * inner + n * inner
     sums += row * parts * inner
@@ -138,7 +138,7 @@ def outputs(
     here = part * span
     i = 0
     while i < tl.minimum(span, chunks - here) * TILES:
-        tokens, there, mask, u, step, raw = load_tile(
+        tokens, there, mask, u, step, _raw = load_tile(
             (here * TILES + i) * TILE, x, x_l, x_c, delta, d_l, d_c, bias, reads, mixes, k, L, inner, one,
             channels, exists, real, SOFTPLUS, TILE)
         write = step * u
