@@ -15,7 +15,6 @@ from posemamba.scan.operands import Operands
 
 __all__ = ["associative_scan", "available_backends", "check_stability", "directional_scan", "selective_scan"]
 
-
 # Triton's interpreter runs its kernels on the CPU: for tests, and very slowly.
 _HOMES = {"numba": "cpu", "triton": "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"}
 _HOMES["mamba_ssm"] = "cuda"
@@ -29,8 +28,7 @@ for _name, _home in _HOMES.items():
 def available_backends() -> dict[str, str | None]:
     """Each backend's name, with None where it can be used here and else the reason why it cannot.
 
-    "reference" and "associative" are plain torch and run anywhere, "numba" runs on the CPU, "triton" and
-    "mamba_ssm" on CUDA.
+    "reference" and "associative" run anywhere, "numba" on the CPU, "triton" and "mamba_ssm" on CUDA.
     """
     return dict(_MISSING)
 

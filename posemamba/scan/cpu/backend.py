@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from posemamba.scan.checks import check_tables
 from posemamba.scan.cpu import compiled
@@ -56,7 +57,7 @@ class _Call:
         if not self.low:
             self.delta, self.delta_turned = self.rows(o.delta, o.reads is None)
         W = self._pad(o.projection.mT) if self.low else self.empty(self.K, 0, self.padded)
-        B, C = (self._even(v.to(self.dtype)) for v in (o.B, o.C))
+        B, C = (pad(v.to(self.dtype), (0, 1)) if self.states % 2 else v.to(self.dtype) for v in (o.B, o.C))
         initial = self.empty(0, 0, 0, 0) if o.initial is None else self._pad(o.initial, True)
         scales = [self._pad(v, True) if self.scaled else None for v in (o.B_scale, o.C_scale)]
         nothing = torch.empty(0, 0, dtype=torch.int32)
@@ -73,17 +74,13 @@ class _Call:
             return values.mT, True
         return values.contiguous(), False
 
-    def _even(self, values: Tensor) -> Tensor:
-        return torch.nn.functional.pad(values, (0, 1)) if self.states % 2 else values
-
     def _pad(self, values: Tensor | None, states: bool = False) -> Tensor:
         """(..., inner), or (..., inner, N) turned over, with channels of nothing to fill the last vector."""
         if values is None:
             return self.zeros(self.K, self.padded)
         values = values.to(self.dtype)
-        if states:
-            values = self._even(values).mT
-        return torch.nn.functional.pad(values, (0, self.padded - self.inner)).contiguous()
+        values = pad(values, (0, self.N - self.states)).mT if states else values
+        return pad(values, (0, self.padded - self.inner)).contiguous()
 
     def unpad(self, values: Tensor, like: Tensor | None) -> Tensor | None:
         """The way back from `_pad`, in the dtype of `like`; None for None."""
@@ -150,14 +147,10 @@ def backward(dy: Tensor, starts: Tensor, o: Operands) -> tuple[Tensor | None, ..
         return total.to(like.dtype)
 
     ddelta = placed(dlow, o.delta) if call.low else ddelta.mT if call.delta_turned else ddelta
-    summed = (dD.sum(0), dbias.sum(0), dinitial, *(scale.sum(0) for scale in scales))
-    few = zip(summed, (o.D, o.bias, o.initial, o.B_scale, o.C_scale), strict=True)
-    return (
-        (dx.mT if call.x_turned else dx).to(o.x.dtype),
-        ddelta.to(o.delta.dtype),
-        call.unpad(dA.sum(0), o.A),
-        placed(dB, o.B),
-        placed(dC, o.C),
-        *(call.unpad(value, like) for value, like in few),
-        dW.sum(0)[..., : call.inner].mT.to(o.projection.dtype) if call.low else None,
-    )
+    dA, dD, dbias, *scales = (value.sum(0) for value in (dA, dD, dbias, *scales))
+    likes = (o.A, o.D, o.bias, o.initial, o.B_scale, o.C_scale)
+    few = zip((dA, dD, dbias, dinitial, *scales), likes, strict=True)
+    dA, *few = (call.unpad(value, like) for value, like in few)
+    dx, ddelta = (dx.mT if call.x_turned else dx).to(o.x.dtype), ddelta.to(o.delta.dtype)
+    dW = dW.sum(0)[..., : call.inner].mT.to(o.projection.dtype) if call.low else None
+    return dx, ddelta, dA, placed(dB, o.B), placed(dC, o.C), *few, dW

@@ -71,13 +71,18 @@ def external(builder, name: str, result, *takes):
     return cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, takes), name)
 
 
-def _spread(builder, scalar, kind: ir.VectorType):
-    one = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, WORD(0))
+def _shuffle(builder, left, right, lanes: list[int]):
+    return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(WORD, LANES), lanes))
+
+
+def _spread(context, builder, kinds, scalar):
+    """The same number in every lane."""
+    nothing = ir.Constant(Vector(kinds[0]).llvm(), ir.Undefined)
+    one = builder.insert_element(nothing, scalar, WORD(0))
     return _shuffle(builder, one, one, [0] * LANES)
 
 
-def _shuffle(builder, left, right, lanes: list[int]):
-    return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(WORD, LANES), lanes))
+spread = emits(Vector)(_spread)
 
 
 def _address(context, builder, kind, array, row, column):
@@ -89,25 +94,19 @@ def _address(context, builder, kind, array, row, column):
     return builder.bitcast(place, kind.as_pointer())
 
 
-def _read(context, builder, kind, *where):
-    return builder.load(_address(context, builder, kind, *where), align=kind.dtype.bitwidth // 8)
-
-
-def _write(context, builder, kind, array, row, column, value):
-    place = _address(context, builder, kind, array, row, column)
-    builder.store(value, place, align=kind.dtype.bitwidth // 8)
-
-
-@emits(Vector)
-def load(context, builder, kinds, array, row, column):
+def _load(context, builder, kinds, array, row, column):
     """LANES numbers of a row of a two-dimensional array, from a column on; unchecked."""
-    return _read(context, builder, kinds[0], array, row, column)
+    place = _address(context, builder, kinds[0], array, row, column)
+    return builder.load(place, align=kinds[0].dtype.bitwidth // 8)
 
 
-@emits(types.void)
-def store(context, builder, kinds, array, row, column, value):
+def _store(context, builder, kinds, array, row, column, value):
     """Write a vector to a row of a two-dimensional array, from a column on."""
-    _write(context, builder, kinds[0], array, row, column, value)
+    place = _address(context, builder, kinds[0], array, row, column)
+    builder.store(value, place, align=kinds[0].dtype.bitwidth // 8)
+
+
+load, store = emits(Vector)(_load), emits(types.void)(_store)
 
 
 @emits(types.void)
@@ -145,17 +144,16 @@ def at(context, builder, kinds, array, offset, column):
     return builder.load(builder.bitcast(builder.gep(start, [offset]), data.data.type))
 
 
-def _square(context, builder, kind, array, row, column):
+def _square(context, builder, kinds, array, row, column):
     """LANES vectors: those from a column on, of as many rows."""
     rows = [builder.add(row, context.get_constant(types.intp, i)) for i in range(LANES)]
-    return [_read(context, builder, kind, array, place, column) for place in rows]
+    return [_load(context, builder, kinds, array, place, column) for place in rows]
 
 
 def _exchange(builder, a, b, g: int):
     """Two vectors of which the second has taken the first's upper blocks of g lanes, and given its lower."""
-    lanes = range(LANES)
-    low = [lane if lane & g == 0 else LANES + lane - g for lane in lanes]
-    high = [lane + g if lane & g == 0 else LANES + lane for lane in lanes]
+    low = [lane if lane & g == 0 else LANES + lane - g for lane in range(LANES)]
+    high = [lane + g if lane & g == 0 else LANES + lane for lane in range(LANES)]
     return _shuffle(builder, a, b, low), _shuffle(builder, a, b, high)
 
 
@@ -168,14 +166,14 @@ def transpose(context, builder, kinds, source, row, column, out, first):
 
     In step g = 8, 4, 2, 1 vectors g apart exchange the blocks of g lanes that are not yet at home.
     """
-    rows, number = _square(context, builder, kinds[0], source, row, column), context.get_constant
+    rows, number = _square(context, builder, kinds, source, row, column), context.get_constant
     for g in _HALVES:
         for i in range(LANES):
             if i & g == 0:
                 rows[i], rows[i + g] = _exchange(builder, rows[i], rows[i + g], g)
     for i in range(LANES):
         place = builder.add(first, number(types.intp, i))
-        _write(context, builder, kinds[3], out, place, number(types.intp, 0), rows[i])
+        _store(context, builder, kinds[3:], out, place, number(types.intp, 0), rows[i])
 
 
 @emits(Vector)
@@ -184,16 +182,10 @@ def totals(context, builder, kinds, array, row):
 
     Two vectors are folded into one that holds the half sums of both, and so on: 15 additions for all sums.
     """
-    rows = _square(context, builder, kinds[0], array, row, context.get_constant(types.intp, 0))
+    rows = _square(context, builder, kinds, array, row, context.get_constant(types.intp, 0))
     for g in _HALVES:
         rows = [builder.fadd(*_exchange(builder, rows[i], rows[i + g], g)) for i in range(g)]
     return rows[0]
-
-
-@emits(Vector)
-def spread(context, builder, kinds, scalar):
-    """The same number in every lane."""
-    return _spread(builder, scalar, Vector(kinds[0]).llvm())
 
 
 @emits(Vector)
@@ -257,8 +249,8 @@ def flush_denormals(context, builder, kinds, state):
 def _operator(symbol, instruction: str):
     @emits(Vector)
     def apply(context, builder, kinds, left, right):
-        vector = Vector(kinds[0]).llvm()
-        both = [value if value.type == vector else _spread(builder, value, vector) for value in (left, right)]
+        vector, both = Vector(kinds[0]).llvm(), (left, right)
+        both = [v if v.type == vector else _spread(context, builder, kinds, v) for v in both]
         # "contract" lets a product and a sum become one fused instruction.
         return getattr(builder, instruction)(*both, flags=("contract",))
 

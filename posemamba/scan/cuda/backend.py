@@ -1,8 +1,9 @@
 """The GPU backend: how the work is cut up, and what each Triton kernel is given."""
 
 import math
+from collections import namedtuple
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -18,28 +19,16 @@ TURNS, SCRATCH = 1056, 2**27
 CHUNK, TILE = 64, 8
 
 
-@dataclass
-class Plan:
+class Plan(namedtuple("Plan", "rows blocks chunks parts span tiles block")):
     """How tokens and channels are cut up. The shapes alone decide, so results do not depend on the machine.
 
     A block of channels by a tile of tokens is what a program holds in registers. A chunk is some tiles, with
     the state kept at its end. A part is some chunks that one program walks; there are enough to fill a GPU.
 
     Attributes:
-        rows: directions of all batch items.
-        blocks, chunks, parts: of a row.
-        span: chunks in a part.
-        tiles: tiles in a chunk.
-        block: channels in a block.
+        rows: directions of all batch items, each of so many blocks, chunks and parts.
+        span: chunks in a part. tiles: tiles in a chunk. block: channels in a block.
     """
-
-    rows: int
-    blocks: int
-    chunks: int
-    parts: int
-    span: int
-    tiles: int
-    block: int
 
     @property
     def programs(self) -> int:

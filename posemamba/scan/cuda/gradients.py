@@ -47,8 +47,7 @@ def gradients(
     item = tl.program_id(0)
     while item < rows * parts * blocks:
         channels, exists, part, row, b, k = find_part(item, inner, K, parts, one, BLOCK)
-        xs = x + b * x_b + k // each * x_s
-        dys = dy + b * y_b + k // each * y_s
+        xs, dys = x + b * x_b + k // each * x_s, dy + b * y_b + k // each * y_s
         deltas = delta + b * d_b + k * d_k
         Bs, Cs = B + b * B_b + k * B_k, C + b * C_b + k * C_k
         rates = rate + k * N * inner

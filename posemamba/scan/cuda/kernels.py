@@ -41,8 +41,7 @@ def part_ends(
     """
     real: tl.constexpr = rate.dtype.element_ty
     channels, exists, part, row, b, k = find_part(tl.program_id(0), inner, K, parts, one, BLOCK)
-    x += b * x_b + k // each * x_s
-    delta += b * d_b + k * d_k
+    x, delta = x + b * x_b + k // each * x_s, delta + b * d_b + k * d_k
     M += b * m_b + k * m_k
     rate += k * N * inner
     if scale is not None:
@@ -127,10 +126,8 @@ def outputs(
     """
     real: tl.constexpr = rate.dtype.element_ty
     channels, exists, part, row, b, k = find_part(tl.program_id(0), inner, K, parts, one, BLOCK)
-    x += b * x_b + k // each * x_s
-    delta += b * d_b + k * d_k
-    B += b * B_b + k * B_k
-    C += b * C_b + k * C_k
+    x, delta = x + b * x_b + k // each * x_s, delta + b * d_b + k * d_k
+    B, C = B + b * B_b + k * B_k, C + b * C_b + k * C_k
     y += row * L * inner
     states += row * chunks * N * inner + channels
     per_state = k * N * inner + channels
