@@ -385,6 +385,16 @@ def test_the_gpus_kernels_promise_their_shapes_for_symbolic_sizes():
     assert [int(size) for size in shape] == list(cuda.kept(2, 1, 500, 128, 4, 16))
 
 
+def test_a_trace_made_with_gradients_on_passes_torchs_own_check_and_has_gradients():
+    x, B = torch.rand(1, 4, 8), torch.ones(1, 2, 8)
+    layer = torch.nn.Linear(2, 4)
+    layer.forward = lambda u: selective_scan(u, u, layer.weight, B, B, backend="numba")
+    traced = torch.jit.trace(layer, x)
+    assert torch.equal(traced(x), layer(x))
+    found, expected = (torch.autograd.grad(f(x).sum(), layer.weight)[0] for f in (traced, layer))
+    assert torch.equal(found, expected)
+
+
 IMPORTED = """
 import sys, torch
 before = set(sys.modules)
@@ -405,7 +415,7 @@ def test_importing_the_scan_brings_nothing_heavy_along_and_flops_count_all_the_s
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize("name", ["lanes", "exponentials", "tiles", "kernels"])
+@pytest.mark.parametrize("name", ["lanes", "exponentials"])
 def test_modules_that_moved_are_found_by_their_old_names(name):
     sys.modules.pop(f"posemamba.scan.{name}", None)
     with pytest.warns(DeprecationWarning, match=f"posemamba.scan.{name} is now posemamba.scan.cpu.{name}"):

@@ -15,31 +15,20 @@ from posemamba.scan.operands import Operands
 
 __all__ = ["associative_scan", "available_backends", "check_stability", "directional_scan", "selective_scan"]
 
-
-def _interpreting() -> bool:
-    """Whether Triton's kernels are to run in its interpreter, on the CPU: for tests, and very slowly."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
-
-
-def _missing() -> dict[str, str | None]:
-    needs = {"numba": "numba", "triton": "triton", "mamba_ssm": "mamba_ssm"}
-    missing = {
-        name: None if find_spec(module) else f"{module} is not installed" for name, module in needs.items()
-    }
-    if not torch.cuda.is_available():
-        for name in ("mamba_ssm",) if _interpreting() else ("triton", "mamba_ssm"):
-            missing[name] = missing[name] or "no CUDA device is found"
-    return {"reference": None, "associative": None} | missing
-
-
-_MISSING = _missing()
+# Triton's interpreter runs its kernels on the CPU: for tests, and very slowly.
+_HOMES = {"numba": "cpu", "triton": "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"}
+_HOMES["mamba_ssm"] = "cuda"
+_MISSING = dict.fromkeys(("reference", "associative"))
+for _name, _home in _HOMES.items():
+    _MISSING[_name] = None if find_spec(_name) else f"{_name} is not installed"
+    if _home == "cuda" and not torch.cuda.is_available():
+        _MISSING[_name] = _MISSING[_name] or "no CUDA device is found"
 
 
 def available_backends() -> dict[str, str | None]:
     """Each backend's name, with None where it can be used here and else the reason why it cannot.
 
-    "reference" and "associative" are plain torch and run anywhere, "numba" runs on the CPU, "triton" and
-    "mamba_ssm" on CUDA.
+    "reference" and "associative" run anywhere, "numba" on the CPU, "triton" and "mamba_ssm" on CUDA.
     """
     return dict(_MISSING)
 
@@ -166,13 +155,11 @@ def directional_scan(
     given |= dict(delta_bias=delta_bias, delta_projection=delta_projection)
     optional = ("mixes", "delta_bias", "delta_projection")
     check_tensors("directional_scan", "x", given, optional, tables=("reads", "mixes"))
-    for name, value, shape in (
-        ("x", x, "(batch, tokens, inner)"),
-        ("A", A, "(directions, inner, state)"),
-        ("delta_projection", delta_projection, "(directions, inner, rank)"),
-    ):
+    three = ("x", "batch, tokens, inner"), ("A", "directions, inner, state")
+    for name, shape in (*three, ("delta_projection", "directions, inner, rank")):
+        value = given[name]
         if value is not None and value.ndim != 3:
-            raise ValueError(f"directional_scan: {name} has shape {tuple(value.shape)}, expected {shape}")
+            raise ValueError(f"directional_scan: {name} has shape {tuple(value.shape)}, expected ({shape})")
     (batch, tokens, inner), (K, _, N) = x.shape, A.shape
     check_states("directional_scan", N)
     width = inner if delta_projection is None else delta_projection.shape[-1]
@@ -190,12 +177,11 @@ def _choose(backend: str, device: torch.device) -> str:
         fastest = {"cpu": ["numba"], "meta": ["numba"], "cuda": ["triton"]}.get(device.type, [])
         return next((name for name in fastest if _MISSING[name] is None), "associative")
     if backend not in _MISSING:
-        raise ValueError(
-            f"selective_scan: unknown backend {backend!r}, expected 'auto' or one of {', '.join(_MISSING)}"
-        )
+        expected = f"expected 'auto' or one of {', '.join(_MISSING)}"
+        raise ValueError(f"selective_scan: unknown backend {backend!r}, {expected}")
     if _MISSING[backend] is not None:
         raise ValueError(f"selective_scan: the backend {backend!r} cannot be used here: {_MISSING[backend]}")
-    home = {"numba": "cpu", "triton": "cpu" if _interpreting() else "cuda", "mamba_ssm": "cuda"}.get(backend)
+    home = _HOMES.get(backend)
     if home and device.type not in (home, "meta"):
         raise ValueError(f"selective_scan: the backend {backend!r} runs on {home.upper()}, u is on {device}")
     return backend

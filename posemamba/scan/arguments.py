@@ -13,10 +13,9 @@ def prepare(u, delta, A, B, C, D, z, delta_bias, delta_softplus: bool, initial_s
         TypeError: something is not a real floating-point tensor.
         ValueError: a shape does not fit; the message names the argument.
     """
-    given = dict(
-        u=u, delta=delta, A=A, B=B, C=C, D=D, z=z, delta_bias=delta_bias, initial_state=initial_state
-    )
-    check_tensors("selective_scan", "u", given, ("D", "z", "delta_bias", "initial_state"))
+    few = dict(D=D, z=z, delta_bias=delta_bias, initial_state=initial_state)
+    given = dict(u=u, delta=delta, A=A, B=B, C=C) | few
+    check_tensors("selective_scan", "u", given, optional=tuple(few))
 
     def wrong(name: str, expected: str) -> ValueError:
         return ValueError(f"selective_scan: {name} has shape {tuple(given[name].shape)}, expected {expected}")
@@ -46,32 +45,25 @@ def prepare(u, delta, A, B, C, D, z, delta_bias, delta_softplus: bool, initial_s
         else:
             kinds = f"({batch}, {state}, {tokens}), ({batch}, groups, {state}, {tokens})"
             raise wrong(name, f"{kinds} or, constant, ({channels}, {state})")
-    if len({size for size in groups.values() if size > 1}) > 1:
-        raise ValueError(
-            f"selective_scan: B has {groups['B']} groups and C has {groups['C']}, expected the same"
-        )
-    K = max(1, *groups.values())
+    b, c = groups.values()
+    if b > 1 and c > 1 and b != c:
+        raise ValueError(f"selective_scan: B has {b} groups and C has {c}, expected the same")
+    K = max(1, b, c)
     inner = channels // K
-
-    def grouped(*shape: int, **values: Tensor | None) -> dict[str, Tensor | None]:
-        return {name: None if v is None else v.reshape(*shape, *v.shape[1:]) for name, v in values.items()}
 
     def in_time(value: Tensor) -> Tensor:
         value = value.new_ones(()) if value.ndim == 2 else value
         value = value[:, None] if value.ndim == 3 else value
         return value.expand(batch, K, state, tokens).mT
 
-    scales = {}
-    if 0 in groups.values():
+    few = dict(A=A, D=D, bias=delta_bias)
+    if 0 in (b, c):
         one = A.new_ones(()).expand(channels, state)
-        scales = grouped(K, inner, B_scale=one if groups["B"] else B, C_scale=one if groups["C"] else C)
-    x, step, initial = (
-        None if value is None else value.unflatten(1, (K, inner)) for value in (u, delta, initial_state)
-    )
-    few = grouped(K, inner, A=A, D=D, bias=delta_bias)
-    operands = Operands(
-        x.mT, step.mT, B=in_time(B), C=in_time(C), initial=initial, softplus=delta_softplus, **few, **scales
-    )
+        few |= dict(B_scale=one if b else B, C_scale=one if c else C)
+    few = {name: None if v is None else v.reshape(K, inner, *v.shape[1:]) for name, v in few.items()}
+    x, step, initial = (None if v is None else v.unflatten(1, (K, inner)) for v in (u, delta, initial_state))
+    few |= dict(B=in_time(B), C=in_time(C), initial=initial, softplus=delta_softplus)
+    operands = Operands(x.mT, step.mT, **few)
     if z is not None:  # y has x's dtype, and must not be rounded before its gate
         operands.x = operands.x.to(operands.wide)
     return operands

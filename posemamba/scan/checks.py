@@ -7,6 +7,7 @@ from torch import Tensor
 #: States a channel may have.
 MOST_STATES = 256
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_WHOLE = (torch.int32, torch.int64)
 
 
 def check_stability(
@@ -31,29 +32,23 @@ def check_stability(
         ValueError: how many steps are negative, the smallest of them and where it is; likewise of A.
     """
     if delta_bias is not None:
-        shape = delta.shape[1:2] if delta.ndim == 3 else delta.shape[1::2]
-        if delta.ndim not in (3, 4) or delta_bias.shape != shape:
-            raise ValueError(
-                f"check_stability: delta_bias has shape {tuple(delta_bias.shape)}, expected one number for "
-                f"each channel of delta, which has shape {tuple(delta.shape)}"
-            )
+        found, shape = tuple(delta_bias.shape), tuple(delta.shape)
+        if len(shape) not in (3, 4) or found != shape[1 : 2 if len(shape) == 3 else 4 : 2]:
+            expected = f"expected one number for each channel of delta, which has shape {shape}"
+            raise ValueError(f"check_stability: delta_bias has shape {found}, {expected}")
         delta = delta + (delta_bias[:, None] if delta.ndim == 3 else delta_bias[:, None, :])
     if delta_softplus:
         delta = torch.nn.functional.softplus(delta)
-    found = []
-    for name, sign, values, wrong in (
-        ("steps", -1, delta.detach(), "negative, the smallest"),
-        ("numbers of A", 1, A.detach(), "positive, the largest"),
-    ):
-        finite = values.isfinite()
-        growing = torch.where(finite, values * sign, 0).flatten()
-        for what, bad, place in (
-            (wrong, growing > 0, lambda growing=growing: growing.argmax()),
-            ("not finite, the first", ~finite, lambda finite=finite: (~finite).flatten().nonzero()[0, 0]),
-        ):
-            if count := int(bad.sum()):
-                where = tuple(int(i) for i in torch.unravel_index(place(), values.shape))
-                found.append(f"{count} of {values.numel()} {name} are {what} {values[where]:.3g} at {where}")
+    found, steps = [], ("steps", -delta.detach(), "negative, the smallest")
+    for name, values, wrong in (steps, ("numbers of A", A.detach(), "positive, the largest")):
+        finite, sign = values.isfinite(), -1 if name == "steps" else 1
+        growing = torch.where(finite, values, 0).clamp(min=0)
+        for what, bad in ((wrong, growing), ("not finite, the first", ~finite)):
+            if count := int(bad.count_nonzero()):
+                where = torch.unravel_index(bad.flatten().to(values.dtype).argmax(), values.shape)
+                where = tuple(int(i) for i in where)
+                worst = sign * values[where]
+                found.append(f"{count} of {values.numel()} {name} are {what} {worst:.3g} at {where}")
     if found:
         raise ValueError(f"check_stability: {'; '.join(found)}")
 
@@ -61,15 +56,10 @@ def check_stability(
 def check_tensors(function: str, first: str, given: dict, optional: tuple[str, ...], tables=()) -> None:
     """What holds for all arguments of a scan: tensors of real numbers on one device, that of the first.
 
-    Args:
-        function: whose arguments they are, for the messages.
-        first: the name of the argument whose device counts.
-        given: the arguments by name.
-        optional: names that may be None.
-        tables: names whose numbers are whole.
+    Those named in `optional` may be None; those in `tables` hold whole numbers.
 
     Raises:
-        TypeError, ValueError: an argument is not so.
+        TypeError, ValueError: an argument is not so; the message names it and the function.
     """
     for name, value in given.items():
         if value is None and name in optional:
@@ -78,10 +68,9 @@ def check_tensors(function: str, first: str, given: dict, optional: tuple[str, .
             raise TypeError(f"{function}: {name} must be a tensor, found {type(value).__name__}")
         if value.is_complex():
             raise TypeError(f"{function}: {name} is complex; only real state spaces are supported")
-        if name in tables and value.dtype not in (torch.int32, torch.int64):
-            raise TypeError(f"{function}: {name} has dtype {value.dtype}, expected int32 or int64")
-        if name not in tables and value.dtype not in _DTYPES:
-            raise TypeError(f"{function}: {name} has dtype {value.dtype}, expected a floating-point one")
+        if value.dtype not in (_WHOLE if name in tables else _DTYPES):
+            expected = "int32 or int64" if name in tables else "a floating-point one"
+            raise TypeError(f"{function}: {name} has dtype {value.dtype}, expected {expected}")
         if value.device != given[first].device:
             raise ValueError(f"{function}: {name} is on {value.device}, {first} is on {given[first].device}")
 

@@ -5,6 +5,8 @@ from importlib.util import find_spec
 
 import torch
 
+from posemamba.scan.operands import FIELDS
+
 _COUNTER = "torch.utils.flop_counter"
 
 
@@ -17,20 +19,21 @@ def scan_flops(batch: int, K: int, L: int, inner: int, N: int) -> int:
     return 9 * batch * K * L * inner * N
 
 
-def _counts(x, K: int, inner: int, N: int, projection) -> tuple[int, int]:
-    """Of the scan, and of the steps of low rank made whole; both from shapes."""
-    low = 0 if projection is None else 2 * x[0] * x[2] * K * inner * projection[2]
-    return scan_flops(x[0], K, x[2], inner, N), low
+def _forward(*shapes, **_) -> int:
+    return sum(_counts(*shapes))
 
 
-def _forward(x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, *_, **__) -> int:
-    return sum(_counts(x, *A, projection))
-
-
-def _backward(dy, starts, x, delta, A, B, C, D, bias, initial, B_scale, C_scale, projection, *_, **__) -> int:
+def _backward(dy, starts, *shapes, **_) -> int:
     # The states once more, with their decays (6 of the 9), and 14 for what g adds to all gradients.
-    scanned, low = _counts(x, *A, projection)
+    scanned, low = _counts(*shapes)
     return 20 * scanned // 9 + 3 * low
+
+
+def _counts(*shapes) -> tuple[int, int]:
+    """From the operands' shapes: of the scan, and of the steps of low rank made whole."""
+    shape = dict(zip(FIELDS, shapes, strict=False))
+    (batch, _, L, _), (K, inner, N), low = shape["x"], shape["A"], shape["projection"]
+    return scan_flops(batch, K, L, inner, N), 2 * batch * L * K * inner * low[2] if low else 0
 
 
 def _register(counter) -> None:
@@ -39,8 +42,7 @@ def _register(counter) -> None:
 
 
 class _WhenImported:
-    """Hands torch's counter our formulas when somebody imports it: it brings Triton along, which takes longer
-    than all of ours, and few will count."""
+    """Hands torch's counter our formulas when somebody imports it: it brings Triton along, slow to import."""
 
     def find_spec(self, name: str, path=None, target=None):
         if name != _COUNTER:

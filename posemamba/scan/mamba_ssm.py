@@ -6,11 +6,7 @@ from posemamba.scan.operands import Operands
 
 
 def scan(operands: Operands) -> tuple[Tensor, Tensor]:
-    """Hand the operands to `selective_scan_fn`. y (b, sources, L, inner), last state (b, K, inner, N).
-
-    Raises:
-        ValueError: mamba-ssm starts from a state of zero and takes no other.
-    """
+    """y (b, sources, L, inner), last state (b, K, inner, N). Raises ValueError for an initial state."""
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 
     if operands.initial is not None:

@@ -48,12 +48,11 @@ class Operands:
 
     @property
     def flat(self) -> list:
-        """All fields in their order."""
+        """All fields in their order; the first REAL of them have gradients."""
         return [getattr(self, name) for name in FIELDS]
 
     @property
     def real(self) -> list[Tensor | None]:
-        """The fields that have gradients, in their order."""
         return self.flat[:REAL]
 
     @property
@@ -98,9 +97,7 @@ class Operands:
 
 
 FIELDS = tuple(field.name for field in fields(Operands))
-#: How many of the fields, from the first, have gradients.
 REAL = FIELDS.index("reads")
 #: The fields as arguments of an operator, in the words of torch's schemas.
-#: The fields as arguments of an operator, in the words of torch's schemas: `SCHEMA`.
 _KINDS = {Tensor: "Tensor", Tensor | None: "Tensor?", bool: "bool"}
 SCHEMA = ", ".join(f"{_KINDS[field.type]} {field.name}" for field in fields(Operands))

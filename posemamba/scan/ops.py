@@ -5,6 +5,7 @@ derivative, a count of floating-point operations, and a kernel for each kind of 
 on CUDA. They take the fields of `Operands` one by one, as operators must; all else takes an `Operands`.
 """
 
+from functools import partial
 from types import ModuleType
 
 import torch
@@ -20,15 +21,15 @@ _COUNT = len(FIELDS)
 
 def run(operands: Operands, backend: str) -> tuple[Tensor, Tensor]:
     """y (b, sources, L, inner), like x, and the last states (b, K, inner, N), without a gradient."""
-    wanted = torch.is_grad_enabled() and any(v is not None and v.requires_grad for v in operands.real)
-    y, last, _ = _apply(_Scan, torch.ops.posemamba.scan, *operands.flat, wanted, backend)
+    # torch.jit.trace runs the trace without gradients to check it, and must find the same there.
+    keep = any(v is not None and v.requires_grad for v in operands.real)
+    keep = keep and (torch.is_grad_enabled() or torch.jit.is_tracing())
+    y, last, _ = _apply(_Scan, torch.ops.posemamba.scan, *operands.flat, keep, backend)
     return y, last
 
 
 def derivatives() -> int:
-    """How many derivatives are being taken by torch.func, and 2 for those in forward mode: the operators'
-    kernels know one, in reverse.
-    """
+    """How many derivatives torch.func is taking, 2 in forward mode: the kernels know one, in reverse."""
     if forward_ad._current_level >= 0:
         return 2
     stack = torch._C._functorch.get_interpreter_stack() or ()
@@ -42,10 +43,12 @@ def _kernels(x: Tensor, backend: str) -> ModuleType:
     else:
         from posemamba.scan import cuda as kernels
     if forward_ad._current_level >= 0:  # tangents do not come this far: they would be lost without a word
-        raise NotImplementedError(
-            "selective_scan: its operator has no forward-mode derivative; use backend='associative' for that"
-        )
+        raise _refused("operator has no forward-mode derivative", "associative")
     return kernels
+
+
+def _refused(what: str, other: str) -> NotImplementedError:
+    return NotImplementedError(f"selective_scan: its {what}; use backend={other!r} for that")
 
 
 def _turned(values: Tensor) -> bool:
@@ -54,14 +57,12 @@ def _turned(values: Tensor) -> bool:
 
 
 def _laid(values: Tensor, like: Tensor) -> Tensor:
-    """The values in memory as `_empty` would lay them, so that they are what was promised when tracing."""
+    """The values in memory as results for `like` are promised to be when tracing."""
     return values.mT.contiguous().mT if _turned(like) else values.contiguous()
 
 
 def _empty(like: Tensor) -> Tensor:
-    turned = _turned(like)
-    made = torch.empty_like(like.mT if turned else like, memory_format=torch.contiguous_format)
-    return made.mT if turned else made
+    return _laid(torch.empty_like(like, memory_format=torch.contiguous_format), like)
 
 
 _scan = f"({SCHEMA}, bool keep, str backend) -> (Tensor, Tensor, Tensor)"
@@ -116,53 +117,32 @@ def _differentiate(ctx, dy, *_):
 
 
 def _refuse(ctx, *_):
-    raise NotImplementedError(
-        "selective_scan: its gradient cannot be differentiated once more; use backend='reference' for that"
-    )
+    raise _refused("gradient cannot be differentiated once more", "reference")
 
 
-def _one_by_one(operator):
+def _one_by_one(operator, info, in_dims, *args):
     """The rule of torch.vmap: the kernels have their own batch, so each item is a call."""
+    items = [
+        operator(*(v if dim is None else v.select(dim, i) for v, dim in zip(args, in_dims, strict=True)))
+        for i in range(info.batch_size)
+    ]
+    results = tuple(torch.stack(values) for values in zip(*items, strict=True))
+    return results, (0,) * len(results)
 
-    def rule(info, in_dims, *args):
-        items = [
-            operator(*(v if dim is None else v.select(dim, i) for v, dim in zip(args, in_dims, strict=True)))
-            for i in range(info.batch_size)
-        ]
-        results = tuple(torch.stack(values) for values in zip(*items, strict=True))
-        return results, (0,) * len(results)
 
-    return rule
+def _function(operator, setup, backward) -> type[torch.autograd.Function]:
+    """Give an operator its derivative, and make a function of it for torch.func, which takes no operators."""
+    operator.register_autograd(backward, setup_context=setup)
+    operator.register_vmap(partial(_one_by_one, operator))
+    members = dict(forward=operator.__call__, setup_context=setup, backward=backward)
+    members = {name: staticmethod(member) for name, member in members.items()}
+    return type("Scan", (torch.autograd.Function,), members | dict(generate_vmap_rule=True))
 
 
 flops.register()
-scan.register_autograd(_differentiate, setup_context=_remember)
-scan_backward.register_autograd(_refuse)
-scan.register_vmap(_one_by_one(torch.ops.posemamba.scan))
-scan_backward.register_vmap(_one_by_one(torch.ops.posemamba.scan_backward))
-
-
-class _Scan(torch.autograd.Function):
-    """The operator for torch.func, which does not take those of torch.library."""
-
-    generate_vmap_rule = True
-    setup_context, backward = staticmethod(_remember), staticmethod(_differentiate)
-
-    @staticmethod
-    def forward(*flat):
-        return torch.ops.posemamba.scan(*flat)
-
-
-class _Backward(torch.autograd.Function):
-    generate_vmap_rule = True
-    setup_context, backward = staticmethod(lambda ctx, inputs, output: None), staticmethod(_refuse)
-
-    @staticmethod
-    def forward(*flat):
-        return torch.ops.posemamba.scan_backward(*flat)
+_Scan = _function(scan, _remember, _differentiate)
+_Backward = _function(scan_backward, lambda ctx, inputs, output: None, _refuse)
 
 
 def _apply(function: type[torch.autograd.Function], operator, *flat):
-    if torch.compiler.is_compiling() or not derivatives():
-        return operator(*flat)
-    return function.apply(*flat)
+    return (operator if torch.compiler.is_compiling() or not derivatives() else function.apply)(*flat)

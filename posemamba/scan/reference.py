@@ -13,10 +13,9 @@ def scan(operands: Operands) -> tuple[Tensor, Tensor]:
         y (b, sources, L, inner) and the last state (b, K, inner, N). Differentiable by autograd.
     """
     o = operands.ordered().widened()
-    state = o.initial
+    outputs, state = [], o.initial
     if state is None:
         state = o.x.new_zeros(*o.x.shape[:2], *o.A.shape[1:])  # (b, K, inner, N)
-    outputs = []
     for i in range(o.x.shape[2]):
         B, C = o.B[:, :, i, None], o.C[:, :, i, None]  # (b, K, 1, N)
         if o.B_scale is not None:

@@ -16,23 +16,21 @@ from posemamba.scan.cpu.tiles import TILE
 
 def own_memory(blocks: int, N: int, dtype: torch.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What one thread works in: `cache` (rows, LANES) for its tiles and states, the largest rates, and the
-    places of a tile's tokens, -1 where none is mixed in. The cache begins where a line of the processor's
-    does: vectors that lie across two lines cost twice.
-    """
+    places of a tile's tokens, -1 where none is mixed in."""
     size, line = (BACKWARD_ROWS + 2 * blocks * N) * LANES, 64 // dtype.itemsize
     cache = torch.zeros(size + line, dtype=dtype)
+    # It begins where a line of the processor's cache does: a vector across two lines costs twice.
     begin = -cache.data_ptr() % 64 // dtype.itemsize
     cache = cache[begin : begin + size].view(-1, LANES)
     return cache.numpy(), torch.zeros(blocks, N, dtype=dtype).numpy(), np.full((5, TILE), -1, np.int64)
 
 
-def _types(dtype: str, scaled: bool) -> tuple:
-    real = getattr(types, dtype)
-    strided, A, D = real[:, :, :, :], real[:, :, ::1], real[:, ::1]
-    tables, scale = int32[:, ::1], A if scaled else types.none
-    state = real[:, :, :, ::1]
-    tiles, constants = (strided, boolean, strided, boolean, A), (A, strided, strided, D, D, state)
-    inputs = (*tiles, *constants, scale, scale, tables, tables, boolean)
+def _types(dtype: torch.dtype, scaled: bool) -> tuple:
+    real = getattr(types, str(dtype).removeprefix("torch."))
+    strided, A, D, state = real[:, :, :, :], real[:, :, ::1], real[:, ::1], real[:, :, :, ::1]
+    scale, table = A if scaled else types.none, int32[:, ::1]
+    inputs = (strided, boolean, strided, boolean, A, A, strided, strided, D, D, state)
+    inputs += (scale, scale, table, table, boolean)
     return inputs, strided, state, A, types.Array(real, 5, "C"), (int64, D, D, int64[:, ::1])
 
 
@@ -53,22 +51,22 @@ def _compile(function, *arguments):
 
 
 @lru_cache
-def forward(dtype: str, scaled: bool):
-    """The forward kernel for "float32" or "float64", compiled on first use and kept on disk."""
+def forward(dtype: torch.dtype, scaled: bool):
+    """The forward kernel for float32 or float64."""
     inputs, strided, state, _, starts, own = _types(dtype, scaled)
     return _compile(forward_pass, *inputs, strided, starts, state, *own)
 
 
 @lru_cache
-def backward(dtype: str, scaled: bool):
-    """The backward kernel for "float32" or "float64", compiled on first use and kept on disk."""
+def backward(dtype: torch.dtype, scaled: bool):
+    """The backward kernel, likewise."""
     inputs, strided, state, A, share, own = _types(dtype, scaled)
     gradients = strided, strided, share, state, state, share, share, A, A, state, state, state
     return _compile(backward_pass, strided, *inputs, share, boolean, *gradients, *own)
 
 
 @lru_cache
-def collect(dtype: str):
+def collect(dtype: torch.dtype):
     """The kernel that adds up shares, likewise."""
     _, strided, _, _, share, _ = _types(dtype, False)
     return _compile(add_shares, share, int32[:, ::1], strided)

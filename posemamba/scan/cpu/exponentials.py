@@ -7,11 +7,8 @@ import math
 
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
-from posemamba.scan.cpu.lanes import LANES, constant
+from posemamba.scan.cpu.lanes import LANES, WORD, Vector, constant, emits, external
 
 LOG2E = 1 / math.log(2)
 #: |t| up to which `decay` is valid: 2^t is then a normal float32.
@@ -19,33 +16,21 @@ SAFE = 125.0
 
 # 2^g on [-1/2, 1/2] as 1 + g (c1 + g (c2 + ...)), fitted for the least relative error (1e-7) with 2^0 = 1
 # kept exact.
-COEFFICIENTS = (
-    0.693146977598356,
-    0.2402224208401649,
-    0.055507337438111655,
-    0.00967151272870191,
-    0.0013264727302624722,
-)
+COEFFICIENTS = (0.693146978, 0.240222421, 0.0555073373, 0.00967151273, 0.00132647273)
 # log1p(t) / t on [0, 1], likewise, to 4e-8: no division, which costs as much as all of it.
-LOG1P = (
-    -0.49999647963626165,
-    0.333213226195369,
-    -0.24857163664476312,
-    0.1915365486728701,
-    -0.13753802059564163,
-    0.079204530771746,
-    -0.030065788449200936,
-    0.005364823149397083,
-)
+LOG1P = (-0.49999648, 0.333213226, -0.248571637, 0.191536549)
+LOG1P += (-0.13753802, 0.0792045308, -0.0300657884, 0.00536482315)
 
 _SHIFT = 1.5 * 2**23  # added to a small float, leaves its nearest whole number in the low bits of the sum
 
 
+def _single(x) -> bool:
+    return isinstance(x.type.element, ir.FloatType)
+
+
 def _fused(builder, a, b, c):
     """a b + c in one instruction with one rounding, where the processor has it."""
-    name = f"llvm.fmuladd.v{LANES}f32"
-    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(a.type, [a.type] * 3), name)
-    return builder.call(function, [a, b, c])
+    return builder.call(external(builder, f"llvm.fmuladd.v{LANES}f32", *[a.type] * 4), [a, b, c])
 
 
 def _polynomial(builder, x, coefficients):
@@ -62,12 +47,18 @@ def _power(builder, x, y):
     The product is split into a whole number and g, |g| <= 1/2; the whole number is added to the exponent
     bits of 2^g. Both uses of the product are fused with an addition, so that it is never rounded.
     """
-    kind, bits = x.type, ir.VectorType(ir.IntType(32), LANES)
+    kind, bits = x.type, ir.VectorType(WORD, LANES)
     shifted = _fused(builder, x, y, constant(kind, _SHIFT))
     g = _fused(builder, x, y, builder.fsub(constant(kind, _SHIFT), shifted))
-    exponent = builder.shl(builder.bitcast(shifted, bits), ir.Constant(bits, [23] * LANES))
+    exponent = builder.shl(builder.bitcast(shifted, bits), constant(bits, 23))
     fraction = builder.bitcast(_polynomial(builder, g, COEFFICIENTS), bits)
     return builder.bitcast(builder.add(fraction, exponent), kind)
+
+
+def _clamp(builder, x, sign: str, bound: float):
+    """x where it compares so with the bound, else the bound."""
+    bound = constant(x.type, bound)
+    return builder.select(builder.fcmp_ordered(sign, x, bound), x, bound)
 
 
 def _ends(builder, x, lowest: float, value):
@@ -76,98 +67,62 @@ def _ends(builder, x, lowest: float, value):
     return builder.select(builder.fcmp_ordered(">=", x, constant(x.type, lowest)), value, below)
 
 
-def _least(builder, x, lowest: float):
-    bound = constant(x.type, lowest)
-    return builder.select(builder.fcmp_ordered(">", x, bound), x, bound)
-
-
-def _exp2(builder, t):
-    """2^t for any float32 t: clamped into the normal range, then the ends put right."""
-    kind = t.type
-    inside = _least(builder, t, -126.0)
-    inside = builder.select(
-        builder.fcmp_ordered("<", inside, constant(kind, 128.0)), inside, constant(kind, 128.0)
-    )
-    return _ends(builder, t, -126.0, _power(builder, inside, constant(kind, 1.0)))
-
-
 def _lanewise(builder, name: str, x):
     """A function of the C library, lane by lane."""
-    kind, result = x.type, ir.Constant(x.type, ir.Undefined)
-    function = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(kind.element, [kind.element]), name
-    )
+    result, function = ir.Constant(x.type, ir.Undefined), external(builder, name, *[x.type.element] * 2)
     for lane in range(LANES):
-        place = ir.Constant(ir.IntType(32), lane)
-        result = builder.insert_element(
-            result, builder.call(function, [builder.extract_element(x, place)]), place
-        )
+        value = builder.call(function, [builder.extract_element(x, WORD(lane))])
+        result = builder.insert_element(result, value, WORD(lane))
     return result
 
 
-def _one(builder, x, single: bool):
+def _exp2(builder, x):
+    return _lanewise(builder, "exp", builder.fmul(x, constant(x.type, math.log(2))))
+
+
+def _one(builder, x):
     """exp(-|x|), which is in [0, 1]."""
-    bits = ir.VectorType(ir.IntType(32 if single else 64), LANES)
-    sign = ir.Constant(bits, [2 ** (31 if single else 63)] * LANES)
-    negative = builder.bitcast(builder.or_(builder.bitcast(x, bits), sign), x.type)
-    if single:
-        # What rounding takes from LOG2E would cost 1e-6 at x = -80; it is put back to first order.
-        rounded = float(np.float32(LOG2E))
-        inside = _least(builder, negative, -87.0)
-        rest = builder.fmul(inside, constant(x.type, LOG2E * math.log(2) - rounded * math.log(2)))
-        power = _power(builder, inside, constant(x.type, rounded))
-        return _ends(builder, negative, -87.0, _fused(builder, power, rest, power))
-    return _lanewise(builder, "exp", negative)
+    width = 32 if _single(x) else 64
+    bits = ir.VectorType(ir.IntType(width), LANES)
+    negative = builder.bitcast(
+        builder.or_(builder.bitcast(x, bits), constant(bits, 2 ** (width - 1))), x.type
+    )
+    if width == 64:
+        return _lanewise(builder, "exp", negative)
+    # What rounding takes from LOG2E would cost 1e-6 at x = -80; it is put back to first order.
+    rounded = float(np.float32(LOG2E))
+    inside = _clamp(builder, negative, ">", -87.0)
+    rest = builder.fmul(inside, constant(x.type, LOG2E * math.log(2) - rounded * math.log(2)))
+    power = _power(builder, inside, constant(x.type, rounded))
+    return _ends(builder, negative, -87.0, _fused(builder, power, rest, power))
 
 
-@intrinsic
-def exp2(context, vector):
+@emits(Vector)
+def exp2(context, builder, kinds, x):
     """2 to each lane. float32: relative error below 3e-7, exactly 1 at 0, 0 below -126, inf from 128 on."""
-
-    def code(context, builder, signature, args):
-        if vector.dtype == types.float32:
-            return _exp2(builder, args[0])
-        return _lanewise(builder, "exp", builder.fmul(args[0], constant(args[0].type, math.log(2))))
-
-    return vector(vector), code
+    if not _single(x):
+        return _exp2(builder, x)
+    inside = _clamp(builder, _clamp(builder, x, ">", -126.0), "<", 128.0)
+    return _ends(builder, x, -126.0, _power(builder, inside, constant(x.type, 1.0)))
 
 
-@intrinsic
-def decay(context, step, rate):
+@emits(Vector)
+def decay(context, builder, kinds, step, rate):
     """2^(step rate), as `exp2` but for half the price; in float32 only where |step rate| < SAFE."""
-
-    def code(context, builder, signature, args):
-        if step.dtype == types.float32:
-            return _power(builder, *args)
-        t = builder.fmul(*args)
-        return _lanewise(builder, "exp", builder.fmul(t, constant(t.type, math.log(2))))
-
-    return step(step, rate), code
+    return _power(builder, step, rate) if _single(step) else _exp2(builder, builder.fmul(step, rate))
 
 
-@intrinsic
-def softplus(context, vector):
+@emits(Vector)
+def softplus(context, builder, kinds, x):
     """log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|))."""
-    single = vector.dtype == types.float32
-
-    def code(context, builder, signature, args):
-        x, kind = args[0], args[0].type
-        t, zero = _one(builder, x, single), constant(kind, 0.0)
-        rest = builder.fmul(t, _polynomial(builder, t, LOG1P)) if single else _lanewise(builder, "log1p", t)
-        return builder.fadd(builder.select(builder.fcmp_ordered(">", x, zero), x, zero), rest)
-
-    return vector(vector), code
+    t = _one(builder, x)
+    rest = builder.fmul(t, _polynomial(builder, t, LOG1P)) if _single(x) else _lanewise(builder, "log1p", t)
+    return builder.fadd(_clamp(builder, x, ">", 0.0), rest)
 
 
-@intrinsic
-def sigmoid(context, vector):
+@emits(Vector)
+def sigmoid(context, builder, kinds, x):
     """1 / (1 + exp(-x)), the slope of `softplus`."""
-    single = vector.dtype == types.float32
-
-    def code(context, builder, signature, args):
-        x, kind = args[0], args[0].type
-        t, one = _one(builder, x, single), constant(kind, 1.0)
-        positive = builder.fcmp_ordered(">", x, constant(kind, 0.0))
-        return builder.fdiv(builder.select(positive, one, t), builder.fadd(one, t))
-
-    return vector(vector), code
+    t, one = _one(builder, x), constant(x.type, 1.0)
+    positive = builder.fcmp_ordered(">", x, constant(x.type, 0.0))
+    return builder.fdiv(builder.select(positive, one, t), builder.fadd(one, t))

@@ -25,8 +25,7 @@ from posemamba.scan.cpu.tiles import TILE, expect, gather, locate, mix, scatter
 def backward_pass(
     dy, x, x_turned, delta, delta_turned, W, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes,
     soften, starts, through_mix, dx, ddelta, dlow, dW, dA, dB, dC, dD, dbias, dinitial, dB_scale, dC_scale,
-    per, cache, peak, places, counter, grain, tasks,
-):
+    per, cache, peak, places, counter, grain, tasks):
     """The backward pass: threads that call this share its tasks.
 
     With g_i the gradient that reaches state i, g_i = C_i dy_i + a_{i+1} g_{i+1}, walked from the last token
@@ -61,33 +60,26 @@ def backward_pass(
         first += some
         begin, stop = part * per, min(blocks, (part + some) * per)
         for k in range(source * each, (source + 1) * each):
-            xs, steps, dys, Bk, Ck, Ak, saved = (
-                x[b, source], delta[b, k], dy[b, source], B[b, k], C[b, k], A[k], starts[b, k]
-            )
-            dxs, dsteps, dWk, dBk, dCk, dAk = (
-                dx[b, source], ddelta[b, k], dW[b, k], dB[b, k], dC[b, k], dA[b, k]
-            )
+            xs, dys, dxs, saved = x[b, source], dy[b, source], dx[b, source], starts[b, k]
+            steps, dsteps, Wk, dWk = delta[b, k], ddelta[b, k], W[k], dW[b, k]
+            Ak, Bk, Ck = A[k], B[b, k], C[b, k]
             for block in range(begin, stop):
                 rates_of(Ak, block * LANES, cache, rates + block * N, peak[block])
             cache[into:] = 0
             for l0 in range((L - 1) // TILE * TILE, -1, -TILE):
                 size, tile = min(TILE, L - l0), l0 // TILE
                 ahead = min(TILE, l0), begin * LANES, min(inner, stop * LANES) - begin * LANES
-                expect(xs, x_turned, reads, k, l0 - TILE, *ahead)
                 if not low:
                     expect(steps, delta_turned, reads, k, l0 - TILE, *ahead)
-                expect(dys, x_turned, reads, k, l0 - TILE, *ahead)
-                expect(dxs, x_turned, reads, k, l0 - TILE, *ahead)
+                for array in (xs, dys, dxs):
+                    expect(array, x_turned, reads, k, l0 - TILE, *ahead)
                 locate(reads, mixes, Bk, Ck, steps, k, l0, size, places)
                 for block in range(begin, stop):
                     c0, rate, own = block * LANES, rates + block * N, into + block * N
-                    width, start = min(LANES, inner - c0), saved[tile]
-                    own_B, own_C = dBk[block // per], dCk[block // per]
-                    own_low = dlow[b, k, block // per]
-                    most = read(
-                        xs, x_turned, steps, delta_turned, W[k], bias, soften,
-                        k, size, c0, width, len(mixes) > 0, places, cache,
-                    )
+                    width, start, share = min(LANES, inner - c0), saved[tile], block // per
+                    own_B, own_C, own_low = dB[b, k, share], dC[b, k, share], dlow[b, k, share]
+                    most = read(xs, x_turned, steps, delta_turned, Wk, bias, soften, k, size, c0, width,
+                                len(mixes) > 0, places, cache)
                     gather(dys, x_turned, places, size, c0, width, cache, OUT)
                     gD = spread(zero)
                     for i in range(size):
@@ -112,25 +104,20 @@ def backward_pass(
                             h1 = get(cache, DECAY + i) * h1 + w1
                             h2 = get(cache, DECAY + TILE + i) * h2 + w2
                         # And back, with what reaches each state.
-                        g1, g2, A1, A2 = (
-                            get(cache, own + n), get(cache, own + n + 1), load(Ak, n, c0),
-                            load(Ak, n + 1, c0)
-                        )
-                        gA1, gA2 = spread(zero), spread(zero)
+                        g1, g2 = get(cache, own + n), get(cache, own + n + 1)
+                        A1, A2, gA1, gA2 = load(Ak, n, c0), load(Ak, n + 1, c0), spread(zero), spread(zero)
                         for j in range(1, size + 1):
                             i = size - j
                             step, write = get(cache, STEP + i), get(cache, WRITE + i)
                             B1, B2 = at(Bk, places[2, i], n), at(Bk, places[2, i], n + 1)
                             C1, C2 = at(Ck, places[3, i], n), at(Ck, places[3, i], n + 1)
-                            out1 = get(cache, OUT + i)
-                            out2 = out1
+                            out1 = out2 = get(cache, OUT + i)
                             if C_scale is not None:
                                 gC = dC_scale[b, k]
                                 store(gC, n, c0, load(gC, n, c0) + h1 * out1 * C1)
                                 store(gC, n + 1, c0, load(gC, n + 1, c0) + h2 * out2 * C2)
-                                out1, out2 = (
-                                    out1 * load(C_scale[k], n, c0), out2 * load(C_scale[k], n + 1, c0)
-                                )
+                                out2 = out1 * load(C_scale[k], n + 1, c0)
+                                out1 = out1 * load(C_scale[k], n, c0)
                             put(cache, FOR_C + i, h1 * out1)
                             put(cache, FOR_C + TILE + i, h2 * out2)
                             g1, g2 = g1 + out1 * C1, g2 + out2 * C2
@@ -150,19 +137,18 @@ def backward_pass(
                             gA1, gA2 = gA1 + kept1 * step, gA2 + kept2 * step
                         put(cache, own + n, g1)
                         put(cache, own + n + 1, g2)
-                        store(dAk, n, c0, load(dAk, n, c0) + gA1)
-                        store(dAk, n + 1, c0, load(dAk, n + 1, c0) + gA2)
+                        store(dA[b, k], n, c0, load(dA[b, k], n, c0) + gA1)
+                        store(dA[b, k], n + 1, c0, load(dA[b, k], n + 1, c0) + gA2)
                         for i in range(0, 2 * TILE, LANES):
                             row, column = tile * N + n + i // TILE, i % TILE
                             sum_B, sum_C = totals(cache, FOR_B + i), totals(cache, FOR_C + i)
                             if block % per > 0:
-                                sum_B, sum_C = (
-                                    sum_B + load(own_B, row, column), sum_C + load(own_C, row, column)
-                                )
+                                sum_B = sum_B + load(own_B, row, column)
+                                sum_C = sum_C + load(own_C, row, column)
                             store(own_B, row, column, sum_B)
                             store(own_C, row, column, sum_C)
                     if soften:  # its slope is taken where the step had not been through it
-                        project(steps, delta_turned, W[k], places, size, c0, width, cache, WRITE)
+                        project(steps, delta_turned, Wk, places, size, c0, width, cache, WRITE)
                     skip, shift, gbias = load(D, k, c0), load(bias, k, c0), spread(zero)
                     for i in range(size):
                         dwrite = get(cache, DU + i)
@@ -173,10 +159,10 @@ def backward_pass(
                         put(cache, DSTEP + i, dstep)
                         put(cache, DU + i, dwrite * get(cache, STEP + i) + skip * get(cache, OUT + i))
                     store(dbias[b], k, c0, load(dbias[b], k, c0) + gbias)
-                    if len(W[k]) == 0:
+                    if not low:
                         scatter(cache, DSTEP, dsteps, delta_turned, places, size, c0, width, False)
-                    for r in range(len(W[k])):
-                        weight, sum_W = load(W[k], r, c0), load(dWk, r, c0)
+                    for r in range(len(Wk)):
+                        weight, sum_W = load(Wk, r, c0), load(dWk, r, c0)
                         for i in range(size):
                             put(cache, FOR_B + i, get(cache, DSTEP + i) * weight)
                             sum_W = sum_W + get(cache, DSTEP + i) * at(steps, places[4, i], r)
@@ -184,8 +170,8 @@ def backward_pass(
                         for i in range(0, TILE, LANES):
                             sum_low = totals(cache, FOR_B + i)
                             if block % per > 0:
-                                sum_low = sum_low + load(own_low, tile * len(W[k]) + r, i)
-                            store(own_low, tile * len(W[k]) + r, i, sum_low)
+                                sum_low = sum_low + load(own_low, tile * len(Wk) + r, i)
+                            store(own_low, tile * len(Wk) + r, i, sum_low)
                     scatter(cache, DU, dxs, x_turned, places, size, c0, width, adding)
                     if mixing_back:
                         mix(dxs, places, size, c0, width, cache, DU, True)

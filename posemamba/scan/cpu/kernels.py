@@ -36,9 +36,8 @@ from posemamba.scan.cpu.lanes import (
 from posemamba.scan.cpu.tiles import TILE, expect, gather, helper, locate, mix, scatter
 
 # The tiles in a kernel's cache, by their first rows; after the last come rows for the states.
-U, STEP, WRITE, OUT, DECAY, DU, DSTEP, STATE, FOR_B, FOR_C = (
-    TILE * i for i in (0, 1, 2, 3, 4, 6, 7, 8, 10, 12)
-)
+U, STEP, WRITE, OUT, DECAY = 0, TILE, 2 * TILE, 3 * TILE, 4 * TILE
+DU, DSTEP, STATE, FOR_B, FOR_C = 6 * TILE, 7 * TILE, 8 * TILE, 10 * TILE, 12 * TILE
 FORWARD_ROWS, BACKWARD_ROWS = 6 * TILE, 14 * TILE
 
 
@@ -93,20 +92,17 @@ def decays(cache, rate, size, calm):
     r1, r2 = get(cache, rate), get(cache, rate + 1)
     if calm:
         for i in range(size):
-            step = get(cache, STEP + i)
-            put(cache, DECAY + i, decay(step, r1))
-            put(cache, DECAY + TILE + i, decay(step, r2))
+            put(cache, DECAY + i, decay(get(cache, STEP + i), r1))
+            put(cache, DECAY + TILE + i, decay(get(cache, STEP + i), r2))
     else:
         for i in range(size):
-            step = get(cache, STEP + i)
-            put(cache, DECAY + i, exp2(step * r1))
-            put(cache, DECAY + TILE + i, exp2(step * r2))
+            put(cache, DECAY + i, exp2(get(cache, STEP + i) * r1))
+            put(cache, DECAY + TILE + i, exp2(get(cache, STEP + i) * r2))
 
 
 def forward_pass(
     x, x_turned, delta, delta_turned, W, A, B, C, D, bias, initial, B_scale, C_scale, reads, mixes, soften,
-    y, starts, last, per, cache, peak, places, counter, grain, tasks,
-):
+    y, starts, last, per, cache, peak, places, counter, grain, tasks):
     """The forward pass: threads that call this share its tasks.
 
     Args:
@@ -133,9 +129,8 @@ def forward_pass(
         first += some
         begin, stop = part * per, min(blocks, (part + some) * per)
         for k in range(source * each, (source + 1) * each):
-            xs, steps, ys, Bk, Ck, saved = (
-                x[b, source], delta[b, k], y[b, source], B[b, k], C[b, k], starts[b, k]
-            )
+            xs, ys, steps = x[b, source], y[b, source], delta[b, k]
+            Bk, Ck, saved = B[b, k], C[b, k], starts[b, k]
             for block in range(begin, stop):
                 rates_of(A[k], block * LANES, cache, rates + block * N, peak[block])
                 for n in range(N):
@@ -154,10 +149,8 @@ def forward_pass(
                 for block in range(begin, stop):
                     c0, rate, own = block * LANES, rates + block * N, states + block * N
                     width = min(LANES, inner - c0)
-                    most = read(
-                        xs, x_turned, steps, delta_turned, W[k], bias, soften,
-                        k, size, c0, width, len(mixes) > 0, places, cache,
-                    )
+                    most = read(xs, x_turned, steps, delta_turned, W[k], bias, soften, k, size, c0, width,
+                                len(mixes) > 0, places, cache)
                     skip = load(D, k, c0)
                     for i in range(size):
                         put(cache, OUT + i, skip * get(cache, U + i))

@@ -18,22 +18,15 @@ TILE = 32
 
 @helper
 def locate(reads, mixes, B, C, delta, k, first, size, places):
-    """Where the tokens of a tile lie. Row 0 of places: the token that is read, reads[k, first + i], or
-    first + i where reads has no rows. Row 1: the token mixed in, or -1. Rows 2 to 4: bytes to the token in
-    B, C and delta.
-    """
+    """Fill places: row 0 the tokens of a tile, row 1 those mixed in or -1, rows 2 to 4 bytes to the tokens in
+    B, C and delta. Without rows in reads, place i is token i."""
     called()
     for i in range(size):
-        places[0, i] = first + i
-    if len(reads) > 0:
-        for i in range(size):
-            places[0, i] = reads[k, first + i]
-    if len(mixes) > 0:
-        for i in range(size):
+        token = reads[k, first + i] if len(reads) > 0 else first + i
+        if len(mixes) > 0:
             places[1, i] = mixes[k, first + i]
-    for i in range(size):
-        places[2, i], places[3, i] = places[0, i] * B.strides[0], places[0, i] * C.strides[0]
-        places[4, i] = places[0, i] * delta.strides[0]
+        places[0, i], places[2, i] = token, token * B.strides[0]
+        places[3, i], places[4, i] = token * C.strides[0], token * delta.strides[0]
 
 
 @helper
@@ -52,10 +45,8 @@ def expect(array, turned, reads, k, first, size, channel, width):
 
 @helper
 def gather(source, turned, places, size, channel, width, cache, tile):
-    """cache[tile + i, c] = source[token i, channel + c], or source[channel + c, token i] where it is turned.
-
-    A turned source is read without permutation: its tokens must be neighbours.
-    """
+    """cache[tile + i, c] = source[token i, channel + c], or source[channel + c, token i] where it is turned:
+    then tokens must be neighbours."""
     called()
     if width == LANES and not turned:
         for i in range(size):
@@ -67,10 +58,8 @@ def gather(source, turned, places, size, channel, width, cache, tile):
         cache[tile : tile + TILE] = 0
         for i in range(size):
             for c in range(width):
-                if turned:
-                    cache[tile + i, c] = source[channel + c, places[0, i]]
-                else:
-                    cache[tile + i, c] = source[places[0, i], channel + c]
+                row, column = (channel + c, places[0, i]) if turned else (places[0, i], channel + c)
+                cache[tile + i, c] = source[row, column]
 
 
 @helper

@@ -1,8 +1,9 @@
 """The GPU backend: how the work is cut up, and what each Triton kernel is given."""
 
 import math
+from collections import namedtuple
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -14,39 +15,31 @@ FILL = 2112
 #: Programs of the backward pass that run at a time (a multiprocessor has registers for 8), and the bytes that
 #: they may use for states between tiles.
 TURNS, SCRATCH = 1056, 2**27
-#: Places between the states that are kept; more for N > 32, to keep the memory in bounds.
-CHUNK = 64
-#: Tokens in a tile.
-TILE = 8
+#: Places between the states that are kept (more for N > 32, to keep the memory in bounds); tokens in a tile.
+CHUNK, TILE = 64, 8
 
 
-@dataclass
-class Plan:
+class Plan(namedtuple("Plan", "rows blocks chunks parts span tiles block")):
     """How tokens and channels are cut up. The shapes alone decide, so results do not depend on the machine.
 
     A block of channels by a tile of tokens is what a program holds in registers. A chunk is some tiles, with
     the state kept at its end. A part is some chunks that one program walks; there are enough to fill a GPU.
 
     Attributes:
+        rows: directions of all batch items, each of so many blocks, chunks and parts.
         span: chunks in a part. tiles: tiles in a chunk. block: channels in a block.
     """
-
-    rows: int
-    blocks: int
-    chunks: int
-    parts: int
-    span: int
-    tiles: int
-    block: int
 
     @property
     def programs(self) -> int:
         return self.rows * self.parts * self.blocks
 
-    @property
-    def options(self) -> dict[str, int]:
+    def options(self, N: int, registers: int | None = None, **more) -> dict[str, int]:
+        """What a kernel is compiled for. Fewer registers a thread make room for more programs."""
+        if registers and torch.version.cuda:  # only CUDA's compiler has the option
+            more["maxnreg"] = registers
         # One warp a program: no thread ever waits for another warp.
-        return {"TILE": TILE, "BLOCK": self.block, "num_warps": 1, "num_stages": 1}
+        return dict(N=N, TILE=TILE, BLOCK=self.block, num_warps=1, num_stages=1) | more
 
 
 def plan(batch: int, sources: int, L: int, inner: int, K: int, N: int) -> Plan:
@@ -64,17 +57,14 @@ def plan(batch: int, sources: int, L: int, inner: int, K: int, N: int) -> Plan:
 def _prepared(o: Operands) -> Operands:
     """Delta whole; and what does not grow with L in the computing dtype, channels last, A for powers of 2."""
 
-    def turned(value: Tensor | None) -> Tensor | None:
-        return None if value is None else value.to(o.wide).mT.contiguous()
-
-    D, bias = (None if value is None else value.to(o.wide).contiguous() for value in (o.D, o.bias))
-    reads, mixes = (None if table is None else table.int().contiguous() for table in (o.reads, o.mixes))
     delta = o.delta if o.projection is None else o.delta @ o.projection.to(o.delta.dtype).mT
-    changes = dict(x=_readable(o.x), delta=_readable(delta), B=_readable(o.B), C=_readable(o.C))
-    changes |= dict(D=D, bias=bias, reads=reads, mixes=mixes)
-    changes["A"] = turned(o.A.to(o.wide) / math.log(2))
-    changes |= {name: turned(getattr(o, name)) for name in ("initial", "B_scale", "C_scale")}
-    return replace(o, **changes, projection=None)
+    changes = {name: _readable(value) for name, value in dict(x=o.x, delta=delta, B=o.B, C=o.C).items()}
+    for name in ("D", "bias", "initial", "B_scale", "C_scale", "reads", "mixes"):
+        if (value := getattr(o, name)) is not None:
+            value = value.int() if name in ("reads", "mixes") else value.to(o.wide)
+            changes[name] = (value.mT if value.ndim > 2 else value).contiguous()
+    A = (o.A.to(o.wide) / math.log(2)).mT.contiguous()
+    return replace(o, **changes, A=A, projection=None)
 
 
 def _readable(value: Tensor) -> Tensor:
@@ -83,20 +73,13 @@ def _readable(value: Tensor) -> Tensor:
     return value.float() if old and value.dtype == torch.bfloat16 else value
 
 
-def _check_size(o: Operands) -> None:
-    """Kernels count tokens and states in 32 bits (and all that grows with channels too in 64)."""
-    _, _, L, _, K, N = o.sizes
-    if L * max(K, N, TILE) >= 2**31:
-        raise ValueError(f"selective_scan: {L} tokens of {N} states are too many for the backend 'triton'")
-
-
-def _at_most(registers: int) -> dict[str, int]:
-    """Fewer registers a thread make room for more programs; only CUDA's compiler has the option."""
-    return {"maxnreg": registers} if torch.version.cuda else {}
-
-
 def _device(x: Tensor):
     return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
+
+
+def _parts(*values: Tensor) -> list:
+    """Each value and its strides, as the kernels take them."""
+    return [part for value in values for part in (value, *value.stride())]
 
 
 def _set_starts(cut: Plan, states: Tensor, apart: int, o: Operands, dy: Tensor | None = None) -> None:
@@ -108,25 +91,21 @@ def _set_starts(cut: Plan, states: Tensor, apart: int, o: Operands, dy: Tensor |
     from posemamba.scan.cuda import kernels
 
     reverse = dy is not None
-    x, M, scale, mixes, first = (
-        (dy, o.C, o.C_scale, None, None) if reverse else (o.x, o.B, o.B_scale, o.mixes, o.initial)
-    )
+    x, M, scale, mixes, first = o.x, o.B, o.B_scale, o.mixes, o.initial
+    if reverse:
+        x, M, scale, mixes, first = dy, o.C, o.C_scale, None, None
     if cut.parts == 1:
         if first is not None:
             states[:, :, 0] = first
         return
     _, sources, L, inner, K, N = *x.shape, *o.A.shape[:2]
-    slots = states.shape[2]
-    sums = states.new_empty(cut.rows, cut.parts, inner)
-    arrays = (x, *x.stride(), o.delta, *o.delta.stride(), M, *M.stride(), o.A, scale, o.bias, o.reads, mixes)
+    slots, sums = states.shape[2], states.new_empty(cut.rows, cut.parts, inner)
+    arrays = (*_parts(x, o.delta, M), o.A, scale, o.bias, o.reads, mixes, states, sums)
     shape = (K, K // sources, L, inner, slots, apart, cut.parts, cut.span, 1)
-    fixed = dict(REVERSE=reverse, N=N, **cut.options)
-    kernels.part_ends[(cut.programs,)](
-        *arrays, states, sums, *shape, SOFTPLUS=o.softplus, TILES=cut.tiles, **fixed, **_at_most(128)
-    )
-    kernels.carry[(cut.rows * N * cut.blocks,)](
-        states, sums, o.A, first, K, inner, slots, apart, cut.parts, 1, **fixed
-    )
+    options = cut.options(N, 128, SOFTPLUS=o.softplus, TILES=cut.tiles, REVERSE=reverse)
+    kernels.part_ends[(cut.programs,)](*arrays, *shape, **options)
+    shape, options = (K, inner, slots, apart, cut.parts, 1), cut.options(N, REVERSE=reverse)
+    kernels.carry[(cut.rows * N * cut.blocks,)](states, sums, o.A, first, *shape, **options)
 
 
 def kept(batch: int, sources: int, L: int, inner: int, K: int, N: int) -> tuple[int, ...]:
@@ -137,11 +116,15 @@ def kept(batch: int, sources: int, L: int, inner: int, K: int, N: int) -> tuple[
 def forward(given: Operands, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
     """The scan: y, like x but contiguous; the last states (b, K, inner, N); and with `keep` the states at the
     end of each chunk, (b, K, chunks, N, inner), else an empty tensor.
+
+    Raises:
+        ValueError: the kernels' count of tokens and states in 32 bits (in 64 with channels) would overflow.
     """
     from posemamba.scan.cuda import kernels
 
-    _check_size(given)
     x, (batch, sources, L, inner, K, N) = given.x, given.sizes
+    if L * max(K, N, TILE) >= 2**31:
+        raise ValueError(f"selective_scan: {L} tokens of {N} states are too many for the backend 'triton'")
     cut, each = plan(*given.sizes), K // sources
     with _device(x):
         o = _prepared(given)
@@ -149,13 +132,10 @@ def forward(given: Operands, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
         _set_starts(cut, states, cut.span, o)
         # Directions that share a source are summed, before y is rounded to its dtype.
         y = x.new_empty(batch, K, L, inner, dtype=o.x.dtype if each == 1 else given.wide)
-        strided = (x, o.delta, o.B, o.C)
-        kernels.outputs[(cut.programs,)](
-            *(part for v in strided for part in (v, *v.stride())),
-            *(o.A, o.D, o.bias, o.B_scale, o.C_scale, o.reads, o.mixes, states, y),
-            *(K, each, L, inner, cut.chunks, cut.parts, cut.span, 1),
-            **dict(SOFTPLUS=o.softplus, N=N, TILES=cut.tiles, **cut.options, **_at_most(128)),
-        )
+        arrays = (*_parts(o.x, o.delta, o.B, o.C), o.A, o.D, o.bias, o.B_scale, o.C_scale, o.reads, o.mixes)
+        shape = (K, each, L, inner, cut.chunks, cut.parts, cut.span, 1)
+        options = cut.options(N, 128, SOFTPLUS=o.softplus, TILES=cut.tiles)
+        kernels.outputs[(cut.programs,)](*arrays, states, y, *shape, **options)
         if each > 1:
             y = y.view(batch, sources, each, L, inner).sum(2)
         y = y.to(x.dtype)
@@ -165,9 +145,8 @@ def forward(given: Operands, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def backward(dy: Tensor, starts: Tensor, given: Operands) -> tuple[Tensor | None, ...]:
-    """The gradients of the real operands from that of y, contiguous, each in the dtype of what it belongs to;
-    None for what is None. `starts` is what `forward` kept.
-    """
+    """The gradients of the real operands from that of y and what `forward` kept, contiguous and in their
+    dtypes; None for None."""
     from posemamba.scan.cuda import gradients
 
     x, wide, (batch, sources, L, inner, K, N) = given.x, given.wide, given.sizes
@@ -181,7 +160,6 @@ def backward(dy: Tensor, starts: Tensor, given: Operands) -> tuple[Tensor | None
 
         reaching = zeros(x, N, inner)
         _set_starts(cut, reaching, 1, o, dy)
-
         size = cut.tiles * N * cut.block * reaching.element_size()
         turns = min(cut.programs, TURNS, max(FILL // 16, SCRATCH // size))
         scratch = x.new_empty(turns, cut.tiles, N, cut.block, dtype=wide)
@@ -190,18 +168,16 @@ def backward(dy: Tensor, starts: Tensor, given: Operands) -> tuple[Tensor | None
         dB, dC = (x.new_empty(cut.blocks, batch, K, L, N, dtype=wide) for _ in range(2))
         dA, dB_scale, dC_scale = (zeros(like, N, inner) for like in (o.A, o.B_scale, o.C_scale))
         dD, dbias = (zeros(like, inner) for like in (o.D, o.bias))
-        strided = (dy, x, o.delta, o.B, o.C)
-        gradients.gradients[(turns,)](
-            *(part for v in strided for part in (v, *v.stride())),
-            *(o.A, o.D, o.bias, o.initial, o.B_scale, o.C_scale, o.reads, o.mixes, starts, reaching, scratch),
-            *(du, ddelta, dA, dB, dC, dD, dbias, dB_scale, dC_scale),
-            *(K, each, cut.rows, L, inner, cut.chunks, cut.parts, cut.span, 1),
-            **dict(SOFTPLUS=o.softplus, N=N, TILES=cut.tiles, **cut.options),
-        )
-        del scratch
+        arrays = (*_parts(dy, o.x, o.delta, o.B, o.C), o.A, o.D, o.bias, o.initial, o.B_scale, o.C_scale)
+        states = (o.reads, o.mixes, starts, reaching, scratch)
+        filled = (du, ddelta, dA, dB, dC, dD, dbias, dB_scale, dC_scale)
+        shape = (K, each, cut.rows, L, inner, cut.chunks, cut.parts, cut.span, 1)
+        options = cut.options(N, SOFTPLUS=o.softplus, TILES=cut.tiles)
+        gradients.gradients[(turns,)](*arrays, *states, *filled, *shape, **options)
+        del scratch, states
         dx = _merge(du, o, sources) if through_mix else du.view(batch, sources, each, L, inner).sum(2)
-        dA, dB_scale, dC_scale = (None if t is None else t.sum((0, 2)).mT for t in (dA, dB_scale, dC_scale))
-        dD, dbias = (None if t is None else t.sum((0, 2)) for t in (dD, dbias))
+        sums = [None if v is None else v.sum((0, 2)) for v in (dD, dbias, dA, dB_scale, dC_scale)]
+        dD, dbias, dA, dB_scale, dC_scale = *sums[:2], *(None if v is None else v.mT for v in sums[2:])
         dlow, dW = ddelta, None
         if given.projection is not None:
             dlow = ddelta @ given.projection.to(ddelta.dtype)
@@ -227,8 +203,7 @@ def _merge(du: Tensor, o: Operands, sources: int) -> Tensor:
     edges = torch.searchsorted(mixed, tokens, out_int32=True)
     dx = du.new_empty(batch, sources, L, inner)
     block = min(1024, max(32, 2 ** math.ceil(math.log2(inner))))
-    gradients.merge[(batch * sources * L * -(-inner // block),)](
-        *(du, reads, edges, entries.int(), dx, K, sources, L, inner, 1),
-        **dict(each=each, BLOCK=block, num_warps=max(1, block // 256)),
-    )
+    arrays, options = (du, reads, edges, entries.int(), dx), dict(BLOCK=block, num_warps=max(1, block // 256))
+    programs = batch * sources * L * -(-inner // block)
+    gradients.merge[(programs,)](*arrays, K, sources, L, inner, 1, each=each, **options)
     return dx

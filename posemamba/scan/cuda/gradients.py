@@ -3,17 +3,18 @@
 import triton
 import triton.language as tl
 
-from posemamba.scan.cuda.tiles import (
-    VARYING,
-    add_to,
-    advance,
-    after_and_before,
-    find_channels,
-    find_tokens,
-    load_input,
-    load_step,
-    sum_after,
-)
+from posemamba.scan.cuda.tiles import VARYING, advance, find_part, load_from, load_tile, sum_after
+
+
+@triton.jit
+def after_and_before(a1, p1, b1, q1, a2, p2, b2, q2):
+    """`after`, and with it h -> p h + q: the same without the last token of the second map."""
+    return a2 * a1, p2 * a1, a2 * b1 + b2, p2 * b1 + q2
+
+
+@triton.jit
+def add_to(pointers, value, exists):
+    tl.store(pointers, tl.load(pointers, mask=exists, other=0) + value, mask=exists)
 
 
 @triton.jit(do_not_specialize=VARYING)
@@ -22,8 +23,7 @@ def gradients(
     B, B_b, B_k, B_l, B_n, C, C_b, C_k, C_l, C_n, rate, D, bias, initial, B_scale, C_scale, reads, mixes,
     states, reaching, scratch, du, ddelta, dA, dB, dC, dD, dbias, dB_scale, dC_scale,
     K, each, rows, L, inner, chunks, parts, span, one,
-    SOFTPLUS: tl.constexpr, N: tl.constexpr, TILES: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr,
-):
+    SOFTPLUS: tl.constexpr, N: tl.constexpr, TILES: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr):
     """The backward pass of each part: programs take turns at the parts and blocks, each with its own scratch.
 
     A chunk is walked forward once, to find the state before each of its tiles, and then backward.
@@ -42,17 +42,12 @@ def gradients(
     ln2 = tl.full((1, 1), 0.6931471805599453, real)
     blocks = tl.cdiv(inner, BLOCK)
     kept = scratch + tl.program_id(0).to(tl.int64) * TILES * N * BLOCK + tl.arange(0, BLOCK) + (one - 1)
-    first = tl.arange(0, TILE)[None, :] == 0
-    last = tl.arange(0, TILE)[None, :] == TILE - 1
+    first, last = tl.arange(0, TILE)[None, :] == 0, tl.arange(0, TILE)[None, :] == TILE - 1
     zeros, ones = tl.zeros((BLOCK, TILE), real), tl.full((BLOCK, TILE), 1, real)
     item = tl.program_id(0)
     while item < rows * parts * blocks:
-        channels, exists = find_channels(item, inner, one, BLOCK)
-        part = item // blocks % parts
-        row = (item // blocks // parts).to(tl.int64)
-        b, k = row // K, row % K
-        xs = x + b * x_b + k // each * x_s
-        dys = dy + b * y_b + k // each * y_s
+        channels, exists, part, row, b, k = find_part(item, inner, K, parts, one, BLOCK)
+        xs, dys = x + b * x_b + k // each * x_s, dy + b * y_b + k // each * y_s
         deltas = delta + b * d_b + k * d_k
         Bs, Cs = B + b * B_b + k * B_k, C + b * C_b + k * C_k
         rates = rate + k * N * inner
@@ -73,27 +68,19 @@ def gradients(
                 tl.store(kept + n * BLOCK, begin)
             tl.debug_barrier()
             for i in range(TILES - 1):
-                places, there, tokens = find_tokens(reads, k, (chunk * TILES + i) * TILE, L, one, TILE)
-                u = load_input(xs, x_l, x_c, mixes, k, L, places, there, tokens, channels, exists, real)
-                step, _ = load_step(
-                    deltas, d_l, d_c, bias, k, inner, there, tokens, channels, exists, real, SOFTPLUS
-                )
-                advance(
-                    kept + i * N * BLOCK, kept + (i + 1) * N * BLOCK, BLOCK, step * u, sum_after(step),
-                    tl.sum(step, 1), Bs + tokens * B_l, B_n, rates, scale_B, inner,
-                    there, channels, exists, real, N,
-                )
+                tokens, there, mask, u, step, raw = load_tile(
+                    (chunk * TILES + i) * TILE, xs, x_l, x_c, deltas, d_l, d_c, bias, reads, mixes, k, L,
+                    inner, one, channels, exists, real, SOFTPLUS, TILE)
+                advance(kept + i * N * BLOCK, kept + (i + 1) * N * BLOCK, BLOCK, step * u, sum_after(step),
+                        tl.sum(step, 1), Bs + tokens * B_l, B_n, rates, scale_B, inner, there, channels,
+                        exists, real, N)
                 tl.debug_barrier()
 
             for i in range(TILES - 1, -1, -1):
-                places, there, tokens = find_tokens(reads, k, (chunk * TILES + i) * TILE, L, one, TILE)
-                mask = there[None, :] & exists[:, None]
-                u = load_input(xs, x_l, x_c, mixes, k, L, places, there, tokens, channels, exists, real)
-                out = load_input(dys, y_l, y_c, None, k, L, places, there, tokens, channels, exists, real)
-                step, raw = load_step(
-                    deltas, d_l, d_c, bias, k, inner, there, tokens, channels, exists, real, SOFTPLUS
-                )
-                write = step * u
+                tokens, there, mask, u, step, raw = load_tile(
+                    (chunk * TILES + i) * TILE, xs, x_l, x_c, deltas, d_l, d_c, bias, reads, mixes, k, L,
+                    inner, one, channels, exists, real, SOFTPLUS, TILE)
+                out, write = load_from(dys, y_l, y_c, tokens, channels, mask, real), step * u
                 from_write, from_decay = zeros, zeros  # gradients of write and of step * rate
                 for n in range(N):
                     per_state = n * inner + channels
@@ -110,16 +97,14 @@ def gradients(
                     state = tl.load(kept + (i * N + n) * BLOCK, mask=exists, other=0)
                     start = tl.where(first, state[:, None], zeros)
                     _, _, h, before = tl.associative_scan(
-                        (a, ones, write * B_seen + a * start, start), 1, after_and_before
-                    )
+                        (a, ones, write * B_seen + a * start, start), 1, after_and_before)
                     # The gradient that reaches a state, and what of it leaves for the state's predecessor.
                     later = reaching + per_part + n * inner
                     local = out * C_seen
                     local += tl.where(last, tl.load(later, mask=exists, other=0)[:, None], 0)
                     a, local = tl.flip(a, 1), tl.flip(local, 1)
                     _, _, leaves, reaches = tl.associative_scan(
-                        (a, ones, a * local, local), 1, after_and_before
-                    )
+                        (a, ones, a * local, local), 1, after_and_before)
                     leaves, reaches = tl.flip(leaves, 1), tl.flip(reaches, 1)
                     tl.store(later, tl.sum(tl.where(first, leaves, 0), 1), mask=exists)
 
@@ -156,9 +141,7 @@ def gradients(
 
 
 @triton.jit(do_not_specialize=VARYING)
-def merge(
-    du, reads, edges, entries, dx, K, sources, L, inner, one, each: tl.constexpr, BLOCK: tl.constexpr,
-):
+def merge(du, reads, edges, entries, dx, K, sources, L, inner, one, each: tl.constexpr, BLOCK: tl.constexpr):
     """dx (b, sources, L, inner): what each direction passes to a token as read, and as mixed in.
 
     Args:
@@ -167,11 +150,7 @@ def merge(
             by the token mixed in.
         edges: (sources, L + 1), where the entries of each token begin, and the end.
     """
-    item = tl.program_id(0)
-    channels, exists = find_channels(item, inner, one, BLOCK)
-    token = (item // tl.cdiv(inner, BLOCK)) % L
-    line = (item // tl.cdiv(inner, BLOCK) // L).to(tl.int64)
-    b, source = line // sources, line % sources
+    channels, exists, token, line, b, source = find_part(tl.program_id(0), inner, sources, L, one, BLOCK)
     du += (b * K + source * each) * L * inner
     reads += source * each * L
     total = tl.zeros((BLOCK,), du.dtype.element_ty)

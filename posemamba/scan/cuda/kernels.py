@@ -21,25 +21,15 @@ inner); D, bias (K, inner); initial (b, K, N, inner). A row is a direction of a 
 import triton
 import triton.language as tl
 
-from posemamba.scan.cuda.tiles import (
-    VARYING,
-    advance,
-    after,
-    find_channels,
-    find_tokens,
-    load_input,
-    load_step,
-    sum_after,
-)
+from posemamba.scan.cuda.tiles import VARYING, advance, after, find_part, load_tile, sum_after
 
 
 @triton.jit(do_not_specialize=VARYING)
 def part_ends(
     x, x_b, x_s, x_l, x_c, delta, d_b, d_k, d_l, d_c, M, m_b, m_k, m_l, m_n, rate, scale, bias, reads, mixes,
     states, sums, K, each, L, inner, slots, apart, parts, span, one,
-    SOFTPLUS: tl.constexpr, REVERSE: tl.constexpr, N: tl.constexpr,
-    TILES: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr,
-):
+    SOFTPLUS: tl.constexpr, REVERSE: tl.constexpr, N: tl.constexpr, TILES: tl.constexpr, TILE: tl.constexpr,
+    BLOCK: tl.constexpr):
     """The state that each part reaches from zero, and the sum of its steps: one program a part and block.
 
     Args:
@@ -50,38 +40,28 @@ def part_ends(
         each: directions that share a source. span: chunks in a part. TILES: tiles in a chunk.
     """
     real: tl.constexpr = rate.dtype.element_ty
-    item = tl.program_id(0)
-    channels, exists = find_channels(item, inner, one, BLOCK)
-    part = item // tl.cdiv(inner, BLOCK) % parts
-    row = (item // tl.cdiv(inner, BLOCK) // parts).to(tl.int64)
-    b, k = row // K, row % K
-    x += b * x_b + k // each * x_s
-    delta += b * d_b + k * d_k
+    channels, exists, part, row, b, k = find_part(tl.program_id(0), inner, K, parts, one, BLOCK)
+    x, delta = x + b * x_b + k // each * x_s, delta + b * d_b + k * d_k
     M += b * m_b + k * m_k
     rate += k * N * inner
     if scale is not None:
         scale += k * N * inner
     state = states + (row * slots + part * apart) * N * inner + channels
     total = tl.zeros((BLOCK,), real)
-    tile = part * span * TILES
-    if REVERSE:
-        tile += span * TILES - 1
     left = span * TILES
+    tile = part * left + (left - 1 if REVERSE else 0)
     while left > 0:
-        places, there, tokens = find_tokens(reads, k, tile * TILE, L, one, TILE)
-        step, _ = load_step(delta, d_l, d_c, bias, k, inner, there, tokens, channels, exists, real, SOFTPLUS)
-        value = load_input(x, x_l, x_c, mixes, k, L, places, there, tokens, channels, exists, real)
+        tokens, there, _mask, value, step, _raw = load_tile(
+            tile * TILE, x, x_l, x_c, delta, d_l, d_c, bias, reads, mixes, k, L, inner, one, channels, exists,
+            real, SOFTPLUS, TILE)
         if REVERSE:
             distance = tl.cumsum(step, 1)
         else:
             value *= step
             distance = sum_after(step)
-        M_tile = M + tokens * m_l
         tile_sum = tl.sum(step, 1)
-        advance(
-            state, state, inner, value, distance, tile_sum, M_tile, m_n, rate, scale, inner,
-            there, channels, exists, real, N,
-        )
+        advance(state, state, inner, value, distance, tile_sum, M + tokens * m_l, m_n, rate, scale, inner,
+                there, channels, exists, real, N)
         total += tile_sum
         tile += -1 if REVERSE else 1
         left -= 1
@@ -92,8 +72,7 @@ def part_ends(
 @triton.jit(do_not_specialize=VARYING)
 def carry(
     states, sums, rate, initial, K, inner, slots, apart, parts, one,
-    REVERSE: tl.constexpr, N: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr,
-):
+    REVERSE: tl.constexpr, N: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr):
     """Replace, in place, each part's end from zero by its start: one program a row, state and block.
 
     Args:
@@ -101,11 +80,8 @@ def carry(
         initial: the state before the first part, or None for zero.
     """
     real: tl.constexpr = rate.dtype.element_ty
-    item = tl.program_id(0)
-    channels, exists = find_channels(item, inner, one, BLOCK)
-    n = item // tl.cdiv(inner, BLOCK) % N
-    row = (item // tl.cdiv(inner, BLOCK) // N).to(tl.int64)
-    slope = tl.load(rate + (row % K * N + n) * inner + channels, mask=exists, other=0)
+    channels, exists, n, row, _b, k = find_part(tl.program_id(0), inner, K, N, one, BLOCK)
+    slope = tl.load(rate + (k * N + n) * inner + channels, mask=exists, other=0)
     states += row * slots * N * inner + n * inner
     sums += row * parts * inner
     start = tl.zeros((BLOCK,), real)
@@ -140,8 +116,7 @@ def carry(
 def outputs(
     x, x_b, x_s, x_l, x_c, delta, d_b, d_k, d_l, d_c, B, B_b, B_k, B_l, B_n, C, C_b, C_k, C_l, C_n,
     rate, D, bias, B_scale, C_scale, reads, mixes, states, y, K, each, L, inner, chunks, parts, span, one,
-    SOFTPLUS: tl.constexpr, N: tl.constexpr, TILES: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr,
-):
+    SOFTPLUS: tl.constexpr, N: tl.constexpr, TILES: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr):
     """The forward pass of each part from its start: one program a part and block.
 
     Args:
@@ -150,26 +125,19 @@ def outputs(
         y: (rows, L, inner), filled, in token order.
     """
     real: tl.constexpr = rate.dtype.element_ty
-    item = tl.program_id(0)
-    channels, exists = find_channels(item, inner, one, BLOCK)
-    part = item // tl.cdiv(inner, BLOCK) % parts
-    row = (item // tl.cdiv(inner, BLOCK) // parts).to(tl.int64)
-    b, k = row // K, row % K
-    x += b * x_b + k // each * x_s
-    delta += b * d_b + k * d_k
-    B += b * B_b + k * B_k
-    C += b * C_b + k * C_k
+    channels, exists, part, row, b, k = find_part(tl.program_id(0), inner, K, parts, one, BLOCK)
+    x, delta = x + b * x_b + k // each * x_s, delta + b * d_b + k * d_k
+    B, C = B + b * B_b + k * B_k, C + b * C_b + k * C_k
     y += row * L * inner
     states += row * chunks * N * inner + channels
     per_state = k * N * inner + channels
-    first = tl.arange(0, TILE)[None, :] == 0
-    last = tl.arange(0, TILE)[None, :] == TILE - 1
+    first, last = tl.arange(0, TILE)[None, :] == 0, tl.arange(0, TILE)[None, :] == TILE - 1
     here = part * span
     i = 0
     while i < tl.minimum(span, chunks - here) * TILES:
-        places, there, tokens = find_tokens(reads, k, (here * TILES + i) * TILE, L, one, TILE)
-        u = load_input(x, x_l, x_c, mixes, k, L, places, there, tokens, channels, exists, real)
-        step, _ = load_step(delta, d_l, d_c, bias, k, inner, there, tokens, channels, exists, real, SOFTPLUS)
+        tokens, there, mask, u, step, _raw = load_tile(
+            (here * TILES + i) * TILE, x, x_l, x_c, delta, d_l, d_c, bias, reads, mixes, k, L, inner, one,
+            channels, exists, real, SOFTPLUS, TILE)
         write = step * u
         out = tl.zeros((BLOCK, TILE), real)
         if D is not None:
@@ -189,7 +157,6 @@ def outputs(
             if C_scale is not None:
                 h *= tl.load(C_scale + per_state + n * inner, mask=exists, other=0)[:, None]
             out += h * c
-        mask = there[None, :] & exists[:, None]
         tl.store(y + tokens[None, :] * inner + channels[:, None], out, mask=mask)
         i += 1
         tl.debug_barrier()  # the states just written are read by the next tile

@@ -19,12 +19,6 @@ def after(a1, b1, a2, b2):
 
 
 @triton.jit
-def after_and_before(a1, p1, b1, q1, a2, p2, b2, q2):
-    """`after`, and with it h -> p h + q: the same without the last token of the second map."""
-    return a2 * a1, p2 * a1, a2 * b1 + b2, p2 * b1 + q2
-
-
-@triton.jit
 def sum_and_before(sum1, before1, sum2, before2):
     """The sum, and the sum without the last term (not by subtraction, which would lose digits)."""
     return sum1 + sum2, sum1 + before2
@@ -58,54 +52,49 @@ def find_channels(item, inner, one, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def find_tokens(reads, k, first, L, one, TILE: tl.constexpr):
-    """Places first, first + 1, ... of direction k: the places, which of them exist, and their tokens."""
+def find_part(item, inner, K, parts, one, BLOCK: tl.constexpr):
+    """The channels of a work item, which of them exist, its part and row, and the row's batch item and k."""
+    channels, exists = find_channels(item, inner, one, BLOCK)
+    rest = item // tl.cdiv(inner, BLOCK)
+    row = (rest // parts).to(tl.int64)
+    return channels, exists, rest % parts, row, row // K, row % K
+
+
+@triton.jit
+def load_from(x, x_l, x_c, tokens, channels, mask, real: tl.constexpr):
+    """The numbers of some tokens and channels, (BLOCK, TILE); 0 where there are none."""
+    return tl.load(x + tokens[None, :] * x_l + channels[:, None] * x_c, mask=mask, other=0).to(real)
+
+
+@triton.jit
+def load_tile(first, x, x_l, x_c, delta, d_l, d_c, bias, reads, mixes, k, L, inner, one, channels, exists,
+              real: tl.constexpr, SOFTPLUS: tl.constexpr, TILE: tl.constexpr):
+    """A tile of direction k from place `first` on.
+
+    Returns:
+        (TILE,): the tokens, and which of the places exist. (BLOCK, TILE): which of all exist; u, the tokens
+        read with those mixed in; the steps; and delta + bias. Beyond the ends u is 0, and a step too: it
+        leaves the state alone.
+    """
     places = first + tl.arange(0, TILE) * one
-    there = places < L
-    tokens = places
+    there, tokens = places < L, places
     if reads is not None:
         tokens = tl.load(reads + k * L + places, mask=there, other=0)
-    return places, there, tokens.to(tl.int64)
-
-
-@triton.jit
-def load_input(x, x_l, x_c, mixes, k, L, places, there, tokens, channels, exists, real: tl.constexpr):
-    """u, (BLOCK, TILE): the tokens read, with those mixed in; 0 beyond the ends."""
-    mask = there[None, :] & exists[:, None]
-    u = tl.load(x + tokens[None, :] * x_l + channels[:, None] * x_c, mask=mask, other=0).to(real)
+    tokens, mask = tokens.to(tl.int64), there[None, :] & exists[:, None]
+    u = load_from(x, x_l, x_c, tokens, channels, mask, real)
     if mixes is not None:
         mixed = tl.load(mixes + k * L + places, mask=there, other=-1)
-        others = x + mixed.to(tl.int64)[None, :] * x_l + channels[:, None] * x_c
-        u += tl.load(others, mask=mask & (mixed >= 0)[None, :], other=0).to(real)
-    return u
-
-
-@triton.jit
-def load_step(
-    delta, d_l, d_c, bias, k, inner, there, tokens, channels, exists,
-    real: tl.constexpr, SOFTPLUS: tl.constexpr,
-):
-    """The steps, (BLOCK, TILE), and delta + bias. Beyond the ends a step is 0: it leaves the state alone."""
-    mask = there[None, :] & exists[:, None]
-    raw = tl.load(delta + tokens[None, :] * d_l + channels[:, None] * d_c, mask=mask, other=0).to(real)
+        u += load_from(x, x_l, x_c, mixed.to(tl.int64), channels, mask & (mixed >= 0)[None, :], real)
+    raw = load_from(delta, d_l, d_c, tokens, channels, mask, real)
     if bias is not None:
         raw += tl.load(bias + k * inner + channels, mask=exists, other=0)[:, None]
-    step = raw
-    if SOFTPLUS:
-        step = softplus(raw)
-    return tl.where(mask, step, 0), raw
+    step = softplus(raw) if SOFTPLUS else raw
+    return tokens, there, mask, u, tl.where(mask, step, 0), raw
 
 
 @triton.jit
-def add_to(pointers, value, exists):
-    tl.store(pointers, tl.load(pointers, mask=exists, other=0) + value, mask=exists)
-
-
-@triton.jit
-def advance(
-    source, target, pitch, value, distance, total, M, m_n, rate, scale, inner,
-    there, channels, exists, real: tl.constexpr, N: tl.constexpr,
-):
+def advance(source, target, pitch, value, distance, total, M, m_n, rate, scale, inner, there, channels,
+            exists, real: tl.constexpr, N: tl.constexpr):
     """Take the states at `source` through a tile: decay by the tile's steps, plus what its tokens write.
 
     Args:
