@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_prep.pickles import read_plain
 from posemamba.storage import read_arrays, read_checkpoint
 
 
@@ -64,13 +65,15 @@ def test_arrays_of_objects_hold_plain_data_only(tmp_path):
     path, trap = tmp_path / "data_2d.npz", tmp_path / "executed"
     content = {"S1": {"Walking": [np.ones((2, 17, 2)), np.zeros((2, 17, 2))]}}
     np.savez_compressed(path, positions_2d=content, fps=50)
-    found = read_arrays(path)
+    with pytest.raises(ValueError, match=r"'positions_2d' .* has type object, expected numbers or text"):
+        read_arrays(path)
+    found = read_arrays(path, objects=read_plain)
     assert found["positions_2d"].shape == () and np.array_equal(
         found["positions_2d"].item()["S1"]["Walking"][0], np.ones((2, 17, 2))
     )
     np.savez(path, a=np.array([Calls(os.system, f"touch {trap}")], dtype=object))
     with pytest.raises(ValueError) as caught:
-        read_arrays(path)
+        read_arrays(path, objects=read_plain)
     one_sentence(caught.value, str(path), "'a'", "system")
     assert not trap.exists()
 

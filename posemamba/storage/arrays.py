@@ -1,44 +1,24 @@
-"""Arrays and plain data as data sets are exchanged: .npz files and pickles."""
+"""Arrays as data sets are exchanged: .npz files."""
 
 import io
 import math
-import mmap
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from posemamba.storage.kinds import existing_file, kind_of, open_archive
-from posemamba.storage.pickles import read_plain
+from posemamba.storage.kinds import existing_file, open_archive
 from posemamba.storage.values import Refused
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
-def read_pickle(path: str | Path):
-    """Reads a pickle of plain data (protocols 0 to 5); nothing in it is executed.
+def read_arrays(path: str | Path, objects: Callable | None = None) -> dict[str, np.ndarray]:
+    """Reads all arrays of an .npz file into memory.
 
-    Returns:
-        Arrays (of numbers, of text, of objects that are plain data themselves), numbers, text and builtin
-        containers. An OrderedDict comes as a dict, what Python 2 wrote as latin-1.
-
-    Raises:
-        FileNotFoundError: there is no file.
-        ValueError: naming the file and what was refused.
-    """
-    path = existing_file(path)
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        kind = kind_of(data[:512])
-        try:
-            # The oldest pickles are text.
-            if kind not in ("a plain pickle", "a text file", "a file of an unknown kind"):
-                raise Refused(f"is {kind}, expected a pickle")
-            return read_plain(data, len(data))
-        except Refused as error:
-            raise ValueError(f"{path} {error}") from error.__cause__
-
-
-def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """Reads all arrays of an .npz file into memory; those of Python objects as `read_pickle` does.
+    Args:
+        objects: what reads an array of Python objects, a pickle, from its stream and size; without it such
+            an array is refused.
 
     Raises:
         FileNotFoundError: there is no file.
@@ -52,7 +32,7 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
                 raise ValueError(f"{path} holds {name!r}, which is not an array, expected {expected}")
             try:
                 with archive.open(info) as stream:
-                    arrays[name] = _read_array(stream, info.file_size)
+                    arrays[name] = _read_array(stream, info.file_size, objects)
             except Refused as error:
                 raise ValueError(f"array {name!r} of {path} {error}") from error.__cause__
             # Damage shows itself in the archive, in the compression or in the header.
@@ -61,15 +41,15 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _read_array(stream, size: int) -> np.ndarray:
+def _read_array(stream, size: int, objects: Callable | None) -> np.ndarray:
     """One array of a .npy stream of `size` bytes. numpy would allocate whatever the header declares."""
     version = np.lib.format.read_magic(stream)
     if version not in _HEADERS:
         raise Refused(f"is in version {version} of numpy's format, expected 1 or 2")
     shape, fortran, dtype = _HEADERS[version](stream)
     left = size - stream.tell()
-    if dtype.kind == "O":
-        found = read_plain(io.BytesIO(stream.read()), left)
+    if dtype.kind == "O" and objects:
+        found = objects(io.BytesIO(stream.read()), left)
         if type(found) is not np.ndarray or found.shape != shape:
             raise Refused(f"declares shape {shape} but holds something else")
         return found

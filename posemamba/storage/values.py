@@ -63,25 +63,3 @@ def build_array(raw, dtype: DType, shape: tuple[int, ...], order: str = "C") -> 
 def build_scalar(dtype: DType, raw) -> np.generic:
     """The numpy scalar that a pickle describes by type and bytes; raises `Refused` where they do not fit."""
     return build_array(raw, dtype, ())[()]
-
-
-_LEAVES = {str, bytes, bytearray, int, float, complex, bool, type(None)}
-CONTAINERS = {list, tuple, set, frozenset}
-
-
-def check_plain(found) -> None:
-    """Raises `Refused` unless `found` is arrays, numbers, text and builtin containers all the way down."""
-    todo, seen = [found], set()
-    while todo:
-        item = todo.pop()
-        if type(item) in _LEAVES or isinstance(item, np.generic) or id(item) in seen:
-            continue
-        seen.add(id(item))
-        if type(item) is dict:
-            todo.extend((*item.keys(), *item.values()))
-        elif type(item) in CONTAINERS:
-            todo.extend(item)
-        elif type(item) is not np.ndarray:
-            raise Refused(f"holds a {getattr(item, 'name', 'half-built array')}, expected data")
-        elif item.dtype == object:
-            todo.extend(item.flat)

@@ -1,16 +1,47 @@
-"""Pickles read without running them.
+"""Pickles read without running them: some data sets are exchanged so.
 
 A pickle is a program for a small stack machine, and the usual reader lets that program call any function it
 can name. The machine below knows only the instructions that put data together (those of Python's
 `pickletools`, protocols 0 to 5). It calls nothing by name: the few globals that arrays, numbers and
-containers need are told apart by their names and built in `values`, from sizes that are checked first.
-Everything else is refused with its name. What Python 2 wrote is read as latin-1.
+containers need are told apart by their names and built in `posemamba.storage.values`, from sizes that are
+checked first. Everything else is refused with its name. What Python 2 wrote is read as latin-1.
 """
 
+import mmap
 import pickletools
 from collections.abc import Iterable
+from pathlib import Path
 
-from posemamba.storage.values import CONTAINERS, DType, Refused, build_array, build_scalar, check_plain
+import numpy as np
+
+from posemamba.storage.kinds import existing_file, kind_of
+from posemamba.storage.values import DType, Refused, build_array, build_scalar
+
+_LEAVES = {str, bytes, bytearray, int, float, complex, bool, type(None)}
+CONTAINERS = {list, tuple, set, frozenset}
+
+
+def read_pickle(path: str | Path):
+    """Reads a pickle of plain data (protocols 0 to 5); nothing in it is executed.
+
+    Returns:
+        Arrays (of numbers, of text, of objects that are plain data themselves), numbers, text and builtin
+        containers. An OrderedDict comes as a dict, what Python 2 wrote as latin-1.
+
+    Raises:
+        FileNotFoundError: there is no file.
+        ValueError: naming the file and what was refused.
+    """
+    path = existing_file(path)
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        kind = kind_of(data[:512])
+        try:
+            # The oldest pickles are text.
+            if kind not in ("a plain pickle", "a text file", "a file of an unknown kind"):
+                raise Refused(f"is {kind}, expected a pickle")
+            return read_plain(data, len(data))
+        except Refused as error:
+            raise ValueError(f"{path} {error}") from error.__cause__
 
 
 def read_plain(stream, size: int):
@@ -191,3 +222,21 @@ class _Machine:
         array = build_array(self.charge(raw), dtype, shape, "F" if fortran else "C")
         self.memo.update(dict.fromkeys(target.places, array))
         return array
+
+
+def check_plain(found) -> None:
+    """Raises `Refused` unless `found` is arrays, numbers, text and builtin containers all the way down."""
+    todo, seen = [found], set()
+    while todo:
+        item = todo.pop()
+        if type(item) in _LEAVES or isinstance(item, np.generic) or id(item) in seen:
+            continue
+        seen.add(id(item))
+        if type(item) is dict:
+            todo.extend((*item.keys(), *item.values()))
+        elif type(item) in CONTAINERS:
+            todo.extend(item)
+        elif type(item) is not np.ndarray:
+            raise Refused(f"holds a {getattr(item, 'name', 'half-built array')}, expected data")
+        elif item.dtype == object:
+            todo.extend(item.flat)
