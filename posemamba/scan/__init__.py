@@ -174,14 +174,14 @@ def directional_scan(
 
 def _choose(backend: str, device: torch.device) -> str:
     if backend == "auto":
-        fastest = {"cpu": ["numba"], "meta": ["numba"], "cuda": ["triton"]}.get(device.type, [])
-        return next((name for name in fastest if _MISSING[name] is None), "associative")
+        fastest = {"cpu": "numba", "meta": "numba", "cuda": "triton"}.get(device.type)
+        return fastest if fastest and _MISSING[fastest] is None else "associative"
+    problem, home = f"selective_scan: the backend {backend!r}", _HOMES.get(backend, device.type)
     if backend not in _MISSING:
         expected = f"expected 'auto' or one of {', '.join(_MISSING)}"
         raise ValueError(f"selective_scan: unknown backend {backend!r}, {expected}")
     if _MISSING[backend] is not None:
-        raise ValueError(f"selective_scan: the backend {backend!r} cannot be used here: {_MISSING[backend]}")
-    home = _HOMES.get(backend)
-    if home and device.type not in (home, "meta"):
-        raise ValueError(f"selective_scan: the backend {backend!r} runs on {home.upper()}, u is on {device}")
+        raise ValueError(f"{problem} cannot be used here: {_MISSING[backend]}")
+    if device.type not in (home, "meta"):
+        raise ValueError(f"{problem} runs on {home.upper()}, u is on {device}")
     return backend

@@ -5,8 +5,6 @@ from importlib.util import find_spec
 
 import torch
 
-from posemamba.scan.operands import FIELDS
-
 _COUNTER = "torch.utils.flop_counter"
 
 
@@ -29,10 +27,9 @@ def _backward(dy, starts, *shapes, **_) -> int:
     return 20 * scanned // 9 + 3 * low
 
 
-def _counts(*shapes) -> tuple[int, int]:
+def _counts(x, delta, A, B, C, D, bias, initial, B_scale, C_scale, low, *_) -> tuple[int, int]:
     """From the operands' shapes: of the scan, and of the steps of low rank made whole."""
-    shape = dict(zip(FIELDS, shapes, strict=False))
-    (batch, _, L, _), (K, inner, N), low = shape["x"], shape["A"], shape["projection"]
+    (batch, _, L, _), (K, inner, N) = x, A
     return scan_flops(batch, K, L, inner, N), 2 * batch * L * K * inner * low[2] if low else 0
 
 
