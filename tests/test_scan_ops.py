@@ -1,6 +1,5 @@
 """The operators of torch: what compile, export, autocast and the FLOP counter need of them, on the CPU."""
 
-import importlib
 import subprocess
 import sys
 
@@ -413,11 +412,3 @@ assert counter.get_total_flops() == 9 * 4 * 8 * 2
 def test_importing_the_scan_brings_nothing_heavy_along_and_flops_count_all_the_same():
     done = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-
-
-@pytest.mark.parametrize("name", ["lanes", "exponentials"])
-def test_modules_that_moved_are_found_by_their_old_names(name):
-    sys.modules.pop(f"posemamba.scan.{name}", None)
-    with pytest.warns(DeprecationWarning, match=f"posemamba.scan.{name} is now posemamba.scan.cpu.{name}"):
-        old = importlib.import_module(f"posemamba.scan.{name}")
-    assert old is importlib.import_module(f"posemamba.scan.cpu.{name}")

@@ -1,9 +1,0 @@
-"""Moved to `posemamba.scan.cpu.lanes`; the old name stands for it."""
-
-import sys
-import warnings
-
-import posemamba.scan.cpu.lanes as moved
-
-warnings.warn(f"{__name__} is now {moved.__name__}", DeprecationWarning, stacklevel=2)
-sys.modules[__name__] = moved
