@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from own_strategies import OWN
 from torch.utils.flop_counter import FlopCounterMode
 
 from posemamba import paper
 from posemamba.accounting import TABLE_1, TABLE_2, TABLE_6, block_macs, count
 from posemamba.book import measured
 from posemamba.model import VARIANTS, Block, PoseMamba, PoseMambaConfig
+from tests.own_strategies import OWN
 
 # Measured with the profiler on the released code.
 EXACT = {

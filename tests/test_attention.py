@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from own_strategies import OWN
 
 from posemamba import PoseMamba, attention
 from posemamba.orders import STRATEGIES
+from tests.own_strategies import OWN
 
 FRAMES = 7
 

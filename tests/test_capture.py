@@ -3,11 +3,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from own_strategies import OWN
 
 from posemamba import PoseMamba
 from posemamba.orders import directions
 from posemamba.scan import directional_scan
+from tests.own_strategies import OWN
 
 
 def network(**changes) -> PoseMamba:

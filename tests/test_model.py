@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from own_strategies import OWN
 
 from posemamba import checkpoints, orders
 from posemamba.model import VARIANTS, PoseMamba, PoseMambaConfig, SpatioTemporalSSM
 from posemamba.orders import STRATEGIES
 from posemamba.scan import selective_scan
+from tests.own_strategies import OWN
 
 RELEASED = {
     "global-local": "v2_plus_poselimbs",

@@ -4,9 +4,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from own_strategies import OWN, snake
 
 from posemamba import orders
+from tests.own_strategies import OWN, snake
 
 # Two frames of three joints: tokens 0 1 2 / 3 4 5.
 BY_HAND = {

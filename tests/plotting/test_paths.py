@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from own_strategies import OWN
 
 from posemamba import orders
 from posemamba.model import PoseMambaConfig, SpatioTemporalSSM
 from posemamba.plotting import directions_reaching, limb_meetings, order_playground, reach_counts, scan_paths
 from posemamba.plotting.paths import body_row
 from posemamba.skeleton import JOINTS, LIMB_ORDER
+from tests.own_strategies import OWN
 
 ONE_WAY = [name for name, found in orders.STRATEGIES.items() if len(set(found)) == 2]
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from own_strategies import OWN
 
 from posemamba.accounting import count
 from posemamba.model import VARIANTS, PoseMamba, PoseMambaConfig
 from posemamba.orders import STRATEGIES
 from posemamba.plotting import pipeline, pipeline_stages
+from tests.own_strategies import OWN
 
 TINY = PoseMambaConfig(frames=9, depth=6, channels=24, state=4)
 

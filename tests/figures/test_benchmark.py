@@ -12,7 +12,7 @@ import torch
 from posemamba import benchmark, record
 from posemamba.benchmark import SHAPES
 
-FOLDER = Path(__file__).resolve().parents[1] / "figures" / "benchmark"
+FOLDER = Path(__file__).resolve().parents[2] / "figures" / "benchmark"
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-TOOL = Path(__file__).parents[1] / "tools" / "compile_kernels.py"
+TOOL = Path(__file__).parents[2] / "tools" / "compile_kernels.py"
 NAMES = ("x", "delta", "A", "B", "C", "D", "bias", "initial", "B_scale", "C_scale", "projection")
 ALL = NAMES[5:10]
 BASE = dict(batch=1, sources=1, K=1, L=11, inner=3, N=2, has=(), reads=False, mixes=False, through_mix=True)

@@ -16,7 +16,7 @@ from posemamba.model import PoseMamba
 from posemamba.motion import open_motion, save_motion, synthetic_clips
 from posemamba.training import TrainingConfig, train
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "figures" / "order_sweep.py"
 SWEEP = runpy.run_path(str(SCRIPT))
 

@@ -9,7 +9,7 @@ import pytest
 
 from posemamba import record
 
-FOLDER = Path(__file__).resolve().parents[1] / "figures"
+FOLDER = Path(__file__).resolve().parents[2] / "figures"
 
 
 def run(name: str, *arguments: str, monkeypatch) -> None:
@@ -21,7 +21,7 @@ def run(name: str, *arguments: str, monkeypatch) -> None:
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
 def test_each_figure_is_drawn_to_a_page_and_pictures(number, tmp_path, monkeypatch):
-    # A browser takes seconds to start, and is not everywhere; tests/test_plotting_export.py starts one.
+    # A browser takes seconds to start, and is not everywhere; tests/plotting/test_export.py starts one.
     monkeypatch.setattr(go.Figure, "to_image", lambda self, format, **_: f"a {format}".encode())
     run(f"figure_{number}.py", "--out", str(tmp_path / "new"), monkeypatch=monkeypatch)
     names = sorted(path.name for path in (tmp_path / "new").iterdir())

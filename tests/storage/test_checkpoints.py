@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from posemamba.storage import read_arrays, read_checkpoint
 
-RELEASED = Path(__file__).parent / "fixtures" / "released_checkpoint_tiny.bin"
+RELEASED = Path(__file__).parents[1] / "fixtures" / "released_checkpoint_tiny.bin"
 HTML = b"<!DOCTYPE html>\n<html><head><title>404</title></head><body>Not found</body></html>"
 
 
