@@ -26,14 +26,12 @@ _SERIES = [1 / math.factorial(k + 1) for k in range(16)]
 
 
 def phi(x: Inexact[Tensor, "*shape"]) -> Inexact[Tensor, "*shape"]:
-    """`(exp(x) - 1) / x`, and 1 at x = 0: the mean of `exp(x s)` for s from 0 to 1; x may be complex.
+    """`(exp(x) - 1) / x`, and 1 at x = 0: the mean of `exp(x s)` for s from 0 to 1; x may be complex (the
+    phi_1 of Hochbruck and Ostermann, 2010).
 
     Coded as written it is 0/0 at zero and loses its digits near zero. With expm1 the value is good, but its
     derivative, `(exp(x) x - expm1(x)) / x^2`, is still a small difference over a small square. So a short
     Taylor series stands in where x is less than 1/2 from 0: value and gradient are good to rounding.
-
-    Source:
-        phi_1 of Hochbruck and Ostermann, Exponential integrators, Acta Numerica 2010.
     """
     wide = x.to(_wide(x.dtype))
     near = wide.abs() < 0.5
@@ -50,7 +48,8 @@ def zoh(A: Matrix, B: Columns, step: Step) -> tuple[Matrix, Columns]:
 
     The textbook `B_bar = A^-1 (exp(A step) - 1) B` asks for an inverse that a pure integrator does not
     have. Treat the held input as more states, which never change: `(h, u)' = [[A, B], [0, 0]] (h, u)`. The
-    exponential of that one matrix times the step is `[[A_bar, B_bar], [0, 1]]`.
+    exponential of that one matrix times the step is `[[A_bar, B_bar], [0, 1]]` (Van Loan, 1978). It is
+    Equation 4 without its approximation.
 
     Args:
         A: state matrix, `(*batch, N, N)`.
@@ -60,10 +59,6 @@ def zoh(A: Matrix, B: Columns, step: Step) -> tuple[Matrix, Columns]:
     Raises:
         TypeError: A or B is not a floating-point tensor.
         ValueError: A is not square, or B does not have N rows; of a diagonal A, B differs from it in N.
-
-    Source:
-        Equation 4 without its approximation; Van Loan, Computing integrals involving the matrix exponential,
-        IEEE Transactions on Automatic Control 1978.
     """
     A, B, step, narrow = _prepared(A, B, step, 2)
     state, inputs = B.shape[-2:]
@@ -73,18 +68,15 @@ def zoh(A: Matrix, B: Columns, step: Step) -> tuple[Matrix, Columns]:
 
 
 def zoh_diagonal(A: Diagonal, B: Diagonal, step: Step) -> tuple[Diagonal, Diagonal]:
-    """Exact zero-order hold for a diagonal A, as `zoh`; exact at and near A = 0 too.
+    """Exact zero-order hold for a diagonal A, as `zoh`, at and near A = 0 too (Gu and Dao, 2023, Equation 4).
 
     `A_bar = exp(A step)` and `B_bar = (exp(A step) - 1) / A B = phi(A step) step B`. With A = -1, B = 1
-    and `step = softplus(s)` these are `1 - sigmoid(s)` and `sigmoid(s)`: a gated recurrence.
+    and `step = softplus(s)` these are `1 - sigmoid(s)` and `sigmoid(s)`: a gated recurrence (their Theorem 1).
 
     Args:
         A, B: the diagonal, and the input's weight on each state, `(*batch, N)`.
         step: as for `zoh`, the same for all N states. A (N,), B (L, N) and step (L,) give a recurrence that
             changes from token to token.
-
-    Source:
-        Equation 4 without its approximation; Equation 4 and Theorem 1 of Gu and Dao, Mamba, 2023.
     """
     A, B, step, narrow = _prepared(A, B, step, 1)
     return torch.exp(A * step).to(narrow), (phi(A * step) * step * B).to(narrow)
@@ -114,10 +106,8 @@ def bilinear(A: Matrix, B: Columns, step: Step) -> tuple[Matrix, Columns]:
     """Bilinear (Tustin's, trapezoidal) rule for a full A: second order, and no exponential.
 
     `A_bar = (1 - A step/2)^-1 (1 + A step/2)`, `B_bar = (1 - A step/2)^-1 step B`. A stable A gives a stable
-    recurrence at every step; of another A, 2 / step must not be an eigenvalue. Arguments as in `zoh`.
-
-    Source:
-        Equation 3 of Gu, Goel and Ré, Efficiently modeling long sequences with structured state spaces, 2022.
+    recurrence at every step; of another A, 2 / step must not be an eigenvalue. Arguments as in `zoh`. (Gu,
+    Goel and Ré, 2022, Equation 3.)
     """
     A, B, step, narrow = _prepared(A, B, step, 2)
     state, half = A.shape[-1], A * step / 2

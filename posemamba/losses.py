@@ -66,7 +66,7 @@ def n_mpjpe(prediction: Poses, target: Poses) -> Value:
 
 
 def mpjve(prediction: Poses, target: Poses) -> Value:
-    """MPJPE of the steps from frame to frame, in the poses' unit a frame (Pavllo et al. 2019)."""
+    """MPJPE of the steps from frame to frame, in the poses' unit a frame (Pavllo et al., 2019)."""
     check_poses(prediction, target)
     distance = torch.linalg.vector_norm(torch.diff(prediction - target, dim=-3), dim=-1)
     # The sum of nothing, unlike its mean, is zero and has a gradient.
@@ -74,7 +74,7 @@ def mpjve(prediction: Poses, target: Poses) -> Value:
 
 
 def temporal_consistency(prediction: Poses, joint_weights: JointWeights = JOINT_WEIGHTS) -> Value:
-    """The TC loss (Hossain and Little 2018): the mean of w_j (x_{t+1} - x_t)^2 over all coordinates, in the
+    """The TC loss (Hossain and Little, 2018): the mean of w_j (x_{t+1} - x_t)^2 over all coordinates, in the
     square of the poses' unit. `joint_weights` has a w for each joint."""
     check_poses(prediction)
     weights = torch.as_tensor(joint_weights, dtype=prediction.dtype, device=prediction.device)

@@ -71,7 +71,7 @@ def p_mpjpe(prediction: Poses, target: Poses, by_joint: bool = False) -> Errors:
 def align(prediction: Bodies, target: Bodies) -> Bodies:
     """Moves, turns and scales each predicted pose as near to the target as it gets, in least squares.
 
-    The closed form of Umeyama (1991): the rotation from the singular vectors of the 3 x 3 covariance, without
+    In closed form (Umeyama, 1991): the rotation from the singular vectors of the 3 x 3 covariance, without
     a reflection, then scale and translation. A prediction whose joints all coincide has no orientation; it is
     put into the target's centre. Poses are finite, in any units; float64 gives accurate rotations.
     """
