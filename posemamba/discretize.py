@@ -71,7 +71,8 @@ def zoh_diagonal(A: Diagonal, B: Diagonal, step: Step) -> tuple[Diagonal, Diagon
     """Exact zero-order hold for a diagonal A, as `zoh`, at and near A = 0 too (Gu and Dao, 2023, Equation 4).
 
     `A_bar = exp(A step)` and `B_bar = (exp(A step) - 1) / A B = phi(A step) step B`. With A = -1, B = 1
-    and `step = softplus(s)` these are `1 - sigmoid(s)` and `sigmoid(s)`: a gated recurrence (their Theorem 1).
+    and `step = softplus(s)` these are `1 - sigmoid(s)` and `sigmoid(s)`: a gated recurrence
+    (their Theorem 1).
 
     Args:
         A, B: the diagonal, and the input's weight on each state, `(*batch, N)`.
