@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,10 +35,8 @@ def held(folder: Path) -> Iterator[None]:
         found = "another training writes into it now; wait for its end, or name another folder"
         raise ValueError(f"{folder}: {found}") from None
     try:
-        yield
+        yield  # the file stays: between its removal and the release two others could get in
     finally:
-        with suppress(OSError):  # Windows lets nobody remove an open file, and does so itself
-            (folder / ".lock").unlink()
         lock.release()
 
 
