@@ -45,12 +45,12 @@ class Camera:
         width, height: the image's size, pixels.
     """
 
-    rotation: Float[Tensor, "*b 3 3"]
-    translation: Float[Tensor, "*b 3"]
-    focal: Float[Tensor, "*b 2"]
-    center: Float[Tensor, "*b 2"]
-    radial: Float[Tensor, "*b 3"] | None = None
-    tangential: Float[Tensor, "*b 2"] | None = None
+    rotation: Float[Tensor, "... 3 3"]
+    translation: Float[Tensor, "... 3"]
+    focal: Float[Tensor, "... 2"]
+    center: Float[Tensor, "... 2"]
+    radial: Float[Tensor, "... 3"] | None = None
+    tangential: Float[Tensor, "... 2"] | None = None
     width: int = 1000
     height: int = 1000
 
