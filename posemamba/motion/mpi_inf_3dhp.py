@@ -1,4 +1,4 @@
-"""MPI-INF-3DHP (Mehta et al., 2017): the order of its 17 joints, the way to Human3.6M's and back, image sizes.
+"""MPI-INF-3DHP (Mehta et al., 2017): its 17 joints' order, the way to Human3.6M's and back, image sizes.
 
 Motion files hold this set in Human3.6M's order. Its protocol scores joints in the set's own, relative to the
 pelvis (`ROOT`): `from_h36m(view.targets["univ_annot3"])` is what the set's files hold.
