@@ -10,19 +10,17 @@ what a joint should keep to, not what was measured, so they are not applied.
 
 from collections import deque
 from dataclasses import dataclass
-from math import isfinite, pi
+from math import pi
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from data_prep.kinematics import rotation
-from posemamba.storage.kinds import existing_file, kind_of
+from data_prep.skeleton_text import TextFile, rotation
 
 INCH = 25.4
 _CHANNELS = ("tx", "ty", "tz", "rx", "ry", "rz", "l")
 _ANGLES = {"deg": pi / 180, "degrees": pi / 180, "rad": 1.0, "radians": 1.0}
-_NO_TURN = np.eye(3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +29,7 @@ class Bone:
 
     Attributes:
         name, parent: names; the root's parent is None.
-        direction: (3,) of length 1, or 0, at rest.
+        direction: (3,) at rest, of length 1 but for the digits it is written with.
         length: in the file's unit.
         frame: (3, 3) what its motion is given in.
         channels: which of tx, ty, tz, rx, ry, rz and l its motion has, in the motion's order.
@@ -92,7 +90,7 @@ def read_asf(path: str | Path) -> AcclaimSkeleton:
         FileNotFoundError: there is no file.
         ValueError: naming the file, the line where that helps, what was found and what was expected.
     """
-    text = _Text(path, "an Acclaim skeleton (.asf)")
+    text = TextFile(path, "an Acclaim skeleton (.asf)")
     section, bone = "", None
     units = {"length": (0, ["1"]), "angle": (0, ["deg"])}
     root, bones, children = {}, {}, {}
@@ -117,7 +115,9 @@ def read_asf(path: str | Path) -> AcclaimSkeleton:
         elif section == "hierarchy" and key not in ("begin", "end"):
             children.setdefault(words[0], []).extend((number, child) for child in words[1:])
     if bone:
-        raise text.fault(bone["begin"][0], "this bone has no end, expected begin ... end; is the file cut short?")
+        raise text.fault(
+            bone["begin"][0], "this bone has no end, expected begin ... end; is the file cut short?"
+        )
     for wanted, found in (("root", root), ("bonedata", bones), ("hierarchy", children)):
         if not found:
             raise ValueError(f"{path} has no :{wanted} section, expected :root, :bonedata and :hierarchy")
@@ -131,7 +131,7 @@ def read_asf(path: str | Path) -> AcclaimSkeleton:
     orientation, position = (root.get(key, (0, ["0"] * 3)) for key in ("orientation", "position"))
     number, axis = root.get("axis", (0, ["XYZ"]))
     frame = _frame(text, number, [*orientation[1], *axis], angle, "the root's orientation and axis")
-    channels = _channels(text, *root.get("order", (0, "TX TY TZ RX RY RZ".split())))
+    channels = _channels(text, *root.get("order", (0, ["TX", "TY", "TZ", "RX", "RY", "RZ"])))
     declared = {"root": Bone("root", None, np.zeros(3), 0.0, frame, channels)}
     waiting = deque(["root"])
     while waiting:
@@ -143,7 +143,9 @@ def read_asf(path: str | Path) -> AcclaimSkeleton:
             declared[name] = _bone(text, name, parent, bones[name], angle)
             waiting.append(name)
     if left := [name for name in bones if name not in declared]:
-        raise ValueError(f"{path}: {', '.join(left)} hang from no bone that hangs from the root in :hierarchy")
+        raise ValueError(
+            f"{path}: {', '.join(left)} hang from no bone that hangs from the root in :hierarchy"
+        )
     return AcclaimSkeleton(
         text.path, declared, np.array(text.numbers(*position, 3, "position")), INCH / length, angle
     )
@@ -154,10 +156,10 @@ def read_amc(path: str | Path, skeleton: AcclaimSkeleton) -> AcclaimMotion:
 
     Raises:
         FileNotFoundError: there is no file.
-        ValueError: a bone that the skeleton lacks, a frame that lacks a bone, too few or too many numbers, NaN:
-            naming file, line, what was found and what was expected.
+        ValueError: a bone that the skeleton lacks, a frame that lacks a bone, too few or too many numbers,
+            NaN: naming file, line, what was found and what was expected.
     """
-    text = _Text(path, "Acclaim motion (.amc)")
+    text = TextFile(path, "Acclaim motion (.amc)")
     sizes = {name: len(bone.channels) for name, bone in skeleton.bones.items() if bone.channels}
     values, last = {name: [] for name in sizes}, dict.fromkeys(sizes, 0)
     angle, fps, frame, seen, start = skeleton.angle, None, 0, 0, 0
@@ -179,7 +181,9 @@ def read_amc(path: str | Path, skeleton: AcclaimSkeleton) -> AcclaimMotion:
             whole(number)
             frame, seen, start = frame + 1, 0, number
         elif name not in sizes and (name not in skeleton.bones or size):
-            raise text.fault(number, f"{skeleton.path.name} has no moving bone {name!r}, expected {', '.join(sizes)}")
+            raise text.fault(
+                number, f"{skeleton.path.name} has no moving bone {name!r}, expected {', '.join(sizes)}"
+            )
         elif name in sizes:
             if not frame or last[name] == frame:
                 found = f"comes twice in frame {frame}" if frame else "stands before the first frame's number"
@@ -193,7 +197,9 @@ def read_amc(path: str | Path, skeleton: AcclaimSkeleton) -> AcclaimMotion:
             last[name], seen = frame, seen + 1
     whole(number)
     if not frame:
-        raise ValueError(f"{path} holds no frames, expected a line with a number and one for each bone after it")
+        raise ValueError(
+            f"{path} holds no frames, expected a line with a number and one for each bone after it"
+        )
     arrays = {name: np.array(values[name]).reshape(frame, size) for name, size in sizes.items()}
     if not all(np.isfinite(array).all() for array in arrays.values()):
         for number, words in text:
@@ -217,7 +223,10 @@ def bone_ends(
         nothing = np.zeros((len(motion), 1))
         move = np.hstack([column.get(channel, nothing) for channel in ("tx", "ty", "tz")])
         about = [channel for channel in bone.channels if channel[0] == "r"]
-        turn = rotation("".join(channel[1] for channel in about), np.hstack([nothing[:, :0], *map(column.get, about)]) * motion.angle)
+        turn = rotation(
+            "".join(channel[1] for channel in about),
+            np.hstack([nothing[:, :0], *map(column.get, about)]) * motion.angle,
+        )
         if bone.parent is None:
             # Its numbers are the world's: where it is, and how its rest pose, `frame`, is turned.
             starts[name], turns[name] = skeleton.position + move, turn @ bone.frame
@@ -234,47 +243,16 @@ def _turned(turns, vectors):
     return (turns @ vectors[..., None])[..., 0]
 
 
-class _Text:
-    """A text file's lines as (number, words), without comments and empty lines; faults name file and line."""
-
-    def __init__(self, path: str | Path, kind: str):
-        self.path = existing_file(path)
-        self.content = self.path.read_bytes()
-        if (found := kind_of(self.content[:512])) != "a text file":
-            raise ValueError(f"{path} is {found}, expected {kind}")
-
-    def __iter__(self):
-        # Comments of these files hold whatever bytes their maker's language had.
-        lines = self.content.decode("latin-1").splitlines()
-        for number, line in enumerate(lines, 1):
-            # Commas and parentheses are whitespace, by the format's definition.
-            words = line.partition("#")[0].replace(",", " ").split()
-            if words:
-                yield number, words
-
-    def fault(self, number: int, text: str) -> ValueError:
-        return ValueError(f"{self.path}, line {number}: {text}")
-
-    def numbers(self, number: int, words: list[str], count: int, what: str) -> list[float]:
-        """Exactly so many finite numbers, or a ValueError that says what stands there."""
-        try:
-            values = [float(word) for word in words]
-        except ValueError:
-            values = []
-        if len(values) != count or not all(map(isfinite, values)):
-            found = " ".join(words)[:60] or "nothing"
-            raise self.fault(number, f"{what} is {found!r}, expected {count} finite numbers")
-        return values
-
-
-def _channels(text: _Text, number: int, words: list[str]) -> tuple[str, ...]:
+def _channels(text: TextFile, number: int, words: list[str]) -> tuple[str, ...]:
     channels = tuple(word.lower() for word in words)
     if len(set(channels)) != len(channels) or not set(channels) <= set(_CHANNELS):
-        raise text.fault(number, f"found {' '.join(words)}, expected some of {' '.join(_CHANNELS)}, each once")
+        raise text.fault(
+            number, f"found {' '.join(words)}, expected some of {' '.join(_CHANNELS)}, each once"
+        )
     return channels
 
 
-def _frame(text: _Text, number: int, words: list[str], angle: float, what: str) -> np.ndarray:
+def _frame(text: TextFile, number: int, words: list[str], angle: float, what: str) -> np.ndarray:
     """A frame from three angles and the order of their turns, such as "0 0 20 XYZ"."""
     order = "".join(words[3:]).lower() or "xyz"
     if sorted(order) != ["x", "y", "z"]:
@@ -283,7 +261,7 @@ def _frame(text: _Text, number: int, words: list[str], angle: float, what: str) 
     return rotation(order, angle * np.array([[angles[axis] for axis in order]]))[0]
 
 
-def _bone(text: _Text, name: str, parent: str, lines: dict, angle: float) -> Bone:
+def _bone(text: TextFile, name: str, parent: str, lines: dict, angle: float) -> Bone:
     number = lines["begin"][0]
     for key in ("direction", "length"):
         if key not in lines:
@@ -291,8 +269,11 @@ def _bone(text: _Text, name: str, parent: str, lines: dict, angle: float) -> Bon
     direction = np.array(text.numbers(*lines["direction"], 3, f"the direction of {name}"))
     (length,) = text.numbers(*lines["length"], 1, f"the length of {name}")
     size = np.linalg.norm(direction)
-    if size == 0 and length:
-        raise text.fault(number, f"bone {name!r} has direction 0 0 0, expected one other than that")
+    if length and abs(size - 1) > 1e-3:
+        # As written where it is one: the files' own digits are part of the motion that is made of them.
+        if size == 0:
+            raise text.fault(number, f"bone {name!r} has direction 0 0 0, expected one other than that")
+        direction = direction / size
     frame = _frame(text, *lines.get("axis", (number, ["0"] * 3)), angle, f"the axis of {name}")
     channels = _channels(text, *lines.get("dof", (number, [])))
-    return Bone(name, parent, direction / (size or 1.0), length, frame, channels)
+    return Bone(name, parent, direction, length, frame, channels)
