@@ -112,7 +112,10 @@ def read_bvh(path: str | Path) -> BvhMotion:
 
 
 def joint_places(motion: BvhMotion) -> dict[str, Float[np.ndarray, "frames 3"]]:
-    """Where the joints and the ends of chains are, in the file's unit, over all frames at once."""
+    """Where the joints and the ends of chains are, over all frames at once, in the file's unit.
+
+    Also "beyond NAME" for each joint: as far beyond it as it is from the one it hangs from, turned with it.
+    """
     places, turns, at = {}, {}, 0
     for name, parent in motion.parents.items():
         named = [_CHANNELS[channel] for channel in motion.channels[name]]
@@ -129,6 +132,7 @@ def joint_places(motion: BvhMotion) -> dict[str, Float[np.ndarray, "frames 3"]]:
         else:
             places[name] = places[parent] + (turns[parent] @ place[..., None])[..., 0]
             turns[name] = turns[parent] @ turn
+        places[f"beyond {name}"] = places[name] + turns[name] @ motion.offsets[name]
     return places
 
 

@@ -11,8 +11,8 @@ what the book's measured runs were made with, and gives their very clips; "all" 
 sport; "found" takes whatever the folder holds, listed or not.
 
 A clip is a trial at --fps frames a second, in mm, z up, its first frame left out, cut where the capture
-jumps, "05_06#3" being the fourth piece of trial 05_06; `data_prep/trials.py` says where the 17 joints are. The
-reduced .npz that `posemamba.motion.read_cmu` reads is taken in place of a folder too.
+jumps, "05_06#3" being the fourth piece of trial 05_06; `data_prep/trials.py` says where the 17 joints are.
+The reduced .npz that `posemamba.motion.read_cmu` reads is taken in place of a folder too.
 
 The data is free for all uses but may not be resold. Who publishes with it credits: "The data used in this
 project was obtained from mocap.cs.cmu.edu. The database was created with funding from NSF EIA-0196217."
@@ -191,19 +191,17 @@ def extract(archive: Path, folder: Path, trials: Iterable[tuple[int, int]]) -> i
         How many files were written.
 
     Raises:
-        ValueError: it is no archive, is damaged, holds a link, a name that leads out of its folder or a member
-            of absurd size; naming archive and member.
+        ValueError: it is no archive or a damaged one, holds a link, a name that leads out of its folder or a
+            member of absurd size; naming archive and member.
     """
     wanted = set(trials)
     subjects, written = {subject for subject, _ in wanted}, 0
     with open_archive(archive, "the database's archive of .asf and .amc files") as members:
         for member in members.infolist():
-            parts = re.split(r"[\\/]", member.filename)
+            shown, parts = repr(member.filename[:80]), re.split(r"[\\/]", member.filename)
             if ".." in parts or parts[0] == "" or ":" in parts[0] or member.external_attr >> 28 == 0o12:
                 expected = "plain files below one folder"
-                raise ValueError(
-                    f"{archive} holds {member.filename[:80]!r}, which leads out of it, expected {expected}"
-                )
+                raise ValueError(f"{archive} holds {shown}, which leads out of it, expected {expected}")
             name = re.fullmatch(r"0*(\d{1,3})(?:_0*(\d{1,3}))?\.(asf|amc)", parts[-1], re.IGNORECASE)
             if not name or (name[2] is None) != (name[3].lower() == "asf"):
                 continue
@@ -215,15 +213,13 @@ def extract(archive: Path, folder: Path, trials: Iterable[tuple[int, int]]) -> i
             if target.exists() and zlib.crc32(target.read_bytes()) == member.CRC:
                 continue
             if member.file_size > LARGEST:
-                found = f"{member.filename[:80]!r} unpacks to {member.file_size:,} bytes"
+                found = f"{shown} unpacks to {member.file_size:,} bytes"
                 raise ValueError(f"{archive}: {found}, expected at most {LARGEST:,}")
             try:
                 content = members.read(member)
             except Exception as error:
                 # zipfile and zlib raise half a dozen kinds for damage.
-                raise ValueError(
-                    f"{archive}: {member.filename[:80]!r} is damaged, expected it whole: {error}"
-                ) from error
+                raise ValueError(f"{archive}: {shown} is damaged, expected it whole: {error}") from error
             target.parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(target) as temporary:
                 temporary.write_bytes(content)

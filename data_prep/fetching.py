@@ -36,10 +36,10 @@ def fetch(
 ) -> Path:
     """Downloads a zip archive to `target`, or takes up where a stopped download was.
 
-    What has come is in `target.part`, with what the server said of it in `target.part.json`; a server that can
-    is asked to go on, provided that the file is still the same there (If-Range); else it starts again. When
-    all is there it takes `target`'s name, and its SHA-256 is noted in `target.sha256`. A file that is there is
-    not fetched again: it is checked against that note. (Of CMU's archive no checksum is published to compare
+    What has come is in `target.part`, with what the server said of it in `target.part.json`. The server is
+    asked to go on from there, provided that its file is still the same (If-Range); else it starts again. When
+    all is there it takes `target`'s name, and its SHA-256 is noted in `target.sha256`; a file that is there
+    is not fetched again but checked against that note. (Of CMU's archive no checksum is published to compare
     with; its members have their own.)
 
     Args:

@@ -4,9 +4,10 @@ The reference is CMU's own Acclaim skeleton: the hips are the ends of the hip jo
 middle, knees and ankles the ends of femur and tibia, spine the end of the lower back, thorax the middle of
 the lowest neck bone, nose the end of the upper neck, head the end of the head, shoulders and elbows the ends
 of clavicle and humerus, and wrists the ends of the wrist bones, a third of the forearm beyond the radius. Of
-the .bvh files made from CMU's motion those for MotionBuilder and for 3ds Max keep these bones but for the
-wrist's, so there the wrist lies half a radius beyond the hand's joint; those for DAZ have a skeleton of
-their own, whose nearest joints are taken.
+the .bvh files made from CMU's motion those for MotionBuilder and for 3ds Max keep these bones but for two,
+which have no length any more. The wrist's is put back straight, as half of the radius, which it is; the
+thorax as a second upper back, which it is to within some millimetres. Those for DAZ have a skeleton of their
+own, whose nearest joints are taken.
 """
 
 from dataclasses import dataclass
@@ -29,8 +30,9 @@ class Rig:
         name: what the family is called in messages.
         sides: what the names of right and left begin with.
         legs, arms: hip, knee, ankle; shoulder, elbow, wrist, without the side.
-        trunk: spine, thorax, nose, head; of several places the mean.
-        wrist: of the way from the elbow to the place named for the wrist.
+        trunk: spine, thorax, nose, head; of several places the mean, the lowest first.
+        wrist: how far along the way from the elbow to the place named for it the wrist is.
+        lost: the joint after which the thorax is missing.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Rig:
     arms: tuple[str, str, str]
     trunk: tuple[tuple[str, ...], ...]
     wrist: float = 1.0
+    lost: str = ""
 
     def places(self) -> tuple[tuple[str, ...], ...]:
         """For each of the 17 joints the places whose mean it is."""
@@ -49,7 +52,6 @@ class Rig:
 
 
 _NECK = ("start of lowerneck", "lowerneck")
-_FINE = (1.5,)
 ACCLAIM = Rig(
     "CMU's skeleton",
     *(("r", "l"), ("hipjoint", "femur", "tibia"), ("clavicle", "humerus", "wrist")),
@@ -60,13 +62,13 @@ BVH = (
         "CMU's motion for MotionBuilder",
         *(("right", "left"), ("upleg", "leg", "foot"), ("arm", "forearm", "hand")),
         (("spine",), ("neck", "neck1"), ("head",), ("end of head",)),
-        *_FINE,
+        *(1.5, "spine1"),
     ),
     Rig(
         "CMU's motion for 3ds Max",
         *(("right", "left"), ("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist")),
         (("chest",), ("lowerneck", "neck"), ("head",), ("end of head",)),
-        *_FINE,
+        *(1.5, "chest2"),
     ),
     Rig(
         "CMU's motion for DAZ",
@@ -86,22 +88,17 @@ def seventeen(
     Raises:
         ValueError: no rig finds all its places; what the nearest one lacks is named.
     """
-    lacking = {
-        rig: sorted({place for joint in rig.places() for place in joint} - set(places)) for rig in rigs
-    }
-    rig = min(rigs, key=lambda rig: len(lacking[rig]))
-    if lacking[rig]:
-        of = (
-            f"the joints of {rig.name}"
-            if len(rigs) == 1
-            else f"those of {rig.name}, the nearest that is known"
-        )
-        missing = ", ".join(lacking[rig])
-        raise ValueError(f"{path} lacks {missing}, from which the 17 joints are made, expected {of}")
+    wanted = {rig: {*(place for joint in rig.places() for place in joint), rig.lost} - {""} for rig in rigs}
+    rig = min(rigs, key=lambda rig: len(wanted[rig] - set(places)))
+    if lacking := ", ".join(sorted(wanted[rig] - set(places))):
+        which = rig.name if len(rigs) == 1 else f"{rig.name}, the nearest that is known"
+        raise ValueError(f"{path} lacks {lacking}, expected what the 17 joints are made of: {which}")
     joints = np.stack([sum(places[place] for place in joint) / len(joint) for joint in rig.places()], axis=1)
-    for side in ("left", "right"):
+    if rig.lost and np.allclose(places[rig.lost], places[rig.trunk[1][0]]):
+        joints[:, JOINT_NAMES.index("thorax") :] += (places[f"beyond {rig.lost}"] - places[rig.lost])[:, None]
+    for side in ("left", "right") * (rig.wrist != 1):
         elbow, wrist = (joints[:, JOINT_NAMES.index(f"{side} {joint}")] for joint in ("elbow", "wrist"))
-        wrist[:] = wrist if rig.wrist == 1 else elbow + rig.wrist * (wrist - elbow)
+        wrist += (rig.wrist - 1) * (wrist - elbow)
     return joints
 
 
