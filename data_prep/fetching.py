@@ -47,7 +47,8 @@ def fetch(
         target: where it goes; its folder must exist.
         expected: says in messages what it should be.
         timeout: seconds without a byte after which a connection counts as lost.
-        tries: in a row that bring nothing before it gives up, after pauses that double from `pause` seconds.
+        tries: how many times in a row nothing may come before it gives up (0: it gives up at the first stop);
+            between them are pauses that double from `pause` seconds.
 
     Raises:
         ValueError: another protocol, an answer that is no such file (a web page, 404), a file that is there
@@ -106,6 +107,7 @@ def _go_on(url: str, part: Path, expected: str, timeout: float, progress: Callab
         answer = urllib.request.build_opener(_WebOnly).open(request, timeout=timeout)
     except urllib.error.HTTPError as error:
         error.close()
+        answered = f"{error.code} {str(error.reason).splitlines()[0]}"
         if error.code == 416:
             # All of it had come, or it is shorter now.
             if have == known.get("size"):
@@ -113,8 +115,8 @@ def _go_on(url: str, part: Path, expected: str, timeout: float, progress: Callab
             part.unlink(missing_ok=True)
             raise _Interrupted("the file there is shorter than what had come of it") from error
         if error.code in (408, 425, 429) or error.code >= 500:
-            raise _Interrupted(f"the server answered {error.code} {error.reason}") from error
-        raise ValueError(f"{url} answered {error.code} {error.reason}, expected {expected}") from error
+            raise _Interrupted(f"the server answered {answered}") from error
+        raise ValueError(f"{url} answered {answered}, expected {expected}") from error
     except (OSError, HTTPException) as error:
         raise _Interrupted(str(getattr(error, "reason", error)) or type(error).__name__) from error
     with answer:
