@@ -53,7 +53,7 @@ def test_a_batch_is_what_a_camera_sees_of_the_motion():
 
 
 def held(clips, frames, fps):
-    """All clips in one tensor, as the first measured runs held them, and each window's first and last frame."""
+    """All clips in one tensor, as the first measured runs held them; each window's first and last frame."""
     pieces, windows, at = [], [], 0
     for clip in sorted(clips, key=lambda clip: clip.action):
         ratio = round(clip.fps / fps)
