@@ -1,7 +1,9 @@
 """Reading windows: what a virtual camera, or a camera of the data set, makes of them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -97,26 +99,25 @@ class Reading:
         """What the views of these pieces have of these frames."""
         shape = (len(pieces), pieces[0].frames, JOINTS)
         inputs, targets = (np.empty((*shape, size), np.float32) for size in (2, 3))
-        sure, factor = np.ones(shape, np.float32), np.full(shape[:2], np.nan, np.float32)
+        sure = np.ones(shape, np.float32) if self.confidence else None
+        factor = np.full(shape[:2], np.nan, np.float32)
         for row, (piece, frames, mirror) in enumerate(zip(pieces, at, mirrored, strict=True)):
             view = piece.view
             pixels, body, axes, factor[row] = self._raw(piece, frames)
-            _turn(pixels, np.eye(2, dtype=np.float32) * (2 / view.width), _ORDER[mirror], mirror, inputs[row])
+            _product(pixels, _scaled(2, 2 / view.width, mirror), inputs[row])
             inputs[row, ..., 0] -= -1 if mirror else 1
             inputs[row, ..., 1] -= view.height / view.width
-            _turn(body, axes, _FROM_ROOT[mirror], mirror, targets[row])
+            turned = _scaled(3, axes, mirror) if isinstance(axes, float) else _matrix(axes, mirror)
+            _product(body, turned, targets[row])
             if self.confidence and view.confidence is not None and self.inputs == "detected":
-                sure[row] = piece.take(view.confidence, frames)[
-                    :, list(FLIP_ORDER) if mirror else slice(None)
-                ]
-        for found in (inputs, targets, sure):
-            finite = np.isfinite(found).all((1, 2, 3)[: found.ndim - 1])
-            if not finite.all():
-                piece, frames = pieces[finite.argmin()], at[finite.argmin()]
-                pixels, body, *_ = self._raw(piece, frames)
+                rows = piece.take(view.confidence, frames)
+                piece.refuse_nan(rows, frames, "confidences")
+                sure[row] = rows[:, list(FLIP_ORDER)] if mirror else rows
+            # A sum of squares is finite where all numbers are; it costs less than to look at each.
+            if not math.isfinite(sum(np.vdot(part[row], part[row]) for part in (inputs, targets))):
                 piece.refuse_nan(pixels, frames, "inputs")
                 piece.refuse_nan(body, frames, "targets")
-                piece.refuse_nan(found[finite.argmin()], frames, "confidences")
+        sure = inputs[..., 0] if sure is None else sure
         inputs, targets, sure, factor = (torch.from_numpy(part) for part in (inputs, targets, sure, factor))
         return Seen(self._finish(inputs, sure, seeds), targets, factor if self.targets == "2.5d" else None)
 
@@ -125,11 +126,11 @@ class Reading:
             inputs, sure = self.noise.apply(inputs, None, seeds)
         return torch.cat([inputs, sure[..., None]], dim=-1) if self.confidence else inputs
 
-    def _raw(self, piece: Piece, at) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | float]:
-        """Pixels, the joints that a target is made of, what turns their axes, and mm per pixel or NaN."""
+    def _raw(self, piece: Piece, at) -> tuple[np.ndarray, np.ndarray, np.ndarray | float, np.ndarray | float]:
+        """Pixels, joints, what turns or scales these into a target, and mm per pixel or NaN."""
         view, name = piece.view, _NAMES.get(self.targets, self.targets)
         made = self.targets == "2.5d" and name not in view.targets
-        points, axes, factor = None, np.eye(3, dtype=np.float32), np.nan
+        points, axes, factor = None, 2 / view.width if self.targets == "2.5d" else 1.0, np.nan
         if _placed(piece) and (made or self.inputs == "projected"):
             camera = view.camera.to(torch.float32)
             points = torch.from_numpy(np.array(piece.take(view.targets.get("camera", piece.clip.joints), at)))
@@ -148,9 +149,7 @@ class Reading:
                 factor = piece.take(view.targets["2.5d_factor"], at)
         else:
             body, axes = piece.take(piece.clip.joints, at), view.camera.rotation.numpy().T
-        if self.targets == "2.5d":
-            axes = axes * (2 / view.width)
-        return pixels, body, axes.astype(np.float32), factor
+        return pixels, body, axes, factor
 
 
 def _placed(piece: Piece) -> bool:
@@ -158,9 +157,21 @@ def _placed(piece: Piece) -> bool:
     return piece.view.camera is not None and (piece.clip.joints is not None or "camera" in piece.view.targets)
 
 
-def _turn(rows: np.ndarray, axes: np.ndarray, joints: np.ndarray, mirrored: bool, out: np.ndarray) -> None:
-    """Joints taken to others and their axes turned, then mirrored, as one product: by far the fastest way."""
-    if mirrored:
-        axes = axes * np.array([-1, *(1,) * (len(axes) - 1)], np.float32)
-    matrix = (joints[:, None, :, None] * axes[None, :, None, :]).reshape(JOINTS * len(axes), -1)
+def _matrix(axes: Float[np.ndarray, "k k"], mirrored: bool) -> Float[np.ndarray, "17k 17k"]:
+    """What turns a frame's joints, all in one row, and mirrors them; in space also relative to the root.
+
+    One product with it is by far the fastest way to do that for a window.
+    """
+    joints = (_ORDER if len(axes) == 2 else _FROM_ROOT)[mirrored]
+    axes = axes * ([-1] + [1] * (len(axes) - 1) if mirrored else 1)
+    turned = joints[:, None, :, None] * axes[None, :, None, :].astype(np.float32)
+    return turned.reshape(JOINTS * len(axes), -1)
+
+
+@lru_cache
+def _scaled(size: int, scale: float, mirrored: bool) -> np.ndarray:
+    return _matrix(np.eye(size) * scale, mirrored)
+
+
+def _product(rows: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> None:
     np.matmul(rows.reshape(len(rows), -1), matrix, out=out.reshape(len(rows), -1))
