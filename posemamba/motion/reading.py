@@ -24,19 +24,8 @@ _ORDER = [np.eye(JOINTS, dtype=np.float32)[list(order)] for order in (range(JOIN
 _FROM_ROOT = [order - np.eye(JOINTS, 1, dtype=np.float32) for order in _ORDER]
 
 
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """Windows as a network wants them.
-
-    Attributes:
-        inputs: normalised; with a third channel, the confidence, where that was wanted.
-        targets: relative to the root: mm, or with "2.5d" in units of half the image's width.
-        factor: mm per pixel of 2.5D targets, else None.
-    """
-
-    inputs: Float[Tensor, "n frames 17 channels"]
-    targets: Float[Tensor, "n frames 17 3"]
-    factor: Float[Tensor, "n frames"] | None = None
+# Inputs (normalised, perhaps with confidences), targets (relative to the root), and of 2.5D the mm per pixel.
+Seen = tuple[Tensor, Tensor, Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -59,25 +48,23 @@ class Reading:
 
     def check(self, piece: Piece) -> None:
         """Raises ValueError where the piece cannot give what is wanted."""
-        clip, name = piece.clip, _NAMES.get(self.targets, self.targets)
         if not self.given:
-            if clip.joints is None:
+            if piece.clip.joints is None:
                 raise ValueError(f"{piece.name} has no joints in a world, expected some for virtual cameras")
             return
-        view, placed = piece.view, _placed(piece)
-        inputs = view.keypoints is not None if self.inputs == "detected" else "joint3d_image" in view.targets
-        if not (inputs or (self.inputs == "projected" and placed)):
-            wanted = "keypoints" if self.inputs == "detected" else "a camera and joints, or joint3d_image"
-            raise ValueError(f"{piece.name} cannot give {self.inputs} inputs: it needs {wanted}")
-        if name in view.targets:
-            if view.targets[name].shape[1:] != (JOINTS, 3):
-                found = f"target {name} of shape {view.targets[name].shape}"
-                raise ValueError(f"{piece.name} has a {found}, expected (frames, {JOINTS}, 3)")
-        elif not (placed and self.targets in _NAMES):
-            wanted = f"{name} among its targets" + (
-                " or a camera and joints" if self.targets in _NAMES else ""
-            )
-            raise ValueError(f"{piece.name} cannot give {self.targets} targets: it needs {wanted}")
+        view, placed, name = piece.view, _placed(piece), _NAMES.get(self.targets, self.targets)
+        wanted = None
+        if self.inputs == "detected" and view.keypoints is None:
+            wanted = "keypoints for 'detected' inputs"
+        elif self.inputs == "projected" and not placed and "joint3d_image" not in view.targets:
+            wanted = "a camera and joints, or joint3d_image, for 'projected' inputs"
+        elif name in view.targets and view.targets[name].shape[1:] != (JOINTS, 3):
+            wanted = f"its target {name!r} of shape (frames, {JOINTS}, 3)"
+        elif name not in view.targets and not (placed and self.targets in _NAMES):
+            other = "a camera and joints, or " if self.targets in _NAMES else ""
+            wanted = f"{other}its target {name!r} for targets {self.targets!r}"
+        if wanted:
+            raise ValueError(f"{piece.name} lacks what is asked for, expected {wanted}")
 
     def through(
         self, world: Float[Tensor, "n frames 17 3"], camera: Camera, seeds: Int[Tensor, " n"]
@@ -87,7 +74,7 @@ class Reading:
         if self.targets == "2.5d":
             image, factor = to_image(camera.world_to_camera(world), camera)
             targets = root_relative(image) * (2 / camera.width)
-        return Seen(self._finish(inputs, inputs.new_ones(inputs.shape[:-1]), seeds), targets, factor)
+        return self._finish(inputs, inputs.new_ones(inputs.shape[:-1]), seeds), targets, factor
 
     def of_views(
         self,
@@ -119,7 +106,7 @@ class Reading:
                 piece.refuse_nan(body, frames, "targets")
         sure = inputs[..., 0] if sure is None else sure
         inputs, targets, sure, factor = (torch.from_numpy(part) for part in (inputs, targets, sure, factor))
-        return Seen(self._finish(inputs, sure, seeds), targets, factor if self.targets == "2.5d" else None)
+        return self._finish(inputs, sure, seeds), targets, factor if self.targets == "2.5d" else None
 
     def _finish(self, inputs: Tensor, sure: Tensor, seeds: Int[Tensor, " n"]) -> Tensor:
         if self.noise is not None:

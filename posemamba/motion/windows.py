@@ -158,12 +158,11 @@ class WindowSampler:
         # Errors have a generator of their own, so that with and without them the windows are the same.
         seeds = torch.randint(2**31, (self.batch_size,), generator=_generator(self.seed, step, 1))
         if self._reading.given:
-            seen = self._reading.of_views(pieces, at, mirrored.tolist(), seeds)
-            return seen.inputs, seen.targets
-        seen = self._reading.through(world, camera, seeds)
-        for part in (seen.inputs, seen.targets) if self.flip else ():
+            return self._reading.of_views(pieces, at, mirrored.tolist(), seeds)[:2]
+        inputs, targets, _ = self._reading.through(world, camera, seeds)
+        for part in (inputs, targets) if self.flip else ():
             part[mirrored] = flip_pose(part[mirrored])
-        return seen.inputs, seen.targets
+        return inputs, targets
 
 
 def _generator(*key: int) -> torch.Generator:
@@ -283,11 +282,11 @@ def evaluation_windows(
         if all(camera is not None for camera in cameras):
             alike = dict(zip(("width", "height"), size[0], strict=True))
             camera = Camera.stack([replace(one, **alike) for one in cameras]).to(torch.float32)
-        seen = reading.of_views(pieces, at, [False] * len(pieces), seeds)
+        *seen, factor = reading.of_views(pieces, at, [False] * len(pieces), seeds)
     else:
         camera, size = Camera.stack(cameras), [(rig.size, rig.size)] * len(pieces)
-        seen = reading.through(_worlds(pieces, at), camera, seeds)
+        *seen, factor = reading.through(_worlds(pieces, at), camera, seeds)
     frame = [piece.source(where) for piece, where in zip(pieces, at, strict=True)]
     scored, frame = (torch.from_numpy(np.stack(part)) for part in (scored, frame))
-    rest = (frame, torch.tensor(size), seen.factor)
-    return EvaluationWindows(seen.inputs, seen.targets, scored, action, actions, *places, camera, *rest)
+    rest = (frame, torch.tensor(size), factor)
+    return EvaluationWindows(*seen, scored, action, actions, *places, camera, *rest)

@@ -238,12 +238,25 @@ def test_what_cannot_be_had_is_refused_in_one_sentence(tmp_path):
             call([clip, bare], **given)
         with pytest.raises(ValueError, match="clip 'loose' has no joints in a world"):
             call([clip, loose])
-        with pytest.raises(ValueError, match="clip 'loose', view '0' cannot give metric targets"):
+        with pytest.raises(
+            ValueError,
+            match=r"'loose', view '0' lacks .* expected a camera and joints, or its target 'camera'",
+        ):
             call([loose], **given)
-        with pytest.raises(ValueError, match="'loose', view '0' cannot give projected inputs"):
+        with pytest.raises(
+            ValueError, match=r"lacks .* expected a camera and joints, or joint3d_image, for 'projected'"
+        ):
             call([loose], inputs="projected", targets="univ", **given)
-        with pytest.raises(ValueError, match="cannot give annot3 targets: it needs annot3 among its targets"):
+        with pytest.raises(ValueError, match=r"lacks .* expected its target 'annot3' for targets 'annot3'"):
             call([clip], targets="annot3", **given)
+        unseen = replace(clip, views=(replace(clip.views[0], keypoints=None),))
+        with pytest.raises(ValueError, match=r"lacks .* expected keypoints for 'detected' inputs"):
+            call([unseen], **given)
+        odd = replace(
+            clip, views=(replace(clip.views[0], targets={"camera": np.zeros((40, 17), np.float32)}),)
+        )
+        with pytest.raises(ValueError, match=r"expected its target 'camera' of shape \(frames, 17, 3\)"):
+            call([odd], **given)
         with pytest.raises(ValueError, match="noise is for joints that are projected"):
             call([clip], noise=DetectorNoise(), **given)
         for name, found in dict(short="cut", inputs="gt", targets="3d", views="all", stride=0).items():
