@@ -114,9 +114,8 @@ def auc(
     steps = torch.as_tensor(thresholds, dtype=torch.float64).sort().values
     if steps.ndim != 1 or not len(steps) or not (torch.isfinite(steps) & (steps >= 0)).all():
         raise ValueError(f"thresholds are {thresholds}, expected one or more finite distances, 0 or more")
-    above = len(steps) - torch.searchsorted(
-        steps, distance, right=True
-    )  # how many are more than the distance
+    # Sorted thresholds that are more than the distance.
+    above = len(steps) - torch.searchsorted(steps, distance, right=True)
     share = 100 * above.double() / len(steps)
     return share if by_joint else share.mean(-1)
 
