@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from posemamba.camera import Camera
@@ -22,7 +22,6 @@ _NAMES = {"metric": "camera", "2.5d": "joint3d_image"}
 # For plain and mirrored windows: which joint (row) goes into which (column), as it is and less the root.
 _ORDER = [np.eye(JOINTS, dtype=np.float32)[list(order)] for order in (range(JOINTS), FLIP_ORDER)]
 _FROM_ROOT = [order - np.eye(JOINTS, 1, dtype=np.float32) for order in _ORDER]
-
 
 # Inputs (normalised, perhaps with confidences), targets (relative to the root), and of 2.5D the mm per pixel.
 Seen = tuple[Tensor, Tensor, Tensor | None]
@@ -77,11 +76,7 @@ class Reading:
         return self._finish(inputs, inputs.new_ones(inputs.shape[:-1]), seeds), targets, factor
 
     def of_views(
-        self,
-        pieces: Sequence[Piece],
-        at: Sequence,
-        mirrored: Bool[np.ndarray, " n"],
-        seeds: Int[Tensor, " n"],
+        self, pieces: Sequence[Piece], at: Sequence, mirrored: Sequence[bool], seeds: Int[Tensor, " n"]
     ) -> Seen:
         """What the views of these pieces have of these frames."""
         shape = (len(pieces), pieces[0].frames, JOINTS)

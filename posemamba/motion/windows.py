@@ -134,7 +134,7 @@ class WindowSampler:
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The inputs `(batch, frames, 17, 2)` and targets `(batch, frames, 17, 3)` of a step, 0 or more.
 
-        They depend on the seed and the step alone, so training resumes anywhere.
+        They depend on the seed and the step alone, so training resumes anywhere, and threads may share this.
         """
         generator = _generator(self.seed, step)
         if self.balance == "frames":
@@ -262,16 +262,19 @@ def evaluation_windows(
             place = np.arange(start, start + frames)
             counts = (place >= done) & ((place < len(piece)) | (short == "resample"))
             done = start + frames
+            if not given:
+                at = piece.at(start)
+                around = middle_and_reach(_worlds([piece], [at])[0])
             for view in range(len(pieces) if given else views):
-                piece = pieces[view if given else 0]
-                at, scored = piece.at(start), counts
-                if given and piece.view.valid is not None:
-                    scored = counts & piece.view.valid[piece.source(at)]
-                draws = _generator(seed, key, window, view)
+                draws, scored = _generator(seed, key, window, view), counts
                 if given:
+                    piece = pieces[view]
+                    at = piece.at(start)
+                    if piece.view.valid is not None:
+                        scored = counts & piece.view.valid[piece.source(at)]
                     cameras.append(piece.view.camera)
                 else:
-                    cameras.append(rig.sample(draws, *middle_and_reach(_worlds([piece], [at])[0])))
+                    cameras.append(rig.sample(draws, *around))
                 noisy = torch.randint(2**31, (), generator=draws)
                 rows.append((piece, at, scored, noisy, (actions.index(clip.action), index, start, view)))
     pieces, at, scored, seeds, places = zip(*rows, strict=True)
