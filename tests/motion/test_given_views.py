@@ -20,7 +20,7 @@ from posemamba.motion import (
     synthetic_clips,
 )
 from posemamba.motion.pieces import spread
-from posemamba.motion.targets import normalise_image, to_image
+from posemamba.motion.targets import normalise_image, root_relative, to_image, to_millimetres
 from posemamba.skeleton import flip
 
 SIZES = ((1000, 1002), (1000, 1000), (1920, 1080))
@@ -133,6 +133,10 @@ def test_targets_2_5d_are_the_set_s_own_or_made_and_confidence_is_a_third_channe
             torch.testing.assert_close(windows.targets[row], wanted - wanted[:, :1], atol=2e-5, rtol=0)
             factor = torch.from_numpy(view.targets["2.5d_factor"][at])
             torch.testing.assert_close(windows.factor[row], factor, rtol=1e-4, atol=0)
+            # As the released evaluation: back to pixels, times the factor.
+            found = windows.targets[row] * (windows.size[row, 0] / 2) * windows.factor[row, :, None, None]
+            wanted = root_relative(to_millimetres(image, factor))
+            torch.testing.assert_close(found, wanted, atol=0.05, rtol=1e-4)
             torch.testing.assert_close(windows.inputs[row, ..., 2], torch.from_numpy(view.confidence[at]))
     mirrored = WindowSampler([own], 27, 50, 64, views="given", confidence=True).batch(0)[0]
     plain = WindowSampler([own], 27, 50, 64, views="given", confidence=True, flip=False).batch(0)[0]
