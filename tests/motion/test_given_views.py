@@ -184,6 +184,24 @@ def test_strides_and_tails_are_the_released_ones():
     assert overlapping.frame[overlapping.scored].tolist() == [f for f in range(100) if f % 7 != 3]
 
 
+def test_a_view_that_ends_early_gives_the_windows_that_it_has():
+    clip = seen(TRUTH[0], 100)
+    for number, end in ((1, 60), (2, 0)):
+        clip.views[number].valid[end:] = False
+    windows = evaluation_windows([clip], 27, 50, "given", tails="drop")
+    assert list(zip(windows.start.tolist(), windows.view.tolist(), strict=True)) == [
+        *((0, 0), (0, 1), (27, 0), (27, 1), (54, 0))
+    ]
+    assert evaluation_windows([clip], 27, 50, "given").start.tolist() == [0, 0, 27, 27, 54, 32, 73]
+    assert len(WindowSampler([clip], 27, 50, views="given", stride=27)) == 3 + 2
+    for view in clip.views:
+        view.valid[:] = False
+    for call in (WindowSampler, evaluation_windows):
+        with pytest.raises(ValueError, match="no frame is valid"):
+            call([clip], 27, 50, views="given")
+        assert call([clip], 27, 50) is not None, "of no matter to virtual cameras"
+
+
 def test_a_short_clip_is_spread_as_the_released_code_spreads_it():
     generator = np.random.default_rng(0)
     found = np.stack([spread(20, 27, generator) for _ in range(4000)])
