@@ -67,7 +67,7 @@ def read_matlab_73(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, 
                 if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual:
                     raise _Refused(f": {name} is not an array in this file, expected numbers")
                 fits = data.shape[1:] == shape if shape else data.size == max(data.shape, default=0)
-                if data.dtype.kind not in "fiub" or not fits or data.size == 0:
+                if data.dtype.kind not in "fiub" or not fits:
                     wanted = ", ".join(map(str, ("n", *shape))) if shape else "a row or column"
                     found = f"shape {data.shape} and type {data.dtype}"
                     raise _Refused(f": {name} has {found}, expected numbers ({wanted})")

@@ -239,7 +239,7 @@ def test_a_rerun_changes_nothing_and_a_stop_loses_one_sequence(tmp_path, capsys)
     assert len(list((tmp_path / "out.safetensors.parts").iterdir())) == 1
     write_training(folder, "S2/Seq2")
     assert main(arguments) == 0
-    assert "1 sources were there from an earlier run" in capsys.readouterr().out
+    assert "1 of 2 sources were there from an earlier run" in capsys.readouterr().out
     before = target.read_bytes(), target.stat().st_mtime_ns
     assert main(arguments) == 0
     assert "up to date" in capsys.readouterr().out
@@ -360,7 +360,7 @@ def test_nan_is_named(value, tmp_path, capsys):
         ("  extrinsic   ", "  extrinsic   nan ", ("camera '0'", "incomplete")),
         ("  extrinsic   -0", "  extrinsic   -5", ("camera", "no rotation")),
         ("  radial      0\nname          1\n", "  radial      0\nname          77\n", ("expected 1 among",)),
-        ("  intrinsic   1490", "  intrinsic   1400", ("pixels beside annot2, 0 mm",)),
+        ("  intrinsic   1490", "  intrinsic   1400", ("pixels off annot2, 0 mm",)),
         ("name          0", "name          zero", ("camera 'zero'", "incomplete")),
         ("2048.0 2048.0", "", ()),
     ],
@@ -373,7 +373,7 @@ def test_calibrations_that_are_wrong(old, new, words, tmp_path, capsys):
         # Cameras 0 and 1 the wrong way round: another sequence's calibration.
         zero, one = "name          0\n", "name          1\n"
         new, old = text.replace(zero, "name 9\n").replace(one, zero).replace("name 9\n", one), text
-        words = ("pixels beside annot2", "expected the cameras of this sequence")
+        words = ("pixels off annot2", "expected the cameras of this sequence")
     assert old in text
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
     said = refused(capsys, tmp_path / "set")
@@ -531,5 +531,5 @@ def test_it_runs_as_a_script(tmp_path):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"1 clips, {FRAMES} frames written to {target}\n"
+    assert done.stdout == f"1 clip, {FRAMES} frames written to {target}\n"
     assert [clip.name for clip in load_motion(target)] == ["TS1"]
