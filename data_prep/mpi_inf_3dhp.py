@@ -211,10 +211,10 @@ def _float32(points: np.ndarray) -> np.ndarray:
 
 def read_test(key: str, path: Path) -> Clip:
     """A test sequence from its annot_data.mat (MATLAB 7.3)."""
-    shapes = {"annot2": (1, 17, 2), "annot3": (1, 17, 3), "univ_annot3": (1, 17, 3)}
-    found = read_matlab_73(path, shapes | {"valid_frame": (), "activity_annotation": ()})
-    for name in shapes:
-        found[name] = found[name][:, 0]
+    shapes = {"annot2": (1, 17, 2), "annot3": (1, 17, 3), "univ_annot3": (1, 17, 3), "valid_frame": ()}
+    shapes["activity_annotation"] = ()
+    found = read_matlab_73(path, shapes, optional=("annot3", "activity_annotation"))
+    found = {name: array[:, 0] if shapes[name] else array for name, array in found.items()}
     return _test_clip(key, str(path), found)
 
 

@@ -398,6 +398,14 @@ def test_test_files_that_are_wrong(changed, words, tmp_path, capsys):
     assert all(word in said for word in (*words, "annot_data.mat")), said
 
 
+def test_a_test_file_without_what_only_some_need(tmp_path):
+    write_test(tmp_path / "set", annot3=None, activity_annotation=None)
+    (clip,) = convert(tmp_path / "set", tmp_path / "out.safetensors", "--allow-missing")
+    (view,) = clip.views
+    assert view.camera is None and list(view.targets) == ["univ_annot3"]
+    np.testing.assert_allclose(view.keypoints[VALID], seen(rig()[3])[0][VALID], **KEEP)
+
+
 def test_a_row_of_valid_frames_and_no_lens_that_fits(tmp_path, capsys):
     pixels = from_h36m(seen(rig()[3])[0])[:, None]
     pixels[4, 0, 3] += 30
