@@ -326,10 +326,8 @@ def test_settings_of_earlier_versions_are_read(tmp_path):
     small, path = TrainingConfig.load("small"), tmp_path / "flat.yaml"
     path.write_text(yaml.safe_dump(small.flat()), encoding="utf-8")
     assert TrainingConfig.load(path) == small
-    assert (
-        TrainingConfig(**storage.read_json(storage.asset("measured/first_run.json"))["training"]["config"])
-        == small
-    )
+    measured = storage.read_json(storage.asset("measured/first_run.json"))["config"]
+    assert TrainingConfig(**measured) == small
     sweep = storage.read_json(storage.asset("measured/order_sweep.json"))
     own = {name: sweep["runs"][0][name] for name in ("scan", "gradient", "joint_order", "seed")}
     assert TrainingConfig(**sweep["config"], **own) == TrainingConfig.load("orders", **own)
