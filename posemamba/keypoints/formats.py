@@ -59,9 +59,10 @@ def read_content(path: str | Path) -> Content:
     if head.startswith(b"\x93NUMPY"):
         try:
             # A map of a file that is cut short is refused; reading one allocates first.
-            return _array(np.load(path, mmap_mode="r"), path)
-        except (EOFError, OSError) as error:
-            raise ValueError(f"{path} is cut short, expected an array (.npy)") from error
+            array = np.load(path, mmap_mode="r")
+        except (ValueError, EOFError, OSError) as error:
+            raise ValueError(f"{path} is cut short, or no array of numbers, as was expected") from error
+        return _array(array, path)
     if kind_of(head) != "a text file":
         raise ValueError(f"{path} is {kind_of(head)}, expected keypoints as JSON, .npz or .npy")
     return _json(path, read_json(path))
@@ -76,7 +77,7 @@ def _json(path: Path, content) -> Content:
     if isinstance(content, list):
         content = _by_frame(content, path)
     if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}, expected people or frames of people")
+        raise ValueError(f"{path} is {_kind(content)}, expected people or frames of people")
     size, meta = (about.get("width"), about.get("height")), about.get("meta_info")
     size = size if all(type(side) is int for side in size) else None
     fps = about["fps"] if type(about.get("fps")) in (int, float) else None
@@ -110,9 +111,7 @@ def _detections(frames: dict, path: Path) -> Iterator[Detection]:
             raise ValueError(f"{path}: {name[:40]!r} holds no number, expected the frame's as in 12.jpg")
         other = names.setdefault(int(digits[-1][-18:]), name)
         if other != name:
-            raise ValueError(
-                f"{path} has {other} and {name}, of one number, expected the frames of one video"
-            )
+            raise ValueError(f"{path} has {other} and {name}, expected one image for each number")
     for number, name in sorted(names.items()):
         for at, person in enumerate(_people(frames[name], f"{path}: frame {name}")):
             detection = _person(number, person, f"{path}: frame {name}, person {at}")
@@ -130,7 +129,7 @@ def _people(frame, where: str) -> list:
     elif frame and not _several(frame):
         frame = [frame]
     if frame is not None and not isinstance(frame, list):
-        raise ValueError(f"{where} holds a {type(frame).__name__}, expected a list of people")
+        raise ValueError(f"{where} is {_kind(frame)}, expected a list of people")
     return frame or []
 
 
@@ -140,6 +139,11 @@ def _several(points) -> bool:
     if isinstance(first, dict):
         return "x" not in first
     return isinstance(first, list) and bool(first) and isinstance(first[0], list | dict)
+
+
+def _kind(value) -> str:
+    name = type(value).__name__
+    return f"a{'n' * (name[0] in 'aeiou')} {name}"
 
 
 def _few(keys) -> str:

@@ -106,6 +106,8 @@ def read(
     """
     if tracks not in ("file", "overlap"):
         raise ValueError(f"tracks is {tracks!r}, expected 'file' or 'overlap'")
+    if max_gap < 0:
+        raise ValueError(f"max_gap is {max_gap}, expected 0 frames or more")
     content = read_content(path)
     joint_set = _joint_set(content, joint_set, path)
     everyone = [
