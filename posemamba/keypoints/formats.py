@@ -13,7 +13,7 @@ from posemamba.storage.kinds import ZIP, existing_file, kind_of
 from posemamba.storage.pickles import read_plain
 
 # Where files keep frames, a frame its people, a person the joints and who it is, and a frame its number.
-_LISTS, _PEOPLE = ("instance_info", "frames"), ("people", "bodies", "instances")
+_LISTS, _PEOPLE = ("instance_info", "frames"), ("people", "bodies", "instances", "instance_info")
 _POINTS = ("pose_keypoints_2d", "keypoints", "joints", "pose_landmarks", "landmarks")
 _TRACKS, _NUMBERS = ("idx", "track_id", "person_id"), ("frame_id", "frame", "frame_index", "frame_number")
 # What MMPose and VideoPose3D call the sets.
@@ -28,6 +28,11 @@ class Detection(NamedTuple):
     points: Float[np.ndarray, "joints 2"]
     confidence: Float[np.ndarray, " joints"]
     track: int | None
+
+    def cut(self, joints: int, threshold: float) -> "Detection":
+        """With the first joints only, and confidence 0 where it is not above the threshold."""
+        sure = self.confidence[:joints]
+        return self._replace(points=self.points[:joints], confidence=np.where(sure > threshold, sure, 0))
 
 
 class Content(NamedTuple):
@@ -77,7 +82,7 @@ def _json(path: Path, content) -> Content:
     if isinstance(content, list):
         content = _by_frame(content, path)
     if not isinstance(content, dict):
-        raise ValueError(f"{path} is {_kind(content)}, expected people or frames of people")
+        raise ValueError(f"{path} is of type {type(content).__name__}, expected people or frames of people")
     size, meta = (about.get("width"), about.get("height")), about.get("meta_info")
     size = size if all(type(side) is int for side in size) else None
     fps = about["fps"] if type(about.get("fps")) in (int, float) else None
@@ -129,7 +134,7 @@ def _people(frame, where: str) -> list:
     elif frame and not _several(frame):
         frame = [frame]
     if frame is not None and not isinstance(frame, list):
-        raise ValueError(f"{where} is {_kind(frame)}, expected a list of people")
+        raise ValueError(f"{where} is of type {type(frame).__name__}, expected a list of people")
     return frame or []
 
 
@@ -139,11 +144,6 @@ def _several(points) -> bool:
     if isinstance(first, dict):
         return "x" not in first
     return isinstance(first, list) and bool(first) and isinstance(first[0], list | dict)
-
-
-def _kind(value) -> str:
-    name = type(value).__name__
-    return f"a{'n' * (name[0] in 'aeiou')} {name}"
 
 
 def _few(keys) -> str:
@@ -192,11 +192,12 @@ def _numbers(values, where) -> np.ndarray:
         array = np.asarray("")
     if array.dtype.kind not in "iuf":
         raise ValueError(f"{where} holds something else than numbers, or rows of several lengths")
-    if not np.isfinite(array).all():
-        at = np.argwhere(~np.isfinite(array))[0].tolist()
-        hint = "a joint that was not found has confidence 0"
-        raise ValueError(f"{where} holds NaN or infinity at {at}, expected finite numbers: {hint}")
-    return array.astype(float)
+    array = array.astype(float)
+    odd = np.argwhere(~(np.abs(array) < 1e6)).tolist()
+    if odd:
+        wanted = "expected numbers below a million, and confidence 0 for a joint that was not found"
+        raise ValueError(f"{where} holds {array[tuple(odd[0])]:g} at {odd[0]}, {wanted}")
+    return array
 
 
 def _layout(name, path: Path) -> str | None:
@@ -216,8 +217,9 @@ def _archive(path: Path, arrays: dict[str, np.ndarray]) -> Content:
         except (AttributeError, TypeError, ValueError):
             raise ValueError(f"{path}: positions_2d holds no or several sequences, expected one") from None
         videos = about.get("video_metadata")
-        layout, size = _layout(about.get("layout_name"), path), videos.get(video) if videos else None
-        return _array(points, path)._replace(size=_sides(size), joint_set=layout)
+        size = _sides(videos.get(video)) if isinstance(videos, dict) else None
+        layout = _layout(about.get("layout_name"), path)
+        return _array(points, path)._replace(size=size, joint_set=layout)
     if {"boxes", "keypoints"} <= set(arrays):
         found = list(_detectron(arrays["keypoints"], path))
         return Content(found, _sides(about), None, "COCO-17")
@@ -234,11 +236,13 @@ def _sides(about) -> tuple[int, int] | None:
 
 def _detectron(keypoints: np.ndarray, path: Path) -> Iterator[Detection]:
     """A frame is [other classes, people], a person `(4, 17)`: x, y, logit, probability."""
-    for frame, classes in enumerate(keypoints):
+    for frame, classes in enumerate(np.atleast_1d(keypoints)):
         where = f"{path}: keypoints of frame {frame}"
-        if not isinstance(classes, list | tuple | np.ndarray) or len(classes) < 2:
-            raise ValueError(f"{where} are not Detectron's lists of classes, expected [[], people]")
-        for at, person in enumerate(classes[1]):
+        try:
+            people = list(classes[1])
+        except (TypeError, LookupError):
+            raise ValueError(f"{where} are no Detectron lists of classes, expected [[], people]") from None
+        for at, person in enumerate(people):
             rows = _numbers(person, f"{where}, person {at}")
             if rows.ndim != 2 or len(rows) != 4:
                 raise ValueError(f"{where}, person {at} has shape {rows.shape}, expected (4, joints)")

@@ -1,8 +1,9 @@
 """People out of what detectors wrote: who is who from frame to frame, gaps closed, 17 joints for each."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,8 @@ from posemamba.skeleton import JOINT_NAMES, JOINT_SETS, JointSet
 
 # Boxes of one person in two frames share more than this of their union (SORT: Bewley et al., 2016).
 _SAME = 0.3
-# By the number of joints; 17 may be COCO's or Human3.6M's. The two large ones (COCO-WholeBody, Halpe with face
-# and hands) begin with the small ones.
-_BY_COUNT = {133: "COCO-17", 136: "Halpe-26"} | {len(s.joints): s.name for s in JOINT_SETS.values()}
+# By the number of joints; 17 may be COCO's or ours. The two large ones begin with the small ones.
+_BY_COUNT = {len(s.joints): s.name for s in JOINT_SETS.values()} | {133: "COCO-17", 136: "Halpe-26"}
 del _BY_COUNT[17]
 
 
@@ -82,64 +82,55 @@ def read(
 ) -> Detections:
     """Reads the 2D keypoints that a detector wrote, as the 17 joints of each person.
 
-    The file may be AlphaPose's JSON, a folder of OpenPose's JSON, MMPose's JSON, an .npz of Detectron2 or
-    VideoPose3D, MediaPipe's landmarks as JSON, or an array `(frames, joints, 2 or 3)` as .npz or .npy; its
-    content tells. Fractions of the image become pixels.
+    AlphaPose's JSON, OpenPose's folder of JSON, MMPose's JSON, the .npz of Detectron2 or VideoPose3D,
+    MediaPipe's landmarks as JSON, an array `(frames, joints, 2 or 3)` as .npz or .npy: its content tells.
+    Fractions of the image become pixels.
 
     Args:
-        path: the file or folder.
-        size: the image's width and height, pixels; asked for where the file does not tell.
-        joint_set: a name in `skeleton.JOINT_SETS`, or a set; by default the file's own word or its number of
-            joints tells. An array of 17 joints must be told.
-        max_gap: in how many frames on end a person or a joint may be missing and is interpolated, linearly.
-            After a longer gap a new `Person` begins.
+        size: the image's width and height, pixels, where the file does not tell.
+        joint_set: a name in `skeleton.JOINT_SETS`, or a set; by default the file's word or its number of
+            joints tells. An array of 17 joints needs it.
+        max_gap: for how many frames on end a person or a joint may be missing; they are interpolated
+            linearly. After a longer gap a new `Person` begins.
         threshold: a joint whose confidence is not above it is missing.
-        tracks: "file" takes the file's word for who is who where it has one; "overlap" links people by the
-            overlap of their boxes from frame to frame, as is done where the file says nothing.
+        tracks: "file": who is who is taken from the file where it tells, and else from the overlap of boxes
+            from frame to frame; "overlap": always from that.
 
     Raises:
         FileNotFoundError: there is no file.
         ValueError: naming the file or argument, what was found and what was expected.
 
     Warns:
-        RuntimeWarning: frames that are left out; joints that look as if they were in another order.
+        RuntimeWarning: frames are left out; joints look as if they were in another order.
     """
-    if tracks not in ("file", "overlap"):
-        raise ValueError(f"tracks is {tracks!r}, expected 'file' or 'overlap'")
-    if max_gap < 0:
-        raise ValueError(f"max_gap is {max_gap}, expected 0 frames or more")
+    if tracks not in ("file", "overlap") or max_gap < 0:
+        wanted = "expected 'file' or 'overlap', and 0 frames or more"
+        raise ValueError(f"tracks is {tracks!r} and max_gap is {max_gap}, {wanted}")
     content = read_content(path)
     joint_set = _joint_set(content, joint_set, path)
-    everyone = [
-        d._replace(points=d.points[:count], confidence=np.where(sure > threshold, sure, 0))
-        for count in [len(joint_set.joints)]
-        for d in content.detections
-        if ((sure := d.confidence[:count]) > threshold).any()
-    ]
+    everyone = [d.cut(len(joint_set.joints), threshold) for d in content.detections]
+    everyone = [d for d in everyone if d.confidence.any()]
     if not everyone:
         raise ValueError(f"{path} has nobody in it above a confidence of {threshold:g}, expected a person")
     width, height = _size(content.size, size, path)
     everyone = _in_pixels(everyone, width, height, path)
     by_track = _tracks(everyone, tracks, max_gap, path)
-    people, lost = [], {}
+    people, lost = [], []
     for track, run in _runs(by_track, max_gap):
         points, confidence, present = joint_set.convert(*_closed(run, max_gap))
         whole = present.all(1)
         if not whole.all():
-            where = f"{(~whole).sum()} frames of person {track}"
-            lost[where] = ", ".join(
-                name for name, fine in zip(JOINT_NAMES, present.all(0), strict=True) if not fine
-            )
+            missing = ", ".join(JOINT_NAMES[joint] for joint in np.flatnonzero(~present.all(0)))
+            lost.append(f"{missing} in {(~whole).sum()} frames of person {track}")
         for first, last in np.flatnonzero(np.diff(whole, prepend=False, append=False)).reshape(-1, 2):
             part = points[first:last].astype(np.float32), confidence[first:last].astype(np.float32)
             people.append(Person(track, run[0].frame + int(first), *part, width, height))
     if lost:
-        where, what = next(iter(lost.items()))
-        said = f"{path}: no {what} for more than {max_gap} frames on end (max_gap), left out are {where}"
-        said += f" and of {len(lost) - 1} others" * (len(lost) > 1)
+        others = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+        said = f"{path} lacks {lost[0]}{others} for longer than max_gap = {max_gap} frames"
         if not people:
-            raise ValueError(f"{said}, expected all 17 joints in some frame")
-        warnings.warn(said, RuntimeWarning, stacklevel=2)
+            raise ValueError(f"{said}, expected a frame with all 17 joints")
+        warnings.warn(f"{said}: these frames are left out", RuntimeWarning, stacklevel=2)
     people.sort(key=lambda person: (-len(person), person.track, person.start))
     for doubt in _doubts(people[0], by_track[people[0].track], joint_set):
         warnings.warn(f"{path}, person {people[0].track}: {doubt}", RuntimeWarning, stacklevel=2)
@@ -153,22 +144,19 @@ def _joint_set(content: Content, wanted: str | JointSet | None, path) -> JointSe
         raise ValueError(f"{path} has {found}, expected people with one number of joints")
     (count,) = counts
     name = wanted or content.joint_set or _BY_COUNT.get(count)
-    if not isinstance(name, JointSet) and name not in JOINT_SETS:
-        found = f"{count} joints, which could be several sets" if name is None else repr(name)
-        raise ValueError(f"{path}: joint_set is to tell of {found}, expected one of {', '.join(JOINT_SETS)}")
-    joint_set = name if isinstance(name, JointSet) else JOINT_SETS[name]
-    if count != len(joint_set.joints) and _BY_COUNT.get(count) != joint_set.name:
-        wanted = f"{len(joint_set.joints)}, those of {joint_set.name}"
-        raise ValueError(f"{path} has {count} joints, expected {wanted}")
-    return joint_set
+    found = name if isinstance(name, JointSet) else JOINT_SETS.get(name)
+    if found is None:
+        said = f"joint_set is {name!r}" if name else f"{path} does not tell which {count} joints it has"
+        raise ValueError(f"{said}, expected joint_set to be one of {', '.join(JOINT_SETS)}")
+    if count != len(found.joints) and _BY_COUNT.get(count) != found.name:
+        raise ValueError(f"{path} has {count} joints, expected {len(found.joints)}: {found.name}")
+    return found
 
 
 def _size(told: tuple[int, int] | None, given: tuple[int, int] | None, path) -> tuple[int, int]:
-    size = told if given is None else tuple(given)
-    if size is None:
-        raise ValueError(
-            f"{path} does not tell the image's size, expected the argument size: (width, height)"
-        )
+    size = tuple(given or told or ())
+    if not size:
+        raise ValueError(f"{path} does not tell the image's size, expected the argument size=(width, height)")
     if len(size) != 2 or not all(isinstance(side, int | np.integer) and side > 0 for side in size):
         raise ValueError(f"size is {size}, expected the image's width and height in pixels")
     if told not in (None, size):
@@ -177,80 +165,72 @@ def _size(told: tuple[int, int] | None, given: tuple[int, int] | None, path) -> 
 
 
 def _in_pixels(everyone: list[Detection], width: int, height: int, path) -> list[Detection]:
-    """Fractions of the image as pixels. No person is two pixels large, so the numbers tell."""
     points = np.concatenate([d.points[d.confidence > 0] for d in everyone])
-    if np.median(np.abs(points)) > 2:
-        middle = np.median(points, axis=0)
-        if not ((middle >= 0) & (middle <= (width, height))).all():
-            where = f"around ({middle[0]:.0f}, {middle[1]:.0f})"
-            raise ValueError(
-                f"{path} has its joints {where}, expected them in an image of {width} x {height}"
-            )
-        return everyone
-    if (points < 0).mean() > 0.2:
+    x, y = np.median(points, axis=0)
+    # Nobody is two pixels large: these are fractions of the image.
+    fractions = np.median(np.abs(points)) <= 2
+    if fractions and (points < 0).mean() > 0.2:
         raise ValueError(f"{path} has joints around zero, expected pixels or fractions of the image")
-    return [d._replace(points=d.points * (width, height)) for d in everyone]
+    if not fractions and not (0 <= x <= width and 0 <= y <= height):
+        raise ValueError(
+            f"{path} has joints around ({x:.0f}, {y:.0f}), expected an image of {width} x {height}"
+        )
+    return [d._replace(points=d.points * (width, height)) for d in everyone] if fractions else everyone
 
 
 def _tracks(everyone: list[Detection], tracks: str, max_gap: int, path) -> dict[int, list[Detection]]:
     """The detections of each person in the frames' order."""
-    frames, by_track = {}, {}
-    for d in everyone:
+    frames, by_track, alive = {}, {}, []
+    for d in sorted(everyone, key=lambda d: d.frame):
         frames.setdefault(d.frame, []).append(d)
-    names = {d.track for d in everyone}
-    clash = [d for group in frames.values() if len({d.track for d in group}) < len(group) for d in group]
+        by_track.setdefault(d.track, []).append(d)
+    twice = [frame for frame, group in frames.items() if len({d.track for d in group}) < len(group)]
     # Without its tracker AlphaPose calls everybody 0.
-    if tracks == "file" and None not in names and not (clash and len(names) == 1):
-        if clash:
-            seen = f"frame {clash[0].frame} of {path} has two people of one number"
-            raise ValueError(f"{seen}, expected each once (tracks='overlap' ignores the file's numbers)")
-        for d in sorted(everyone, key=lambda d: d.frame):
-            by_track.setdefault(d.track, []).append(d)
+    if tracks == "file" and None not in by_track and not (twice and len(by_track) == 1):
+        if twice:
+            hint = "tracks='overlap' ignores the file's numbers"
+            raise ValueError(f"{path} has two people of one number in frame {twice[0]}, expected one: {hint}")
         return by_track
     from scipy.optimize import linear_sum_assignment
 
-    for frame, group in sorted(frames.items()):
-        near = [track for track, run in by_track.items() if frame - run[-1].frame <= max_gap + 1]
-        shares = _overlap(
-            *(
-                np.array([_box(d) for d in side]).reshape(-1, 4)
-                for side in (group, [by_track[t][-1] for t in near])
-            )
-        )
+    by_track = {}
+    for frame, group in frames.items():
+        alive = [track for track in alive if frame - by_track[track][-1].frame <= max_gap + 1]
+        shares = _shared(_boxes(group), _boxes(by_track[track][-1] for track in alive))
         pairs = zip(*linear_sum_assignment(-shares), strict=True)
-        same = {row: near[column] for row, column in pairs if shares[row, column] > _SAME}
+        same = {row: alive[column] for row, column in pairs if shares[row, column] > _SAME}
+        known = len(by_track)
         for row, d in enumerate(group):
             by_track.setdefault(same.get(row, len(by_track)), []).append(d)
+        alive += range(known, len(by_track))
     return by_track
 
 
-def _box(d: Detection) -> tuple[float, ...]:
-    points = d.points[d.confidence > 0]
-    return *points.min(0), *points.max(0)
+def _boxes(group: Iterable[Detection]) -> Float[np.ndarray, "n 2 2"]:
+    """The corners of what each person's joints span: the lowest and the highest x and y."""
+    seen = [d.points[d.confidence > 0] for d in group]
+    return np.array([(points.min(0), points.max(0)) for points in seen]).reshape(-1, 2, 2)
 
 
-def _overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _shared(boxes: Float[np.ndarray, "n 2 2"], others: Float[np.ndarray, "m 2 2"]) -> np.ndarray:
     """The shares `(n, m)` that boxes have in common of their unions."""
-
-    def area(low, high):
-        return np.clip(high - low, 0, None).prod(-1)
-
-    first, second = first[:, None], second[None]
-    common = area(np.maximum(first[..., :2], second[..., :2]), np.minimum(first[..., 2:], second[..., 2:]))
-    whole = area(first[..., :2], first[..., 2:]) + area(second[..., :2], second[..., 2:]) - common
-    return common / np.maximum(whole, 1e-9)
+    boxes, others = boxes[:, None], others[None]
+    corners = np.maximum(boxes, others)[..., 0, :], np.minimum(boxes, others)[..., 1, :]
+    common = np.clip(corners[1] - corners[0], 0, None).prod(-1)
+    areas = [np.diff(side, axis=-2).prod((-1, -2)) for side in (boxes, others)]
+    return common / np.maximum(sum(areas) - common, 1e-9)
 
 
 def _runs(by_track: dict[int, list[Detection]], max_gap: int) -> Iterator[tuple[int, list[Detection]]]:
     """The detections of each person, cut where more than `max_gap` frames are missing."""
     for track, run in by_track.items():
-        cuts = [at for at in range(1, len(run)) if run[at].frame - run[at - 1].frame > max_gap + 1]
-        for first, last in zip([0, *cuts], [*cuts, len(run)], strict=True):
-            yield track, run[first:last]
+        steps = np.diff([d.frame for d in run])
+        ends = [0, *(np.flatnonzero(steps > max_gap + 1) + 1), len(run)]
+        yield from ((track, run[first:last]) for first, last in pairwise(ends))
 
 
 def _closed(run: list[Detection], max_gap: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points, confidence and presence in all frames of a run, gaps of each joint closed where they are short."""
+    """Points, confidence and presence in all frames of a run, the short gaps of each joint closed."""
     at = np.array([d.frame for d in run]) - run[0].frame
     frames, joints = np.arange(at[-1] + 1), len(run[0].points)
     points, confidence = np.zeros((len(frames), joints, 2)), np.zeros((len(frames), joints))
@@ -267,13 +247,10 @@ def _closed(run: list[Detection], max_gap: int) -> tuple[np.ndarray, np.ndarray,
 
 
 def _doubts(person: Person, run: list[Detection], joint_set: JointSet) -> list[str]:
-    """What is odd about the order of the joints. Joints made of each other lie well even where it is wrong."""
-    sentences = [finding.sentence for finding in inspect(person.normalised())]
-    raw = [d.points for d in run if (d.confidence > 0).all()]
-    if joint_set.name == "COCO-17" and raw:
-        raw = normalise_screen(np.array(raw), person.width, person.height)
-        if not inspect(raw):
-            sentences.append(
-                "the joints lie as Human3.6M orders them, expected COCO's order (joint_set tells)"
-            )
-    return sentences
+    """What is odd about the order. Joints that are made of others lie well even where that is wrong."""
+    doubts = [finding.sentence for finding in inspect(person.normalised())]
+    whole = [d.points for d in run if d.confidence.all()]
+    size = person.width, person.height
+    if joint_set.name == "COCO-17" and whole and not inspect(normalise_screen(np.array(whole), *size)):
+        doubts.append("the joints lie as Human3.6M orders them, expected COCO's order (see joint_set)")
+    return doubts

@@ -47,14 +47,14 @@ def test_json_of_another_kind(tmp_path):
     refused(tmp_path, {}, "nobody", "expected people")
     refused(tmp_path, {"people": []}, "nobody")
     refused(tmp_path, [person(keypoints=[])], "nobody")
-    refused(tmp_path, "3", "is an int, expected people or frames")
-    refused(tmp_path, {"frames": 3}, "is an int")
+    refused(tmp_path, "3", "is of type int, expected people or frames")
+    refused(tmp_path, {"frames": 3}, "is of type int")
     refused(tmp_path, {"annotations": [1]}, "'annotations' holds no number, expected the frame's")
     refused(tmp_path, [{"image_id": "0.jpg", "points": FLAT}], "has the keys image_id, points", "keypoints")
     refused(tmp_path, {"people": [{"joint": 1}]}, "person 0", "has the keys joint", "pose_keypoints_2d")
     refused(tmp_path, {"people": [3]}, "frame 0, person 0 has shape ()", "expected (joints, 2 or 3)")
     refused(tmp_path, {"people": ["a"]}, "frame 0, person 0 holds something else than numbers")
-    refused(tmp_path, {"people": 3}, "frame 0 is an int, expected a list of people")
+    refused(tmp_path, {"people": 3}, "frame 0 is of type int, expected a list of people")
     refused(tmp_path, ["a", "b"], "frame 0, person 0 holds something else than numbers")
     refused(tmp_path, [person(), 3], "entry 1", "expected the image's name")
     refused(tmp_path, [person(), person(image_id=[1])], "entry 1 has the image_id '[1]'")
@@ -67,7 +67,7 @@ def test_json_of_another_kind(tmp_path):
 def test_joints_of_another_number_or_kind(tmp_path):
     refused(tmp_path, [person(keypoints=FLAT[:-1])], "frame 0.jpg, person 0: keypoints has shape (50,)")
     refused(tmp_path, [person(keypoints=FLAT[:-3])], "16 joints", "expected 17", joint_set="COCO-17")
-    refused(tmp_path, [person(keypoints=FLAT[:-6])], "15 joints, which could be several sets", "COCO-17")
+    refused(tmp_path, [person(keypoints=FLAT[:-6])], "does not tell which 15 joints", "COCO-17")
     refused(
         tmp_path, [person(), person(image_id="1.jpg", keypoints=FLAT[:-3])], "16 joints in frame 1 and 17"
     )
@@ -75,6 +75,7 @@ def test_joints_of_another_number_or_kind(tmp_path):
     refused(tmp_path, [person(keypoints=[None] * 51)], "something else than numbers")
     refused(tmp_path, [person(keypoints=[[1, 2], [3]])], "rows of several lengths")
     refused(tmp_path, [person(keypoints=[10**400] * 51)], "something else than numbers")
+    refused(tmp_path, [person(keypoints=[*FLAT[:-3], 1e300, 1, 1])], "holds 1e+300 at [48]")
     refused(tmp_path, [person(keypoints={"x": 1})], "something else than numbers")
     refused(tmp_path, [person(keypoints=GOOD[:, :2].tolist(), keypoint_scores=[1])], "scores of shape (1,)")
     refused(tmp_path, [[{"x": 1, "y": None}] * 33], "something else than numbers")
@@ -89,7 +90,7 @@ def test_people_and_images(tmp_path):
         tmp_path, {"width": 640, "height": 360, "people": [{"keypoints": FLAT}]}, "(640, 480)", "(640, 360)"
     )
     small = [person(keypoints=(GOOD * (10, 10, 1)).ravel().tolist())]
-    refused(tmp_path, small, "expected them in an image of 640 x 480")
+    refused(tmp_path, small, "expected an image of 640 x 480")
     world = [person(keypoints=((GOOD - (250, 250, 0)) / (300, 300, 1)).ravel().tolist())]
     refused(tmp_path, world, "around zero, expected pixels or fractions")
     refused(tmp_path, [person()], "nobody in it above a confidence of 1", threshold=1.0)
@@ -101,7 +102,7 @@ def test_people_and_images(tmp_path):
     ):
         with pytest.raises(ValueError, match=words):
             read(tmp_path / "results.json", **{"size": SIZE} | options)
-    with pytest.raises(ValueError, match="joint_set is to tell of 'coco', expected one of H36M-17"):
+    with pytest.raises(ValueError, match="joint_set is 'coco', expected joint_set to be one of H36M-17"):
         read(tmp_path / "results.json", size=SIZE, joint_set="coco")
 
 
@@ -123,9 +124,9 @@ def test_arrays(tmp_path):
         (np.zeros((17, 2)), "shape (17, 2), expected (frames, joints, 2 or 3)"),
         (np.zeros((3, 17, 5)), "shape (3, 17, 5)"),
         (np.full((3, 17, 2), "x"), "something else than numbers"),
-        (np.full((3, 17, 2), np.nan), "NaN or infinity at [0, 0, 0]"),
+        (np.full((3, 17, 2), np.nan), "holds nan at [0, 0, 0], expected numbers below a million"),
         (np.zeros((0, 17, 2)), "nobody"),
-        (np.ones((3, 17, 2)), "17 joints, which could be several sets"),
+        (np.ones((3, 17, 2)), "does not tell which 17 joints"),
     ):
         np.save(path, array)
         fails(path, words)
@@ -152,12 +153,16 @@ def test_detectrons_and_videoposes_archives(tmp_path):
     fails(save(boxes=frames, keypoints=frames), "frame 0, person 0 has shape (3, 17), expected (4, joints)")
     frames[:] = [[], 3]
     fails(save(boxes=frames, keypoints=frames), "frame 0", "expected [[], people]")
+    frames[:] = [[[], 3], {}]
+    fails(save(boxes=frames, keypoints=frames), "frame 0", "expected [[], people]")
+    fails(save(boxes=np.array(3, object), keypoints=np.array(3, object)), "frame 0", "expected [[], people]")
     two = {"a.mp4": {"custom": [np.ones((3, 17, 2))]}, "b.mp4": {"custom": [np.ones((3, 17, 2))]}}
     fails(save(positions_2d=two, metadata={"layout_name": "coco"}), "no or several sequences, expected one")
     fails(save(positions_2d=np.ones(3)), "no or several sequences")
     one = {"a.mp4": {"custom": [np.ones((3, 17, 2))]}}
     fails(save(positions_2d=one, metadata={"layout_name": "kinect"}), "'kinect'", "expected coco")
-    fails(save(positions_2d=one, metadata=3), "which could be several sets")
+    fails(save(positions_2d=one, metadata={"video_metadata": [1]}), "does not tell which")
+    fails(save(positions_2d=one, metadata=3), "does not tell which")
 
 
 class _Trap:

@@ -247,14 +247,14 @@ def test_joints_that_are_not_found(tmp_path, walk, as_set):
     points[20:40, 10, 2] = 0
     np.save(tmp_path / "some.npy", points)
     with pytest.warns(
-        RuntimeWarning, match="no right wrist for more than 10 .* left out are 20 frames of person 0"
+        RuntimeWarning, match="lacks right wrist in 20 frames of person 0 for longer than max_gap = 10"
     ):
         first, second = read(tmp_path / "some.npy", size=SIZE, joint_set="COCO-17").people
     assert {(first.start, len(first)), (second.start, len(second))} == {(0, 20), (40, 20)}
     points[:, 13:17, 2] = 0  # seen to the knees only
     np.save(tmp_path / "some.npy", points)
     with pytest.raises(
-        ValueError, match="no right knee, right ankle, left knee, left ankle, right wrist for more"
+        ValueError, match="lacks right knee, right ankle, left knee, left ankle, right wrist in 60"
     ):
         read(tmp_path / "some.npy", size=SIZE, joint_set="COCO-17")
 
