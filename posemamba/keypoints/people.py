@@ -157,7 +157,7 @@ def _size(told: tuple[int, int] | None, given: tuple[int, int] | None, path) -> 
     size = tuple(given or told or ())
     if not size:
         raise ValueError(f"{path} does not tell the image's size, expected the argument size=(width, height)")
-    if len(size) != 2 or not all(isinstance(side, int | np.integer) and side > 0 for side in size):
+    if len(size) != 2 or not all(isinstance(side, int | np.integer) and 0 < side < 1e6 for side in size):
         raise ValueError(f"size is {size}, expected the image's width and height in pixels")
     if told not in (None, size):
         raise ValueError(f"size is {size}, but {path} tells {told}, expected them to agree")
