@@ -1,6 +1,6 @@
 """Writes what `book/keypoints.md` shows of the code: its tables, and the drawing of joint orders.
 
-    python -m tools.keypoints_page
+    python tools/keypoints_page.py
 
 The tables stand between `<!-- NAME -->` and `<!-- end -->`; the rest of the page is written by hand.
 """
