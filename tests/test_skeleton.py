@@ -188,16 +188,12 @@ def test_confidence_is_the_least_and_others_stand_in_for_the_unseen():
 
 
 def test_joint_sets_that_cannot_be_converted_are_refused():
-    with pytest.raises(
-        ValueError, match="'x' makes 'right ankle' of 'right ankle', which is none of its joints"
-    ):
+    with pytest.raises(ValueError, match="'x' makes 'right ankle' of 'right ankle', none of its joints"):
         JointSet("x", tuple(name for name in JOINT_NAMES if name != "right ankle"))
-    with pytest.raises(ValueError, match=r"weights for 'nose' that sum to 0\.9, expected 1"):
+    with pytest.raises(ValueError, match=r"makes 'nose' of weights that sum to 0\.9"):
         JointSet("x", JOINT_NAMES, {"nose": ({"head": 0.9},)})
     coco = JOINT_SETS["COCO-17"]
-    with pytest.raises(
-        ValueError, match=r"points has shape \(3, 16, 2\), expected \(\.\.\., 17, d\): COCO-17"
-    ):
+    with pytest.raises(ValueError, match=r"COCO-17 has shapes \(3, 16, 2\), .* expected \(\.\.\., 17, d\)"):
         coco.convert(np.zeros((3, 16, 2)))
-    with pytest.raises(ValueError, match=r"confidence has shape \(17,\), expected \(3, 17\)"):
+    with pytest.raises(ValueError, match=r"\(3, 17, 2\), \(17,\), \(17,\), expected"):
         coco.convert(np.zeros((3, 17, 2)), np.ones(17))

@@ -94,16 +94,18 @@ def _json(path: Path, content) -> Content:
 
 def _by_frame(entries: list, path: Path) -> dict:
     """Frames by the image's name or the frame's number: an entry is a person, or else a frame."""
-    frames, kinds = {}, [set(entry) if isinstance(entry, dict) else set() for entry in entries]
-    named = any("image_id" in keys for keys in kinds)
-    if not named and any("keypoint_scores" in keys for keys in kinds):
+    dicts = [entry for entry in entries if isinstance(entry, dict)]
+    named = any("image_id" in entry for entry in dicts)
+    if not named and any("keypoint_scores" in entry for entry in dicts):
         return {0: entries}  # MMPose's people of one image
-    for at, (entry, keys) in enumerate(zip(entries, kinds, strict=True)):
-        key = "image_id" if named else next((key for key in _NUMBERS if key in keys), None)
-        name = entry.get(key) if keys and key else at
-        if type(name) not in (int, str) or (named and not keys) or (name in frames and not named):
-            wanted = "the image's name" if named else "a whole number, each once"
-            raise ValueError(f"{path}, entry {at} has the {key} {str(name)[:40]!r}, expected {wanted}")
+    frames = {}
+    for at, entry in enumerate(entries):
+        keys, name = (("image_id",), None) if named else (_NUMBERS, at)
+        if isinstance(entry, dict):
+            name = next((entry[key] for key in keys if key in entry), name)
+        if type(name) not in (int, str) or (name in frames and not named):
+            wanted = "an image_id" if named else "a number of its own"
+            raise ValueError(f"{path}, entry {at} is of frame {str(name)[:40]!r}, expected {wanted}")
         frames[name] = [*frames.get(name, ()), entry] if named else entry
     return frames
 

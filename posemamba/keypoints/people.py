@@ -125,12 +125,11 @@ def read(
         for first, last in np.flatnonzero(np.diff(whole, prepend=False, append=False)).reshape(-1, 2):
             part = points[first:last].astype(np.float32), confidence[first:last].astype(np.float32)
             people.append(Person(track, run[0].frame + int(first), *part, width, height))
+    said = f"{path} lacks {'; '.join(lost[:2])}{'; ...' * (len(lost) > 2)}: longer than max_gap = {max_gap}"
+    if not people:
+        raise ValueError(f"{said}, expected a frame with all 17 joints")
     if lost:
-        others = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
-        said = f"{path} lacks {lost[0]}{others} for longer than max_gap = {max_gap} frames"
-        if not people:
-            raise ValueError(f"{said}, expected a frame with all 17 joints")
-        warnings.warn(f"{said}: these frames are left out", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"{said}, these frames are left out", RuntimeWarning, stacklevel=2)
     people.sort(key=lambda person: (-len(person), person.track, person.start))
     for doubt in _doubts(people[0], by_track[people[0].track], joint_set):
         warnings.warn(f"{path}, person {people[0].track}: {doubt}", RuntimeWarning, stacklevel=2)
