@@ -153,14 +153,15 @@ def _joint_set(content: Content, wanted: str | JointSet | None, path) -> JointSe
 
 
 def _size(told: tuple[int, int] | None, given: tuple[int, int] | None, path) -> tuple[int, int]:
-    size = tuple(given or told or ())
-    if not size:
+    size = told if given is None else given
+    if size is None:
         raise ValueError(f"{path} does not tell the image's size, expected the argument size=(width, height)")
-    if len(size) != 2 or not all(isinstance(side, int | np.integer) and 0 < side < 1e6 for side in size):
-        raise ValueError(f"size is {size}, expected the image's width and height in pixels")
-    if told not in (None, size):
+    sides = list(size) if isinstance(size, tuple | list) else []
+    if len(sides) != 2 or not all(isinstance(side, int | np.integer) and 0 < side < 1e6 for side in sides):
+        raise ValueError(f"size is {size!r}, expected the image's width and height in pixels")
+    if told not in (None, tuple(sides)):
         raise ValueError(f"size is {size}, but {path} tells {told}, expected them to agree")
-    return int(size[0]), int(size[1])
+    return int(sides[0]), int(sides[1])
 
 
 def _in_pixels(everyone: list[Detection], width: int, height: int, path) -> list[Detection]:

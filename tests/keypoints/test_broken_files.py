@@ -101,6 +101,7 @@ def test_people_and_images(tmp_path):
     for options, words in (
         ({"size": (0, 3)}, "size is"),
         ({"size": (640,)}, "size is"),
+        ({"size": "640x480"}, "size is '640x480', expected"),
         ({"tracks": "me"}, "tracks is 'me'"),
         ({"max_gap": -1}, "max_gap is -1"),
     ):
