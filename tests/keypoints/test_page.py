@@ -61,7 +61,9 @@ def test_the_pages_code_runs(tmp_path, monkeypatch, walk, as_set):
     rows = np.concatenate([as_set(walk, "COCO-17"), np.ones((60, 17, 1))], axis=-1)
     entries = [{"image_id": f"{at}.jpg", "keypoints": row.ravel().tolist()} for at, row in enumerate(rows)]
     (tmp_path / "alphapose-results.json").write_text(json.dumps(entries))
-    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     names = {}
-    exec(code, names)
+    for code in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL):
+        exec(code, names)
     assert names["pose"].shape == (60, 17, 3)
+    (clip,) = load_motion(tmp_path / "me.safetensors")
+    np.testing.assert_array_equal(clip.views[0].keypoints, names["person"].keypoints)
