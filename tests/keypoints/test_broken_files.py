@@ -139,7 +139,7 @@ def test_arrays(tmp_path):
     path.write_bytes(path.read_bytes()[:-8])
     fails(path, "is cut short")
     np.savez(tmp_path / "two.npz", a=np.ones((3, 17, 2)), b=np.ones(3))
-    fails(tmp_path / "two.npz", "holds a, b, expected an array 'keypoints'")
+    fails(tmp_path / "two.npz", "has the keys a, b, expected keypoints")
     np.savez(tmp_path / "two.npz", keypoints=np.ones((3, 17, 2)), confidence=np.ones((2, 17)))
     fails(tmp_path / "two.npz", "scores of shape (2, 17), expected (3, 17)")
     (tmp_path / "cut.npz").write_bytes((tmp_path / "two.npz").read_bytes()[:200])
