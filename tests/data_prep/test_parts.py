@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from data_prep import parts
-from data_prep.parts import Source, convert, read_about, run
-from posemamba.motion import Clip, load_motion
+from data_prep.parts import Source, convert, run
+from posemamba.motion import Clip, load_motion, read_about
 
 ABOUT = {"credit": "nobody"}
 
