@@ -34,12 +34,15 @@ def read_matlab_5(path: Path, keys: Sequence[str], optional: Sequence[str] = ())
     return {key: found[key] for key in (*keys, *optional) if key in found}
 
 
-def read_matlab_73(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+def read_matlab_73(
+    path: Path, shapes: dict[str, tuple[int, ...]], optional: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
     """Reads variables of numbers.
 
     Args:
         shapes: by name the shape behind the first axis, as it stands in the file; `()` for a row or column
             of numbers, which comes as `(n,)`.
+        optional: those of them that may be missing.
 
     Raises:
         FileNotFoundError: there is no file.
@@ -58,6 +61,8 @@ def read_matlab_73(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, 
     try:
         with h5py.File(path, "r") as file:
             for name, shape in shapes.items():
+                if name not in file and name in optional:
+                    continue
                 if name not in file:
                     there = ", ".join(key for key in file if not key.startswith("#"))
                     raise _Refused(f" holds {there[:200] or 'nothing'}, expected {', '.join(shapes)}")
@@ -67,7 +72,7 @@ def read_matlab_73(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, 
                 if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual:
                     raise _Refused(f": {name} is not an array in this file, expected numbers")
                 fits = data.shape[1:] == shape if shape else data.size == max(data.shape, default=0)
-                if data.dtype.kind not in "fiub" or not fits or data.size == 0:
+                if data.dtype.kind not in "fiub" or not fits:
                     wanted = ", ".join(map(str, ("n", *shape))) if shape else "a row or column"
                     found = f"shape {data.shape} and type {data.dtype}"
                     raise _Refused(f": {name} has {found}, expected numbers ({wanted})")

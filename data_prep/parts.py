@@ -60,10 +60,11 @@ class Outcome:
     kept: int
 
     def __str__(self) -> str:
-        size = f"{self.clips:,} clips, {self.frames:,} frames"
+        size = f"{self.clips:,} clip{'s' * (self.clips != 1)}, {self.frames:,} frames"
         if not self.converted + self.kept:
             return f"{self.target} is up to date: {size}"
-        went_on = f"; {self.kept} sources were there from an earlier run" if self.kept else ""
+        of = f"{self.kept} of {self.kept + self.converted} sources"
+        went_on = f"; {of} were there from an earlier run" if self.kept else ""
         return f"{size} written to {self.target}{went_on}"
 
 
@@ -124,7 +125,12 @@ def convert(
             if part.exists():
                 kept += 1
                 continue
-            clips = read(source)
+            try:
+                clips = read(source)
+            except BaseException:
+                with suppress(OSError):
+                    folder.rmdir()  # where nothing is done, nothing stays behind
+                raise
             if clips:
                 save_motion(part, clips)
             else:

@@ -239,7 +239,7 @@ def test_a_rerun_changes_nothing_and_a_stop_loses_one_sequence(tmp_path, capsys)
     assert len(list((tmp_path / "out.safetensors.parts").iterdir())) == 1
     write_training(folder, "S2/Seq2")
     assert main(arguments) == 0
-    assert "1 sources were there from an earlier run" in capsys.readouterr().out
+    assert "1 of 2 sources were there from an earlier run" in capsys.readouterr().out
     before = target.read_bytes(), target.stat().st_mtime_ns
     assert main(arguments) == 0
     assert "up to date" in capsys.readouterr().out
@@ -360,6 +360,7 @@ def test_nan_is_named(value, tmp_path, capsys):
         ("  extrinsic   ", "  extrinsic   nan ", ("camera '0'", "incomplete")),
         ("  extrinsic   -0", "  extrinsic   -5", ("camera", "no rotation")),
         ("  radial      0\nname          1\n", "  radial      0\nname          77\n", ("expected 1 among",)),
+        ("  intrinsic   1490", "  intrinsic   1400", ("pixels off annot2, 0 mm",)),
         ("name          0", "name          zero", ("camera 'zero'", "incomplete")),
         ("2048.0 2048.0", "", ()),
     ],
@@ -372,7 +373,7 @@ def test_calibrations_that_are_wrong(old, new, words, tmp_path, capsys):
         # Cameras 0 and 1 the wrong way round: another sequence's calibration.
         zero, one = "name          0\n", "name          1\n"
         new, old = text.replace(zero, "name 9\n").replace(one, zero).replace("name 9\n", one), text
-        words = ("pixels beside annot2", "expected the cameras of this sequence")
+        words = ("pixels off annot2", "expected the cameras of this sequence")
     assert old in text
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
     said = refused(capsys, tmp_path / "set")
@@ -386,6 +387,7 @@ def test_calibrations_that_are_wrong(old, new, words, tmp_path, capsys):
         ({"annot2": np.zeros((2, 17, 1, FRAMES))}, ("annot2 has shape (2, 17, 1, 12)", "(n, 1, 17, 2)")),
         ({"annot2": np.zeros((5, 1, 17, 2))}, ("annot2 has 5 frames", "expected 12")),
         ({"valid_frame": np.zeros((FRAMES, 1))}, ("valid_frame marks no frame",)),
+        ({"valid_frame": np.zeros((0, 1))}, ("valid_frame has shape (0, 1)",)),
         ({"valid_frame": np.zeros((FRAMES, 3))}, ("valid_frame has shape (12, 3)", "a row or column")),
         ({"annot3": np.full((3, 3), b"x")}, ("annot3 has shape (3, 3)", "expected numbers")),
     ],
@@ -394,6 +396,14 @@ def test_test_files_that_are_wrong(changed, words, tmp_path, capsys):
     write_test(tmp_path / "set", **changed)
     said = refused(capsys, tmp_path / "set")
     assert all(word in said for word in (*words, "annot_data.mat")), said
+
+
+def test_a_test_file_without_what_only_some_need(tmp_path):
+    write_test(tmp_path / "set", annot3=None, activity_annotation=None)
+    (clip,) = convert(tmp_path / "set", tmp_path / "out.safetensors", "--allow-missing")
+    (view,) = clip.views
+    assert view.camera is None and list(view.targets) == ["univ_annot3"]
+    np.testing.assert_allclose(view.keypoints[VALID], seen(rig()[3])[0][VALID], **KEEP)
 
 
 def test_a_row_of_valid_frames_and_no_lens_that_fits(tmp_path, capsys):
@@ -529,5 +539,5 @@ def test_it_runs_as_a_script(tmp_path):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"1 clips, {FRAMES} frames written to {target}\n"
+    assert done.stdout == f"1 clip, {FRAMES} frames written to {target}\n"
     assert [clip.name for clip in load_motion(target)] == ["TS1"]

@@ -90,7 +90,7 @@ def test_a_failure_halfway_keeps_what_is_done(sources, tmp_path):
     reader = Reader()
     outcome = convert(target, sources, reader, ABOUT, {})
     assert reader.read == ["d", "e"]
-    assert "3 sources were there from an earlier run" in str(outcome)
+    assert "3 of 5 sources were there from an earlier run" in str(outcome)
     assert len(held(target)) == 5
 
 
@@ -245,3 +245,22 @@ def test_run_prints_what_the_command_returns(capsys):
 def test_quiet_where_nobody_looks(sources, tmp_path, capfd):
     convert(tmp_path / "out.safetensors", sources, Reader(), ABOUT, {})
     assert capfd.readouterr() == ("", "")
+
+
+def test_progress_on_a_terminal_is_on_standard_error(sources, tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what rich takes for a terminal
+    convert(tmp_path / "out.safetensors", sources, Reader(), ABOUT, {})
+    out, error = capfd.readouterr()
+    assert out == ""
+    assert "checking" in error and "converting" in error and "/5" in error
+
+
+def test_a_source_that_is_refused_at_once_leaves_no_folder(tmp_path):
+    def refuse(source):
+        raise ValueError("not a source")
+
+    source = tmp_path / "source.txt"
+    source.write_text("one")
+    with pytest.raises(ValueError, match="not a source"):
+        parts.convert(tmp_path / "out.safetensors", [parts.Source("one", [source])], refuse, {}, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["source.txt"]
