@@ -11,9 +11,9 @@ FOLDER holds, in folders of any depth,
 Of 52 or 55 joints (SMPL+H, SMPL-X) the first 22 are the same and are taken. AMASS itself holds parameters
 (`poses`, `betas`), from which only the body model makes joints; its licence lets nobody pass it on.
 
-Human3.6M's joints, from SMPL's by their numbers, placed where the capture of `data_prep/trials.py` has them: on
-the body of HumanML3D the spine is 217 mm from the root, the thorax 496, and the nose 147 from the thorax; the
-medians of CMU's clips are 223, 503 and 142.
+Human3.6M's joints, from SMPL's by their numbers, placed where the capture of `data_prep/trials.py` has them:
+on the body of HumanML3D the spine is 217 mm from the root, the thorax 496, and the nose 147 from the thorax;
+the medians of CMU's clips are 223, 503 and 142.
 
     pelvis            the middle of the hips, 1 and 2 (SMPL's own pelvis, 0, lies higher)
     hip, knee, ankle  right 2, 5, 8; left 1, 4, 7
@@ -23,10 +23,10 @@ medians of CMU's clips are 223, 503 and 142.
     head              half as far beyond 15 as 15 is from 12 (SMPL has no top of the head)
     shoulder, elbow, wrist  left 16, 18, 20; right 17, 19, 21
 
-A clip's subject is its file's folder, or the file's own name where it lies in FOLDER itself (a mirrored file, "M"
-and six digits, counts as the one it mirrors). Test subjects are those that --test-subjects names, else one in
-five, told by a digest of the name: the same on every machine, and unchanged by what else is there. Trials are
-thinned to --fps and cut at jumps as CMU's are, and pieces under 1.5 s dropped.
+A clip's subject is its file's folder, or the file's own name where it lies in FOLDER itself (a mirrored file,
+"M" and six digits, counts as the one it mirrors). Test subjects are those that --test-subjects names, else one
+in five, told by a digest of the name: the same on every machine, and unchanged by what else is there. Trials
+are thinned to --fps and cut at jumps as CMU's are, and pieces under 1.5 s dropped.
 """
 
 import argparse
@@ -51,8 +51,8 @@ from posemamba.storage.pickles import read_plain
 
 NAME, VERSION = "amass", 1
 ABOUT = {
-    "set": "joints of the SMPL body model, exported from AMASS (Mahmood et al., 2019) or HumanML3D (Guo et al., "
-    "2022); each keeps the terms of the capture it comes from",
+    "set": "joints of the SMPL body model, exported from AMASS (Mahmood et al., 2019) or HumanML3D (Guo et "
+    "al., 2022); each keeps the terms of the capture it comes from",
     "command": f"data_prep/{NAME}.py",
 }
 RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
@@ -141,15 +141,9 @@ def read_joints(
             rate = _number(path, told[0])
         elif rate is None:
             raise ValueError(f"{path} tells no rate, expected {', '.join(RATES[:-1])} or fps, or --rate")
-    if (
-        joints.ndim != 3
-        or joints.shape[1] not in (22, 24, 52, 55)
-        or joints.shape[2] != 3
-        or joints.dtype.kind != "f"
-    ):
-        raise ValueError(
-            f"{path}: {what} is {joints.dtype} of shape {joints.shape}, expected numbers of {expected}"
-        )
+    shape, numbers = joints.shape, joints.dtype.kind == "f"
+    if len(shape) != 3 or not shape[0] or shape[1] not in (22, 24, 52, 55) or shape[2] != 3 or not numbers:
+        raise ValueError(f"{path}: {what} is {joints.dtype} of shape {shape}, expected numbers of {expected}")
     joints = joints[:, :22].astype(np.float64)
     finite = np.isfinite(joints).all(axis=(1, 2))
     if not finite.all():
