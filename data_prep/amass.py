@@ -23,10 +23,10 @@ the medians of CMU's clips are 223, 503 and 142.
     head              half as far beyond 15 as 15 is from 12 (SMPL has no top of the head)
     shoulder, elbow, wrist  left 16, 18, 20; right 17, 19, 21
 
-A clip's subject is its file's folder, or the file's own name where it lies in FOLDER itself (a mirrored file,
-"M" and six digits, counts as the one it mirrors). Test subjects are those that --test-subjects names, else one
-in five, told by a digest of the name: the same on every machine, and unchanged by what else is there. Trials
-are thinned to --fps and cut at jumps as CMU's are, and pieces under 1.5 s dropped.
+A clip's subject is its file's folder, or the file's own name where it lies in FOLDER itself (a mirrored
+file, "M" and six digits, counts as the one it mirrors). Test subjects are those that --test-subjects names,
+else one in five, told by a digest of the name: the same on every machine, and unchanged by what else is
+there. Trials are thinned to --fps and cut at jumps as CMU's are, and pieces under 1.5 s dropped.
 """
 
 import argparse
