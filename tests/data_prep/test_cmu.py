@@ -121,12 +121,16 @@ def test_the_jumps_of_a_capture_cut_it():
         cut(joints, 100, 60, "a.amc")
 
 
-def test_a_list_may_say_how_many_frames_count_and_at_what_rate(folder, tmp_path, capsys):
-    rows = ROWS.replace('slowly",120,', 'slowly",60,100')
+def test_a_list_may_say_which_frames_count_and_at_what_rate(folder, captured, tmp_path, capsys):
+    rows = ROWS.replace('slowly",120,', 'slowly",60,11-110')
     (tmp_path / "list.csv").write_text(HEAD + rows)
     code, _, _ = run(capsys, folder, tmp_path / "a.safetensors", "--list", tmp_path / "list.csv")
     assert code == 0
-    assert [len(clip) for clip in load_motion(tmp_path / "a.safetensors")] == [99, 94]
+    walk, jump = load_motion(tmp_path / "a.safetensors")
+    assert (len(walk), len(jump)) == (99, 94)
+    # Frames are numbered from 1, as in the file; the first that counts is left out too.
+    height = by_hand(*captured[3, 1][2:], 11)[0, 2]
+    assert walk.joints[0, 0, 2] == pytest.approx(height, abs=0.2)
 
 
 def test_what_is_there_whatever_it_is(folder, tmp_path, capsys):
@@ -135,7 +139,7 @@ def test_what_is_there_whatever_it_is(folder, tmp_path, capsys):
     (flat / "body.asf").write_text((folder / "03" / "03.asf").read_text())
     (flat / "stroll.amc").write_text((folder / "03" / "03_01.amc").read_text())
     code, out, _ = run(capsys, flat, tmp_path / "a.safetensors", "--set", "found", "--rate", "60")
-    assert code == 0 and "1 clips, 189 frames" in out
+    assert code == 0 and "1 clip, 189 frames" in out
     (clip,) = load_motion(tmp_path / "a.safetensors")
     assert (clip.name, clip.subject, clip.action, clip.split) == ("stroll", "flat", "unknown", "train")
 
@@ -260,6 +264,8 @@ def broken(folder, case):
         (folder.parent / "list.csv").write_text(HEAD + ROWS + "3,1,open,train,walking,again,120,\n")
     elif case == "split":
         (folder.parent / "list.csv").write_text(HEAD + ROWS.replace("test", "validation"))
+    elif case == "frames":
+        (folder.parent / "list.csv").write_text(HEAD + ROWS.replace("120,", "120,twenty", 1))
     elif case == "columns":
         (folder.parent / "list.csv").write_text("subject,trial\n3,1\n")
 
@@ -276,6 +282,7 @@ def broken(folder, case):
         ("twice", ("03_01.amc", "the same trial")),
         ("list", ("list.csv", "line 5", "each trial once")),
         ("split", ("list.csv", "line 4", "validation", "train or test")),
+        ("frames", ("list.csv", "line 2", "twenty", "20-406")),
         ("columns", ("list.csv", "no column", "action")),
     ],
 )
