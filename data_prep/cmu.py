@@ -96,6 +96,7 @@ def find_sources(folder: Path, listed: dict[tuple[int, int], dict[str, str]], fo
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is no folder, expected one with .asf and .amc files, or .bvh")
     testing = {subject for (subject, _), row in listed.items() if row["split"] == "test"}
+    rates = {subject: row["fps"] for (subject, _), row in listed.items()}
     files, skeletons = {}, {}
     for path in sorted(folder.rglob("*")):
         kind, numbers = path.suffix.lower(), re.fullmatch(r"0*(\d{1,4})_0*(\d{1,3})", path.stem)
@@ -127,7 +128,8 @@ def find_sources(folder: Path, listed: dict[tuple[int, int], dict[str, str]], fo
     for key in sorted(files, key=lambda key: (isinstance(key, str), key)) if found else listed:
         path, (subject, trial) = files[key], key if isinstance(key, tuple) else ("", "")
         split = "test" if subject in testing else "train"
-        row = listed.get(key) or {"action": "unknown", "split": split, "fps": "", "frames": ""}
+        like = {"split": split, "fps": rates.get(subject, "")}
+        row = listed.get(key) or {"action": "unknown", "frames": ""} | like
         name = f"{subject:02d}_{trial:02d}" if isinstance(key, tuple) else key
         given = row | {"name": name, "subject": str(subject) or path.parent.name}
         skeleton = (_skeleton(path, skeletons.get(path.parent, [])),) if path.suffix.lower() == ".amc" else ()

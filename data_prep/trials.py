@@ -7,7 +7,8 @@ of clavicle and humerus, and wrists the ends of the wrist bones, a third of the 
 the .bvh files made from CMU's motion those for MotionBuilder and for 3ds Max keep these bones but for two,
 which have no length any more. The wrist's is put back straight, as half of the radius, which it is; the
 thorax as a second upper back, which it is to within some millimetres. Those for DAZ have a skeleton of their
-own, whose nearest joints are taken.
+own, whose nearest joints are taken; the top of the head, which they lack, is put where it is in the median of
+CMU's clips, above the nose by 0.69 of its distance from the thorax.
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from posemamba.skeleton import JOINT_NAMES
 # Metres a second that no joint reaches (230 mm in a sixtieth of a second): a jump of the capture. Seconds
 # that are left out at each side of one, and that a clip must last.
 JUMP, MARGIN, LEAST = 13.8, 0.05, 1.5
+# From nose to the top of the head, in distances from thorax to nose.
+ABOVE = 0.69
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Rig:
         name: what the family is called in messages.
         sides: what the names of right and left begin with.
         legs, arms: hip, knee, ankle; shoulder, elbow, wrist, without the side.
-        trunk: spine, thorax, nose, head; of several places the mean, the lowest first.
+        trunk: spine, thorax, nose, and head where there is one; of several places the mean, the lowest first.
         wrist: how far along the way from the elbow to the place named for it the wrist is.
         lost: the joint after which the thorax is missing.
     """
@@ -48,7 +51,8 @@ class Rig:
         (right_leg, left_leg), (right_arm, left_arm) = (
             [[(side + part,) for part in parts] for side in self.sides] for parts in (self.legs, self.arms)
         )
-        return ((*right_leg[0], *left_leg[0]), *right_leg, *left_leg, *self.trunk, *left_arm, *right_arm)
+        trunk = (*self.trunk, self.trunk[2])[:4]
+        return ((*right_leg[0], *left_leg[0]), *right_leg, *left_leg, *trunk, *left_arm, *right_arm)
 
 
 _NECK = ("start of lowerneck", "lowerneck")
@@ -73,7 +77,7 @@ BVH = (
     Rig(
         "CMU's motion for DAZ",
         *(("r", "l"), ("thigh", "shin", "foot"), ("shldr", "forearm", "hand")),
-        (("chest",), ("neck",), ("head",), ("end of head",)),
+        (("abdomen",), ("lcollar", "rcollar"), ("head", "beyond head")),
     ),
 )
 # Millimetres in the units that such files are written in: CMU's own, inches, centimetres, metres, mm.
@@ -96,6 +100,9 @@ def seventeen(
     joints = np.stack([sum(places[place] for place in joint) / len(joint) for joint in rig.places()], axis=1)
     if rig.lost and np.allclose(places[rig.lost], places[rig.trunk[1][0]]):
         joints[:, JOINT_NAMES.index("thorax") :] += (places[f"beyond {rig.lost}"] - places[rig.lost])[:, None]
+    if len(rig.trunk) == 3:
+        thorax, nose, head = (JOINT_NAMES.index(name) for name in ("thorax", "nose", "head"))
+        joints[:, head] += ABOVE * (joints[:, nose] - joints[:, thorax])
     for side in ("left", "right") * (rig.wrist != 1):
         elbow, wrist = (joints[:, JOINT_NAMES.index(f"{side} {joint}")] for joint in ("elbow", "wrist"))
         wrist += (rig.wrist - 1) * (wrist - elbow)

@@ -204,7 +204,10 @@ MOTION_BUILDER = {
 
 @dataclass
 class Puppet:
-    """Joints as a .bvh has them: offsets, channels in an order of their own, ends of chains."""
+    """Joints as a .bvh has them: offsets, channels in an order of their own, ends of chains.
+
+    `parents` lists them as they are written: after each joint all that hangs from it.
+    """
 
     parents: dict[str, str | None]
     offsets: dict[str, np.ndarray]

@@ -53,6 +53,37 @@ def test_the_seventeen_of_a_conversion(tmp_path):
         np.testing.assert_allclose(joints[JOINT_NAMES.index(name)], place, atol=1e-9, err_msg=name)
 
 
+def test_the_seventeen_of_a_daz_figure(tmp_path):
+    names = {
+        "hip": None,
+        "abdomen": "hip",
+        "chest": "abdomen",
+        "neck": "chest",
+        "head": "neck",
+        "leftEye": "head",
+    }
+    for side in "lr":
+        names |= {f"{side}Collar": "chest", f"{side}Shldr": f"{side}Collar", f"{side}ForeArm": f"{side}Shldr"}
+        names |= {f"{side}Hand": f"{side}ForeArm"}
+    for side in "lr":
+        names |= {f"{side}Buttock": "hip", f"{side}Thigh": f"{side}Buttock", f"{side}Shin": f"{side}Thigh"}
+        names |= {f"{side}Foot": f"{side}Shin"}
+    puppet, path = Puppet.drawn(names, size=20.0), tmp_path / "a.bvh"
+    row = puppet.motion(1)[0]
+    path.write_text(puppet.text([row]))
+    joints = seventeen(joint_places(read_bvh(path)), BVH, path)[0]
+    puppet.parents["beyond"], puppet.channels["beyond"] = "head", ()
+    puppet.offsets["beyond"] = puppet.offsets["head"]
+    at = {name: puppet.place(name, row) for name in puppet.parents}
+    thorax, nose = (at["lCollar"] + at["rCollar"]) / 2, (at["head"] + at["beyond"]) / 2
+    for name, place in {
+        **{"pelvis": (at["lThigh"] + at["rThigh"]) / 2, "right knee": at["rShin"], "left ankle": at["lFoot"]},
+        **{"spine": at["abdomen"], "thorax": thorax, "nose": nose, "head": nose + 0.69 * (nose - thorax)},
+        **{"left shoulder": at["lShldr"], "right elbow": at["rForeArm"], "left wrist": at["lHand"]},
+    }.items():
+        np.testing.assert_allclose(joints[JOINT_NAMES.index(name)], place, atol=1e-9, err_msg=name)
+
+
 def refused(call, *words):
     with pytest.raises((ValueError, OSError)) as caught:
         call()

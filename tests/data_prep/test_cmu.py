@@ -144,6 +144,18 @@ def test_what_is_there_whatever_it_is(folder, tmp_path, capsys):
     assert (clip.name, clip.subject, clip.action, clip.split) == ("stroll", "flat", "unknown", "train")
 
 
+def test_trials_that_are_not_listed_go_with_their_subject(folder, tmp_path, capsys):
+    (tmp_path / "list.csv").write_text(HEAD + "40,9,open,test,jumping,jump,60,\n")
+    arguments = ("--list", tmp_path / "list.csv", "--set", "found")
+    code, _, _ = run(capsys, folder, tmp_path / "a.safetensors", *arguments)
+    assert code == 0
+    facts = [(c.name, c.split, c.action, len(c)) for c in load_motion(tmp_path / "a.safetensors")]
+    assert facts == [
+        *[(name, "train", "unknown", 94) for name in ("03_01", "03_02")],
+        ("40_07", "test", "unknown", 189),
+    ]
+
+
 def test_conversions_serve_where_the_official_file_is_not(folder, tmp_path, capsys):
     puppet = Puppet.drawn(MOTION_BUILDER, 3, size=4.0)
     puppet.offsets["LeftLeg"] = puppet.offsets["RightLeg"] = np.array([0, -7.0, 0])
