@@ -131,6 +131,11 @@ def test_a_list_may_say_which_frames_count_and_at_what_rate(folder, captured, tm
     # Frames are numbered from 1, as in the file; the first that counts is left out too.
     height = by_hand(*captured[3, 1][2:], 11)[0, 2]
     assert walk.joints[0, 0, 2] == pytest.approx(height, abs=0.2)
+    (tmp_path / "list.csv").write_text(HEAD + rows.replace("11-110", "last 99"))
+    run(capsys, folder, tmp_path / "a.safetensors", "--list", tmp_path / "list.csv")
+    walk = load_motion(tmp_path / "a.safetensors")[0]
+    height = by_hand(*captured[3, 1][2:], FRAMES - 1)[0, 2]
+    assert len(walk) == 98 and walk.joints[-1, 0, 2] == pytest.approx(height, abs=0.2)
 
 
 def test_what_is_there_whatever_it_is(folder, tmp_path, capsys):
@@ -294,7 +299,7 @@ def broken(folder, case):
         ("twice", ("03_01.amc", "the same trial")),
         ("list", ("list.csv", "line 5", "each trial once")),
         ("split", ("list.csv", "line 4", "validation", "train or test")),
-        ("frames", ("list.csv", "line 2", "twenty", "20-406")),
+        ("frames", ("list.csv", "line 2", "twenty", "last 387")),
         ("columns", ("list.csv", "no column", "action")),
     ],
 )
