@@ -96,8 +96,10 @@ def read_asf(path: str | Path) -> AcclaimSkeleton:
     root, bones, children = {}, {}, {}
     for number, words in text:
         key = words[0].lower()
+        if bone and (key.startswith(":") or key == "begin"):
+            break
         if key.startswith(":"):
-            section, bone = key[1:], None
+            section = key[1:]
         elif section == "units":
             units[key] = number, words[1:]
         elif section == "root":
@@ -132,6 +134,10 @@ def read_asf(path: str | Path) -> AcclaimSkeleton:
     number, axis = root.get("axis", (0, ["XYZ"]))
     frame = _frame(text, number, [*orientation[1], *axis], angle, "the root's orientation and axis")
     channels = _channels(text, *root.get("order", (0, ["TX", "TY", "TZ", "RX", "RY", "RZ"])))
+    if not channels:
+        raise text.fault(
+            root["order"][0], f"the root's order is empty, expected some of {' '.join(_CHANNELS)}"
+        )
     declared = {"root": Bone("root", None, np.zeros(3), 0.0, frame, channels)}
     waiting = deque(["root"])
     while waiting:

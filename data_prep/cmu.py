@@ -101,24 +101,19 @@ def find_sources(folder: Path, listed: dict[tuple[int, int], dict[str, str]], fo
     files, skeletons = {}, {}
     for path in sorted(folder.rglob("*")):
         kind, numbers = path.suffix.lower(), re.fullmatch(r"0*(\d{1,4})_0*(\d{1,3})", path.stem)
+        if path.name.startswith("."):
+            continue
         if kind == ".asf":
             skeletons.setdefault(path.parent, []).append(path)
         elif kind in (".amc", ".bvh") and (numbers or found):
-            key = (
-                (int(numbers[1]), int(numbers[2]))
-                if numbers
-                else path.relative_to(folder).with_suffix("").as_posix()
-            )
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            key = (int(numbers[1]), int(numbers[2])) if numbers else name
             older = files.setdefault(key, path)
             if older.suffix.lower() == kind and older != path:
                 raise ValueError(f"{older} and {path} hold the same trial, expected one file for it")
             # The database's own form is the exact one.
             files[key] = path if kind == ".amc" else older
-    missing = (
-        []
-        if found
-        else [f"{subject:02d}_{trial:02d}" for subject, trial in listed if (subject, trial) not in files]
-    )
+    missing = [f"{key[0]:02d}_{key[1]:02d}" for key in listed if not found and key not in files]
     if missing:
         few = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
         expected = f"all {len(listed)} (--fetch gets them; --set found takes what there is)"

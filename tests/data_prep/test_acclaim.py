@@ -48,6 +48,14 @@ def test_a_quarter_turn_by_hand(tmp_path):
     np.testing.assert_allclose(ends["shin"], [[-290, 500, 0]], atol=1e-9)
 
 
+def test_directions_count_as_they_are_written(tmp_path):
+    # A file's six digits are part of the motion made of it; only what is no direction of length 1 is made one.
+    for direction, length in (([0.0, -1.0005, 0.0], 400.2), ([0.0, -2.0, 0.0], 400.0)):
+        body = Body({"thigh": Bone("root", np.array(direction), 400.0, dof=())})
+        _, ends = bone_ends(*written(tmp_path, body, {"root": np.zeros((1, 6))}))
+        np.testing.assert_allclose(ends["thigh"], [[0, -length, 0]], atol=1e-9)
+
+
 def test_the_motion_s_own_angles_count(tmp_path):
     body = person(1)
     motion = body.motion(2)
@@ -77,6 +85,9 @@ def refused(call, *words):
     [
         (":root", ":rest", ("a.asf", "no :root section")),
         (":hierarchy", ":other", ("no :hierarchy",)),
+        ("  end\n:hierarchy", ":hierarchy", ("no end", "begin ... end")),
+        ("  end\n  begin\n    id 2", "  begin\n    id 2", ("no end", "begin ... end")),
+        ("  order TX TY TZ RX RY RZ", "  order", ("root's order is empty",)),
         ("  angle deg", "  angle grad", ("line 7", "grad", "deg or rad")),
         ("length 0.45", "length 0", ("line 6", "positive")),
         ("    name lfemur", "    name ltibia", ("'ltibia'", "name of its own")),
