@@ -1,0 +1,291 @@
+"""What is wrong with motion: units, axes, rate, floor, sides, bind poses, jumps, cameras; a sentence each.
+
+The limits were set on 485 clips of real capture and on the generator's. There clean motion stays quiet.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from posemamba.motion.clips import Clip, View
+from posemamba.skeleton import FLIP_ORDER, JOINT_NAMES, JOINTS, bone_lengths
+
+UNITS = {"metres": 1000.0, "centimetres": 10.0, "inches": 25.4, "the CMU database's units": 25.4 / 0.45}
+# Rigid bones by the joints that they end in, left and right; the trunk's and the collar's stand for several.
+RIGID = {"hip": (4, 1), "thigh": (5, 2), "shin": (6, 3), "upper arm": (12, 15), "forearm": (13, 16)}
+_RIGID = [joint - 1 for pair in RIGID.values() for joint in pair]
+_LEGS, _ARMS = ((1, 2, 3), (4, 5, 6)), ((14, 15, 16), (11, 12, 13))
+# What a joint stands for of the body's mass, near enough for its centre (after Winter, 2009).
+_MASS = np.array([20, 5, 8, 3.5, 5, 8, 3.5, 14, 16, 0, 8, 1.4, 2.5, 1.1, 1.4, 2.5, 1.1]) / 102.4
+
+_length = np.linalg.norm
+Fault = tuple[str, int | None, str, bool]  # kind, frame, what was seen and expected, certain
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong with motion or with keypoints.
+
+    Attributes:
+        sentence: what was seen and what was expected.
+        certain: false where a rare movement or view of a person could look so too.
+        kind: the fault in a word or two.
+    """
+
+    sentence: str
+    certain: bool
+    kind: str = ""
+
+
+def inspect(clip: Clip) -> list[Finding]:
+    """Looks what is wrong with a clip, its body and its views; the worst place is told of each fault.
+
+    A body that jumps falls as gravity wants, which tells the rate; without a jump nothing here does. Sides
+    exchanged in a whole clip show where a knee bends. Standing with hanging arms is no bind pose: people do.
+    """
+    faults = list(_not_finite("joints", clip.joints))
+    if clip.joints is not None and not faults:
+        faults = list(_body(np.asarray(clip.joints, dtype=float), clip.fps))
+    faults += [fault for view in clip.views for fault in _view(view, clip.joints)]
+    place = f"clip {clip.name!r}"
+    told = [(place if frame is None else f"{place}, frame {frame}", *rest) for _, frame, *rest in faults]
+    return [
+        Finding(f"{at}: {text}", sure, fault[0]) for fault, (at, text, sure) in zip(faults, told, strict=True)
+    ]
+
+
+def compare(clips: Sequence[Clip]) -> list[Finding]:
+    """Looks what is wrong between clips: names and frames that are there twice, bodies that nobody has."""
+    counts = Counter(clip.name for clip in clips)
+    found = [f"clip {name!r} is there {n} times, expected once" for name, n in counts.items() if n > 1]
+    for (a, b), frames in _shared_frames(clips).items():
+        one, other = clips[a], clips[b]
+        splits = "" if one.split == other.split else f", one in {one.split}, one in {other.split}"
+        found.append(f"clips {one.name!r} and {other.name!r} share {frames} frames{splits}, expected none")
+    found = [Finding(sentence, True, "duplicate") for sentence in found]
+    for subject, lengths in typical_bones(clips).items():
+        who = f"subject {subject!r}" if subject else "the body of the clips that name no subject"
+        found += [Finding(f"{who}: {text}", False, kind) for kind, text in _proportions(lengths)]
+    return found
+
+
+def typical_bones(clips: Iterable[Clip], frames: int = 20) -> dict[str, Float[np.ndarray, " 16"]]:
+    """Each subject's bone lengths, mm, ordered as `skeleton.BONES`: medians over some frames of each clip."""
+    some = defaultdict(list)
+    for clip in clips:
+        if clip.joints is not None:
+            some[clip.subject].append(
+                bone_lengths(np.array(clip.joints[:: len(clip) // frames + 1], dtype=float))
+            )
+    return {subject: np.nanmedian(np.concatenate(lengths), axis=0) for subject, lengths in some.items()}
+
+
+def _proportions(lengths: np.ndarray) -> Iterator[tuple[str, str]]:
+    sides = {name: lengths[[left - 1, right - 1]] for name, (left, right) in RIGID.items()}
+    uneven = {name: pair for name, pair in sides.items() if np.ptp(pair) > 0.05 * pair.max()}
+    if uneven:
+        told = ", ".join(f"{name} {left:.0f} and {right:.0f} mm" for name, (left, right) in uneven.items())
+        yield "lopsided", f"left and right differ ({told}), expected at most 5%"
+    size = {name: pair.mean() for name, pair in sides.items()} | {"trunk up to the head": lengths[6:10].sum()}
+    size["leg"] = size["thigh"] + size["shin"]
+    limits = {("forearm", "upper arm"): (0.72, 1.35), ("shin", "thigh"): (0.75, 1.4)}
+    for (a, b), (low, high) in (limits | {("trunk up to the head", "leg"): (0.76, 1.1)}).items():
+        if not low * size[b] <= size[a] <= high * size[b]:
+            found = f"the {a} is {size[a]:.0f} mm, {size[a] / max(size[b], 1e-9):.2f} of the {b}"
+            yield "proportions", f"{found}, expected {low} to {high} of it"
+
+
+def _shared_frames(clips: Sequence[Clip]) -> dict[tuple[int, int], int]:
+    """How many frames (3 or more) two clips have in common to the last bit, by their places."""
+    factors = np.random.default_rng(0).integers(0, 2**63, JOINTS * 3, dtype=np.uint64) | np.uint64(1)
+    sums, owners = [np.zeros(0, np.uint64)], [np.zeros(0, int)]
+    for place, clip in enumerate(clips):
+        pose = clip.joints if clip.joints is not None else clip.views[0].keypoints
+        if pose is not None:
+            bits = np.ascontiguousarray(pose).reshape(len(pose), -1).view(np.uint32).astype(np.uint64)
+            sums.append(np.unique(bits @ factors[: bits.shape[1]]))
+            owners.append(np.full(len(sums[-1]), place))
+    sums, owners = np.concatenate(sums), np.concatenate(owners)
+    order = np.argsort(sums, kind="stable")
+    twice = np.flatnonzero(sums[order][1:] == sums[order][:-1])
+    pairs = zip(owners[order][twice].tolist(), owners[order][twice + 1].tolist(), strict=True)
+    return {pair: count for pair, count in Counter(pairs).items() if count >= 3}
+
+
+def _not_finite(name: str, array: np.ndarray | None) -> Iterator[Fault]:
+    if array is not None and (bad := ~np.isfinite(array).reshape(len(array), -1).all(-1)).any():
+        told = f"{name} hold NaN or infinity in {bad.sum()} of {len(bad)} frames, expected finite numbers"
+        yield "not finite", int(bad.argmax()), told, True
+
+
+def _runs(mask: np.ndarray) -> list[list[int]]:
+    """Where it is true: first and one past last, the longest run first."""
+    runs = np.flatnonzero(np.diff(np.r_[False, mask, False])).reshape(-1, 2).tolist()
+    return sorted(runs, key=lambda run: run[0] - run[1])
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a * b).sum(-1) / np.maximum(_length(a, axis=-1) * _length(b, axis=-1), 1e-9)
+
+
+def _body(x: Float[np.ndarray, "frames 17 3"], fps: float) -> Iterator[Fault]:
+    """The faults of a body; wrong units and axes are put right for what follows."""
+    lengths = bone_lengths(x)
+    typical = np.median(lengths, axis=0)
+    leg = typical[[1, 2, 4, 5]].sum() / 2
+    if not leg > 0:
+        yield "units", None, "the joints of the legs lie in one point in most frames, expected a person", True
+        return
+    if not 400 <= leg <= 1200:
+        unit = min(UNITS, key=lambda name: abs(np.log(leg * UNITS[name] / 850)))
+        guess = f"the nearest unit is {unit}"
+        yield "units", None, f"a leg is {leg:.3g} long, expected 400 to 1200 mm: {guess}", True
+        x, lengths, typical = (array * (850 / leg) for array in (x, lengths, typical))
+    up = x[:, 10] - x[:, [3, 6]].mean(1)
+    up = (up / np.maximum(_length(up, axis=-1, keepdims=True), 1e-9)).mean(0)
+    axis = int(np.abs(up).argmax())
+    if abs(up[axis]) > 0.8 and (axis < 2 or up[2] < 0):
+        seen = f"from feet to head is {'-' if up[axis] < 0 else ''}{'xyz'[axis]} in all the clip, expected z"
+        yield "axes", None, f"{seen}: either the axes are exchanged, or the person never stands", False
+        x = np.roll(x, 2 - axis, axis=-1) * (1, np.sign(up[axis]), np.sign(up[axis]))
+    change = np.abs(lengths[:, _RIGID] / np.maximum(typical[_RIGID], 1e-9) - 1)
+    frame, bone = np.unravel_index(change.argmax(), change.shape)
+    if change[frame, bone] > 0.02:
+        name, now, usual = JOINT_NAMES[_RIGID[bone] + 1], lengths[frame, _RIGID[bone]], typical[_RIGID[bone]]
+        told = f"the bone to the {name} is {now:.0f} mm long, {usual:.0f} in the median, expected a rigid one"
+        yield "bones", int(frame), told, bool(change[frame, bone] > 0.1)
+    yield from _poses(x)
+    if len(x) >= 4:
+        yield from _steps(x, fps)
+    yield from _floor(x, fps)
+
+
+def _poses(x: np.ndarray) -> Iterator[Fault]:
+    limbs = [(x[:, b] - x[:, a], x[:, c] - x[:, b]) for a, b, c in (*_LEGS, *_ARMS)]
+    trunk, hips, shoulders = x[:, 8] - x[:, 0], x[:, 1] - x[:, 4], x[:, 14] - x[:, 11]
+    straight = np.min([_cosine(upper, lower) for upper, lower in limbs], axis=0)
+    legs = np.min([_cosine(upper + lower, -trunk) for upper, lower in limbs[:2]], axis=0)
+    out = np.minimum(_cosine(sum(limbs[2]), hips), _cosine(sum(limbs[3]), -hips))
+    # The elbows of a T may bend by 20 degrees, those of an A by 14.
+    held = (legs > 0.95) & np.where(out > 0.9, straight > 0.94, (out > 0.5) & (straight > 0.97))
+    if held.any():
+        first, end = _runs(held)[0]
+        told = (
+            f"a bind pose ({'T' if out[first] > 0.9 else 'A'}) for {end - first} frames, {held.sum()} in all"
+        )
+        sure = bool(straight[first:end].max() > 0.999)
+        yield "bind pose", first, f"{told}: arms out, elbows and knees straight; expected movement", sure
+    if np.median(_cosine(hips, shoulders)) < -0.3:
+        yield (
+            "sides",
+            None,
+            "the shoulders run against the hips: left and right exchanged in arms or legs",
+            True,
+        )
+    # Forward of the body, and how far knees are off the straight line from hip to ankle, mm.
+    forward, ahead = np.cross(trunk, hips), []
+    for upper, lower in limbs[:2]:
+        leg = upper + lower
+        knee = upper - leg * (_cosine(upper, leg) * _length(upper, axis=-1) / _length(leg, axis=-1))[:, None]
+        ahead.append(_cosine(knee, forward)[_length(knee, axis=-1) > 60])
+    ahead = np.concatenate(ahead)
+    if len(ahead) >= 5 and np.median(ahead) < 0:
+        told = f"knees bend backwards in {(ahead < 0).mean():.0%} of the frames where they bend"
+        yield "sides", None, f"{told}: left and right are exchanged, or an axis is mirrored", True
+
+
+def _steps(x: np.ndarray, fps: float) -> Iterator[Fault]:
+    step = _length(np.diff(x, axis=0), axis=-1)
+    for name, limbs in (("legs", _LEGS), ("arms", _ARMS)):
+        both = [joint for limb in limbs for joint in limb]
+        crossed = _length(x[1:, [FLIP_ORDER[joint] for joint in both]] - x[:-1, both], axis=-1).sum(1)
+        swapped = crossed < 0.8 * step[:, both].sum(1)
+        if swapped.any():
+            told = f"left and right {name} change places from the frame before, {swapped.sum()} times in the clip"
+            yield "sides", int(swapped.argmax()) + 1, told, True
+            step[swapped] = 1  # told once
+    still = (step == 0).all(1)
+    if still.sum() > 1:
+        first, end = _runs(still)[0]
+        told = f"{end - first} frames repeat the one before, {still.sum()} in all, expected movement"
+        yield "frozen", first + 1, told, True
+    speed = step * fps / 1000
+    around = np.pad(speed, ((2, 2), (0, 0)), "reflect")
+    around = np.maximum(np.minimum(around[:-4], around[1:-3]), np.minimum(around[3:-1], around[4:]))
+    # No body gains 30 g and 40 mm in one frame and loses them in the next, or moves at 20 m/s.
+    spike = np.where((speed - around) * 1000 / fps > 40, speed - around, 0) * fps
+    bad = (spike > 300) | (speed > 20)
+    if bad.any():
+        at = np.unravel_index(np.where(bad, speed, 0).argmax(), bad.shape)
+        seen = f"the {JOINT_NAMES[at[1]]} moves {step[at]:.0f} mm in one frame, {speed[at]:.1f} m/s"
+        told = f"{seen}, where it moves at {around[at]:.1f} m/s around; {bad.any(1).sum()} such frames"
+        yield "jump", int(at[0]) + 1, told, bool((spike > 600).any() or (speed > 20).any())
+
+
+def _floor(x: np.ndarray, fps: float) -> Iterator[Fault]:
+    lowest, ankles = x[..., 2].min(1), x[:, [3, 6], 2].min(1)
+    usual = np.percentile(ankles, 10)
+    if lowest.min() < -20:
+        where = "feet go through it" if usual > 0 else "the clip's floor is not at z = 0"
+        yield (
+            "floor",
+            int(lowest.argmin()),
+            f"a joint is {-lowest.min():.0f} mm under the floor: {where}",
+            True,
+        )
+    elif np.percentile(lowest, 5) > 250:
+        told = f"no joint comes nearer to the floor than {lowest.min():.0f} mm: it is not at z = 0"
+        yield "floor", None, f"{told}, or the person is on something", False
+    height, falls = x[..., 2] @ _MASS, []
+    for first, end in _runs(ankles > usual + 80):
+        if end - first >= 6:
+            time = np.arange(end - first) / fps
+            curve = np.polyfit(time, height[first:end], 2)
+            rise = -curve[0] * (time[-1] / 2) ** 2
+            # A parabola, to 8% of its height: nothing but gravity acts.
+            if rise > 30 and np.abs(np.polyval(curve, time) - height[first:end]).max() < 0.08 * rise:
+                falls.append(-2 * curve[0] / 1000)
+                where = first
+    if falls and not 7 < (fall := np.median(falls)) < 13.6:
+        told = f"{len(falls)} jumps fall at {fall:.1f} m/s^2, expected 9.8"
+        rate = f"{fps * (9.81 / fall) ** 0.5:.0f} frames a second, not {fps:g}"
+        yield "rate", where, f"{told}: they would at {rate}", True
+
+
+def _view(view: View, joints: np.ndarray | None) -> Iterator[Fault]:
+    name, points, size = f"view {view.name!r}", view.keypoints, np.array([view.width, view.height])
+    arrays = dict(keypoints=points, confidence=view.confidence) | view.targets
+    bad = [fault for key, array in arrays.items() for fault in _not_finite(f"{name}: {key}", array)]
+    yield from bad
+    if view.valid is not None and not view.valid.any():
+        yield "valid", None, f"{name} has no valid frame, expected some", True
+    elif points is not None and not bad:
+        frames = np.arange(len(points)) if view.valid is None else np.flatnonzero(view.valid)
+        points, score = np.asarray(points[frames], dtype=float), view.confidence
+        outside = (np.abs(points / size - 0.5) > 0.6).any(-1)
+        if (share := outside.mean()) > 0.001:
+            told = f"{name}: {share:.1%} of its keypoints lie far outside its image of {size[0]} x {size[1]} pixels"
+            yield "image", int(frames[outside.any(1).argmax()]), told, bool(share > 0.5)
+        if score is not None and not 0 <= score.min() <= score.max() <= 1:
+            told = f"{name}: confidence reaches from {score.min():.3g} to {score.max():.3g}, expected 0 to 1"
+            yield "confidence", None, told, True
+        if view.camera is not None and joints is not None and np.isfinite(joints).all():
+            yield from _projection(name, points, view.camera, joints[frames])
+
+
+def _projection(name: str, points: np.ndarray, camera, joints: np.ndarray) -> Iterator[Fault]:
+    world = torch.from_numpy(np.array(joints)).to(camera.rotation)
+    seen = camera.project(camera.world_to_camera(world)).double().numpy()
+    if (behind := np.isnan(seen).mean()) > 0.01:
+        yield "camera", None, f"{name}: {behind:.0%} of the joints lie behind its camera", True
+        return
+    size = np.sqrt(((seen - np.nanmean(seen, 1, keepdims=True)) ** 2).sum(-1).mean(1))[:, None]  # the body's
+    apart = _length(points - seen, axis=-1)
+    if np.nanmedian(apart / size) > 0.3:
+        crossed = np.nanmedian(_length(points - seen[:, list(FLIP_ORDER)], axis=-1) / size) < 0.3
+        how = "; with left and right exchanged they fit" if crossed else ""
+        where = f"{name}: keypoints lie {np.nanmedian(apart):.0f} pixels (median) from where its camera sees the joints"
+        yield "camera", None, where + how, True
