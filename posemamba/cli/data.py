@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
@@ -11,16 +12,19 @@ from typer import Argument, Option
 
 from posemamba.cli.terminal import Progress, out
 
-data = typer.Typer(help="Look at motion: what a file holds, what is wrong with it, a clip of it.", no_args_is_help=True)
+data = typer.Typer(
+    help="Look at motion: what a file holds, what is wrong with it, a clip.", no_args_is_help=True
+)
 
 Source = Annotated[str, Argument(metavar="FILE", help="A motion file, a reduced CMU .npz, or 'synthetic'.")]
 Json = Annotated[Path | None, Option("--json", metavar="OUT", help="Also write it to this JSON file.")]
-PARTS = ("camera", "keypoints", "confidence", "valid")
+# A view's targets that can be drawn as a body, the best first.
+BODIES = ("camera", "annot3", "univ_annot3", "joints_2.5d_image", "joint3d_image")
 
 
 @data.command("list")
 def contents(file: Source, save: Json = None) -> None:
-    """Print what a file holds: clips, actions, subjects, bone lengths, views. Reads few of its frames."""
+    """Print what a file holds: clips, actions, subjects and their bones, views. Reads few of its frames."""
     from rich.table import Table
 
     from posemamba import storage
@@ -28,58 +32,61 @@ def contents(file: Source, save: Json = None) -> None:
     facts = _facts(file)
     if save is not None:
         storage.write_json(save, facts)
-    some = [f"{facts['clips']:,} clips", f"{facts['frames']:,} frames", f"{facts['minutes']:.1f} minutes"]
-    out.print(f"{Path(file).name}: {', '.join(some)}", soft_wrap=True)
-    rates = ", ".join(f"{rate} fps ({clips:,} clips)" for rate, clips in facts["rates"].items())
-    joints = f"in {facts['with_joints']:,} clips" if facts["with_joints"] else "none"
-    lines = {"rates": rates, "world joints": joints, **facts["about"]}
+    clips, frames = facts["clips"], facts["frames"]
+    lines = {Path(file).name: f"{clips:,} clips, {frames:,} frames, {facts['minutes']:.1f} minutes"}
+    lines["rates"] = ", ".join(f"{rate} fps ({count:,} clips)" for rate, count in facts["rates"].items())
+    lines["world joints"] = f"in {facts['with_joints']:,} clips"
     for name, view in facts["views"].items():
-        parts = ", ".join(f"{part} ({n:,})" for part, n in view["holds"].items())
-        lines[f"view {name}"] = f"{' and '.join(view['sizes'])} pixels; frames with {parts or 'nothing'}"
-    for name, text in lines.items():
+        parts = ", ".join(f"{part} ({count:,})" for part, count in view["holds"].items())
+        lines[f"view {name}"] = f"{' and '.join(view['sizes'])} pixels; frames with {parts}"
+    for name, text in (lines | facts["about"]).items():
         out.print(f"{name}: {text}", soft_wrap=True)
-    table = Table("action", title="Frames of each action")
-    table.add_column("train", justify="right")
-    table.add_column("test", justify="right")
-    for name, splits in [*facts["actions"].items(), ("all", facts["splits"])]:
-        table.add_row(name, *(f"{splits.get(split, 0):,}" for split in ("train", "test")))
-    out.print(table)
-    table = Table("subject", title="Subjects, and their bones in mm (left and right where they differ)")
-    for name in ("clips", "frames", *facts["bones"]):
-        table.add_column(name, justify="right")
+    actions, bones = Table("action", title="Frames"), Table("subject", title="Bones, mm (left and right)")
+    for table, names in ((actions, facts["splits"]), (bones, ("clips", "frames", *facts["bones"]))):
+        for name in names:
+            table.add_column(name, justify="right")
+    for name, counts in [*facts["actions"].items(), ("all", facts["splits"])]:
+        actions.add_row(name, *(f"{counts.get(split, 0):,}" for split in facts["splits"]))
     for name, subject in facts["subjects"].items():
-        bones = (" ".join(dict.fromkeys(f"{side:.0f}" for side in bone)) for bone in subject["bones"].values())
-        table.add_row(name or "not named", f"{subject['clips']:,}", f"{subject['frames']:,}", *bones)
-    out.print(table)
+        sides = (
+            " ".join(dict.fromkeys(f"{side:.0f}" for side in pair)) for pair in subject["bones"].values()
+        )
+        bones.add_row(name or "not named", f"{subject['clips']:,}", f"{subject['frames']:,}", *sides)
+    out.print(actions, bones)
 
 
 def _facts(source: str) -> dict:
     from posemamba.motion import open_motion, read_about
     from posemamba.motion.inspection import RIGID, typical_bones
 
-    clips = open_motion(source)
+    clips, about = open_motion(source), {}
+    with suppress(ValueError, OSError):  # only motion files have notes
+        about = read_about(source)
     actions, subjects, views = defaultdict(Counter), defaultdict(Counter), {}
     for clip in clips:
         actions[clip.action][clip.split] += len(clip)
         subjects[clip.subject].update(clips=1, frames=len(clip))
         for view in clip.views:
-            entry = views.setdefault(view.name, {"sizes": {}, "holds": Counter()})
-            entry["sizes"][f"{view.width} x {view.height}"] = None
-            there = [part for part in PARTS if getattr(view, part) is not None] + [*view.targets]
-            entry["holds"].update(dict.fromkeys(there, len(clip)))
-    lengths = typical_bones(clips)
-    bones = {s: {n: b[[i - 1, j - 1]].round(1).tolist() for n, (i, j) in RIGID.items()} for s, b in lengths.items()}
-    return {
-        **dict(clips=len(clips), frames=sum(map(len, clips))),
-        "minutes": sum(len(clip) / clip.fps for clip in clips) / 60,
-        "rates": Counter(f"{clip.fps:g}" for clip in clips),
-        "splits": sum(actions.values(), Counter()),
-        "with_joints": sum(clip.joints is not None for clip in clips),
-        "about": read_about(source),
-        **dict(actions=actions, bones=[*RIGID] if bones else []),
-        "subjects": {name: {**counts, "bones": bones.get(name, {})} for name, counts in subjects.items()},
-        "views": {name: {**view, "sizes": [*view["sizes"]]} for name, view in views.items()},
+            seen = views.setdefault(view.name, dict(sizes={}, holds=Counter()))
+            seen["sizes"][f"{view.width} x {view.height}"] = None
+            there = ["a camera"] * (view.camera is not None) + [name for name, _ in view.arrays()]
+            seen["holds"].update(dict.fromkeys(there, len(clip)))
+    sizes = {
+        subject: {name: lengths[[i - 1, j - 1]].round(1).tolist() for name, (i, j) in RIGID.items()}
+        for subject, lengths in typical_bones(clips).items()
     }
+    return dict(
+        **dict(
+            clips=len(clips), frames=sum(map(len, clips)), about=about, bones=list(RIGID) if sizes else []
+        ),
+        minutes=sum(len(clip) / clip.fps for clip in clips) / 60,
+        rates=Counter(f"{clip.fps:g}" for clip in clips),
+        splits=sum(actions.values(), Counter()),
+        with_joints=sum(clip.joints is not None for clip in clips),
+        actions=actions,
+        subjects={name: {**counts, "bones": sizes.get(name, {})} for name, counts in subjects.items()},
+        views={name: {**view, "sizes": list(view["sizes"])} for name, view in views.items()},
+    )
 
 
 @data.command()
@@ -97,19 +104,17 @@ def check(
     from posemamba.motion.inspection import compare, inspect
 
     clips, found = open_motion(file), []
-    with Progress(len(clips)) as bar:
-        for done, clip in enumerate(clips, 1):
+    with Progress(None) as bar:
+        for done, clip in enumerate(clips):
+            bar.stage("looking at clips", done, len(clips))
             found += inspect(clip)
-            bar.stage("looking at clips", done)
-        found += compare(clips)
+        found = sorted(found + compare(clips), key=lambda one: not one.certain)
     if save is not None:
-        storage.write_json(save, [finding._asdict() for finding in found])
-    for kind, count in Counter(finding.kind for finding in found).items():
-        out.print(f"{kind}: {count:,}")
+        storage.write_json(save, [one._asdict() for one in found])
+    for kind, count in Counter(one.kind for one in found).items():
         told = [f"{' ' if one.certain else '?'} {one.sentence}." for one in found if one.kind == kind]
-        told, rest = (told, 0) if every else (told[:3], count - 3)
-        for line in [*told, *([f"  and {rest:,} more (--all shows them)"] if rest > 0 else [])]:
-            out.print(line, soft_wrap=True)
+        rest = [] if every or count <= 3 else [f"  And {count - 3:,} more, which --all prints."]
+        out.print(f"{kind}: {count:,}", *(told[:3] if rest else told), *rest, sep="\n", soft_wrap=True)
     out.print(f"{len(clips):,} clips, {len(found):,} findings.")
     raise typer.Exit(1 if found else 0)
 
@@ -118,10 +123,14 @@ def check(
 def show(
     file: Source,
     name: Annotated[str | None, Argument(metavar="CLIP", help="A clip's name, by default the first.")] = None,
-    save: Annotated[Path | None, Option("--out", help="The page, by default CLIP.html in this folder.")] = None,
-    view: Annotated[str | None, Option(help="The view whose keypoints to draw, by default the first.")] = None,
+    save: Annotated[
+        Path | None, Option("--out", help="The page, by default CLIP.html in this folder.")
+    ] = None,
+    view: Annotated[
+        str | None, Option(help="The view whose keypoints to draw, by default the first.")
+    ] = None,
     start: Annotated[float, Option(min=0, help="Seconds into the clip to begin at.")] = 0,
-    seconds: Annotated[float | None, Option(min=0.1, help="How long, by default to the clip's end.")] = None,
+    seconds: Annotated[float, Option(min=0.1, help="How long, at most to the clip's end.")] = 1e9,
 ) -> None:
     """Write a clip as a page that plays it in 3D, with a view's keypoints beside it. It needs no network."""
     from posemamba import storage
@@ -132,28 +141,30 @@ def show(
     clip = _chosen({clip.name: clip for clip in open_motion(file)}, name, f"{file} has no clip")
     seen = _chosen({view.name: view for view in clip.views}, view, f"clip {clip.name!r} has no view")
     first = int(start * clip.fps)
-    end = len(clip) if seconds is None else min(len(clip), first + max(1, round(seconds * clip.fps)))
+    end = min(len(clip), first + max(1, round(seconds * clip.fps)))
     if first >= end:
-        raise ValueError(f"clip {clip.name!r} ends after {len(clip) / clip.fps:.2f} s, --start is {start:g}")
-    frames = slice(first, end)
-    stride = -(-(end - first) // MOST_FRAMES)
-    which = f"every {stride}th of " if stride > 1 else ""
-    subject = f", subject {clip.subject}" if clip.subject else ""
-    told = f"{clip.action}{subject}, {which}frames {first} to {end - 1} of {len(clip)} at {clip.fps:g} fps"
-    title, space, poses = f"{clip.name}: {told}", "world", clip.joints
-    points = None if seen is None or seen.keypoints is None else seen.keypoints[frames]
-    if poses is None and seen is not None:
-        space, poses = "camera", next((seen.targets[key] for key in CAMERA if key in seen.targets), None)
+        raise ValueError(f"clip {clip.name!r} has {len(clip) / clip.fps:.2f} s, --start is {start:g}")
+    thinned = f"1 in {n} of " if (n := -(-(end - first) // MOST_FRAMES)) > 1 else ""
+    told = ", ".join([clip.action, *([f"subject {clip.subject}"] if clip.subject else [])])
+    title = f"{clip.name}: {told}, {thinned}frames {first} to {end - 1} of {len(clip)}, {clip.fps:g} fps"
+    space, poses, points = "world", clip.joints, None if seen is None else seen.keypoints
+    if poses is None:
+        space, poses = "camera", next((seen.targets[key] for key in BODIES if key in seen.targets), None)
+    poses, points = (array if array is None else array[first:end] for array in (poses, points))
     if poses is not None:
-        figure = skeleton_animation(poses[frames], clip.fps, title, points, space)
+        root = poses[:, 0]
+        far = bool((root.max(0) - root.min(0)).max() > 2500)  # else it would be drawn tiny
+        figure = skeleton_animation(poses, clip.fps, title, points, space, follow=far)
     elif points is not None:
         figure = skeleton_2d(points, clip.fps, title)
     else:
         raise ValueError(f"clip {clip.name!r} has neither joints nor keypoints to show")
     save = save or Path(re.sub(r"[^\w.-]+", "-", clip.name).strip("-.") + ".html")
     with storage.atomic_path(save) as path:
-        page = figure.to_html(include_plotlyjs=True, auto_play=False, config=dict(responsive=True))
-        path.write_text(page, encoding="utf-8")
+        look = dict(
+            config=dict(responsive=True, displaylogo=False), default_height=f"{figure.layout.height}px"
+        )
+        path.write_text(figure.to_html(include_plotlyjs=True, auto_play=False, **look), encoding="utf-8")
     out.print(f"{title}. Written to {save}.", soft_wrap=True)
 
 
@@ -163,5 +174,7 @@ def _chosen(there: dict, name: str | None, missing: str):
         return next(iter(there.values()), None)
     if name not in there:
         near = get_close_matches(name, there, 3, 0.4) or [*there][:3]
-        raise ValueError(f"{missing} {name!r}; it has {len(there)}, such as {', '.join(map(repr, near)) or 'none'}")
+        raise ValueError(
+            f"{missing} {name!r} among its {len(there)}, such as {', '.join(map(repr, near)) or 'none'}"
+        )
     return there[name]

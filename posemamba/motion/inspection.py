@@ -204,7 +204,7 @@ def _steps(x: np.ndarray, fps: float) -> Iterator[Fault]:
         crossed = _length(x[1:, [FLIP_ORDER[joint] for joint in both]] - x[:-1, both], axis=-1).sum(1)
         swapped = crossed < 0.8 * step[:, both].sum(1)
         if swapped.any():
-            told = f"left and right {name} change places from the frame before, {swapped.sum()} times in the clip"
+            told = f"left and right {name} change places with the frame before, {swapped.sum()} times in all"
             yield "sides", int(swapped.argmax()) + 1, told, True
             step[swapped] = 1  # told once
     still = (step == 0).all(1)
@@ -221,7 +221,7 @@ def _steps(x: np.ndarray, fps: float) -> Iterator[Fault]:
     if bad.any():
         at = np.unravel_index(np.where(bad, speed, 0).argmax(), bad.shape)
         seen = f"the {JOINT_NAMES[at[1]]} moves {step[at]:.0f} mm in one frame, {speed[at]:.1f} m/s"
-        told = f"{seen}, where it moves at {around[at]:.1f} m/s around; {bad.any(1).sum()} such frames"
+        told = f"{seen}, and {around[at]:.1f} m/s around that; {bad.any(1).sum()} in all"
         yield "jump", int(at[0]) + 1, told, bool((spike > 600).any() or (speed > 20).any())
 
 
@@ -267,7 +267,7 @@ def _view(view: View, joints: np.ndarray | None) -> Iterator[Fault]:
         points, score = np.asarray(points[frames], dtype=float), view.confidence
         outside = (np.abs(points / size - 0.5) > 0.6).any(-1)
         if (share := outside.mean()) > 0.001:
-            told = f"{name}: {share:.1%} of its keypoints lie far outside its image of {size[0]} x {size[1]} pixels"
+            told = f"{name}: {share:.1%} of the keypoints lie far outside its {size[0]} x {size[1]} pixels"
             yield "image", int(frames[outside.any(1).argmax()]), told, bool(share > 0.5)
         if score is not None and not 0 <= score.min() <= score.max() <= 1:
             told = f"{name}: confidence reaches from {score.min():.3g} to {score.max():.3g}, expected 0 to 1"
@@ -287,5 +287,5 @@ def _projection(name: str, points: np.ndarray, camera, joints: np.ndarray) -> It
     if np.nanmedian(apart / size) > 0.3:
         crossed = np.nanmedian(_length(points - seen[:, list(FLIP_ORDER)], axis=-1) / size) < 0.3
         how = "; with left and right exchanged they fit" if crossed else ""
-        where = f"{name}: keypoints lie {np.nanmedian(apart):.0f} pixels (median) from where its camera sees the joints"
-        yield "camera", None, where + how, True
+        told = f"{name}: its camera sees the joints {np.nanmedian(apart):.0f} pixels from the keypoints"
+        yield "camera", None, f"{told} in the median{how}", True
