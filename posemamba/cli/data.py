@@ -162,7 +162,8 @@ def show(
     save = save or Path(re.sub(r"[^\w.-]+", "-", clip.name).strip("-.") + ".html")
     with storage.atomic_path(save) as path:
         look = dict(
-            config=dict(responsive=True, displaylogo=False), default_height=f"{figure.layout.height}px"
+            config=dict(responsive=True, displaylogo=False, modeBarButtonsToRemove=["sendChartToCloud"]),
+            default_height=f"{figure.layout.height}px",
         )
         path.write_text(figure.to_html(include_plotlyjs=True, auto_play=False, **look), encoding="utf-8")
     out.print(f"{title}. Written to {save}.", soft_wrap=True)
