@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -401,30 +399,30 @@ def test_a_writer_that_fails_midway_leaves_the_old_file(saved):
     assert saved.read_bytes() == content and os.listdir(saved.parent) == [saved.name]
 
 
-def test_many_views_open_in_milliseconds_and_are_not_read(tmp_path):
-    """210 clips with 4 views each, as many as Human3.6M has. Its own size, 2.1 million frames of views, was
-    opened in 18 ms from a warm cache (2 cores, November 2026)."""
-    path, frames = tmp_path / "m.safetensors", 60
-    views = tuple(make_view(frames, str(number), number) for number in range(4))
-    joints = floats(frames, 17, 3)
+@pytest.mark.skipif(os.name == "nt", reason="holes in files need more there")
+def test_millions_of_frames_open_in_milliseconds(tmp_path):
+    """Human3.6M's size, 2.1 million frames of views, as a file of holes. (A real one of 1 GB opened in 18 ms
+    from a warm cache, November 2026.)"""
+    path, times = tmp_path / "m.safetensors", 2533
+    views = tuple(make_view(1, str(number), number) for number in range(4))
+    joints = floats(1, 17, 3)
     save_motion(path, [Clip(joints, 50.0, f"clip {n}", "walk", "train", "S1", views) for n in range(210)])
-    code = (
-        "import sys, time, resource\n"
-        "from posemamba.motion import load_motion\n"
-        "load_motion(sys.argv[1])\n"
-        "memory = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "before = memory()\n"
-        "start = time.process_time()\n"
-        "clips = load_motion(sys.argv[1])\n"
-        "print(time.process_time() - start, memory() - before)"
-    )
-    if os.name == "nt":
+    header, body = take_apart(path)
+    clips = json.loads(header["__metadata__"]["clips"])
+    for clip in clips:
+        clip["frames"] *= times
+    header["__metadata__"]["clips"] = json.dumps(clips)
+    for name in header.keys() - {"__metadata__"}:
+        header[name]["shape"][0] *= times
+        header[name]["data_offsets"] = [times * offset for offset in header[name]["data_offsets"]]
+    put_together(path, header, b"")
+    os.truncate(path, path.stat().st_size + times * len(body))
+    taken = []
+    for _ in range(3):
         start = time.process_time()
-        load_motion(path)
-        assert time.process_time() - start < 0.5
-        return
-    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
-    seconds, grown = done.stdout.split()
-    assert float(seconds) < 0.2
-    unit = 1 if sys.platform == "darwin" else 1024
-    assert int(grown) * unit < path.stat().st_size / 4
+        clips = load_motion(path)
+        taken.append(time.process_time() - start)
+    assert sum(len(clip) * len(clip.views) for clip in clips) == 4 * 210 * times
+    start = time.process_time()
+    assert sum(array.max() for clip in clips for view in clip.views for _, array in view.arrays()) == 0
+    assert min(taken) < (time.process_time() - start) / 3  # than to touch the frames once
