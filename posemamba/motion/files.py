@@ -10,6 +10,7 @@ the clips with their views in order, the cameras, which views name by number, an
 
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping
 from operator import index
 from pathlib import Path
@@ -161,10 +162,13 @@ def _open(path: str | Path) -> tuple[Path, str, dict[str, str], dict[str, np.nda
     path = existing_file(path)
     try:
         # safetensors refuses a tensor that does not fit the file's bytes.
-        with safe_open(path, "numpy") as file, path.open("rb") as start:
+        with path.open("rb") as start, safe_open(path, "numpy") as file:
+            if not os.path.samestat(os.fstat(start.fileno()), path.stat()):
+                return _open(path)  # a writer replaced it meanwhile: these two may be different files
             metadata, names = file.metadata() or {}, list(file.keys())
             begin = 8 + int.from_bytes(start.read(8), "little")
             header = json.loads(start.read(begin - 8))
+            content = np.asarray(np.memmap(start, dtype=np.uint8, mode="c")).view(np.ndarray)
     except SafetensorError as error:
         raise ValueError(f"{path} is not a motion file, or is damaged or cut short: {error}") from error
     if metadata.get("format") != FORMAT:
@@ -175,7 +179,6 @@ def _open(path: str | Path) -> tuple[Path, str, dict[str, str], dict[str, np.nda
         raise ValueError(f"{path} has format version {version[:9]!r}, expected {VERSION!r} or '1'{newer}")
     if unknown := [name for name in metadata if name not in _METADATA[version]]:
         raise ValueError(f"{path} has metadata {unknown[0][:80]!r}, expected {', '.join(_METADATA[version])}")
-    content = np.asarray(np.memmap(path, dtype=np.uint8, mode="c")).view(np.ndarray)
     arrays = {}
     for name in names:
         kind, shape = header[name]["dtype"], tuple(header[name]["shape"])
