@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -107,7 +108,7 @@ def check(
     with Progress(None) as bar:
         for done, clip in enumerate(clips):
             bar.stage("looking at clips", done, len(clips))
-            found += inspect(clip)
+            found += [*inspect(clip), *_keypoints(clip)]
         found = sorted(found + compare(clips), key=lambda one: not one.certain)
     if save is not None:
         storage.write_json(save, [one._asdict() for one in found])
@@ -117,6 +118,20 @@ def check(
         out.print(f"{kind}: {count:,}", *(told[:3] if rest else told), *rest, sep="\n", soft_wrap=True)
     out.print(f"{len(clips):,} clips, {len(found):,} findings.")
     raise typer.Exit(1 if found else 0)
+
+
+def _keypoints(clip) -> Iterator:
+    """What `keypoints.inspect` says of a clip's views: the order of their joints, where up is."""
+    from posemamba import keypoints
+    from posemamba.camera import normalise_screen
+
+    for view in clip.views:
+        if view.keypoints is not None:
+            with suppress(ValueError):  # of NaN and of no valid frames it is told already
+                points = view.keypoints if view.valid is None else view.keypoints[view.valid]
+                for one in keypoints.inspect(normalise_screen(points, view.width, view.height)):
+                    told = f"clip {clip.name!r}: view {view.name!r}: {one.sentence}"
+                    yield one._replace(sentence=told, kind="keypoints")
 
 
 @data.command()

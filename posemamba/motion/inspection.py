@@ -268,6 +268,9 @@ def _view(view: View, joints: np.ndarray | None) -> Iterator[Fault]:
     elif points is not None and not bad:
         frames = np.arange(len(points)) if view.valid is None else np.flatnonzero(view.valid)
         points, score = np.asarray(points[frames], dtype=float), view.confidence
+        if (most := np.abs(points).max()) < 4:
+            yield "units", None, f"{name}: keypoints reach {most:.2f} at most, expected pixels", True
+            return
         outside = (np.abs(points / size - 0.5) > 0.6).any(-1)
         if (share := outside.mean()) > 0.001:
             told = f"{name}: {share:.1%} of the keypoints lie far outside its {size[0]} x {size[1]} pixels"
@@ -280,6 +283,10 @@ def _view(view: View, joints: np.ndarray | None) -> Iterator[Fault]:
 
 
 def _projection(name: str, points: np.ndarray, camera, joints: np.ndarray) -> Iterator[Fault]:
+    turned = camera.rotation @ camera.rotation.mT - torch.eye(3).to(camera.rotation)
+    if turned.abs().max() > 1e-3 or torch.linalg.det(camera.rotation) < 0 or camera.focal.min() <= 0:
+        yield "camera", None, f"{name}: its camera mirrors or stretches, expected a rotation and a lens", True
+        return
     world = torch.from_numpy(np.array(joints)).to(camera.rotation)
     seen = camera.project(camera.world_to_camera(world)).double().numpy()
     if (behind := np.isnan(seen).mean()) > 0.01:

@@ -259,7 +259,13 @@ def test_views(clean, action):
     assert swapped.kind == "camera" and "with left and right exchanged" in swapped.sentence
 
     def turned(camera):
-        return replace(camera, rotation=camera.rotation[[1, 0, 2]])
+        return replace(camera, rotation=camera.rotation[[1, 0, 2]] * torch.tensor([[1.0], [-1.0], [1.0]]))
+
+    def mirrored(camera):
+        return replace(camera, rotation=camera.rotation * torch.tensor([[-1.0], [1.0], [1.0]]))
+
+    def flat(camera):
+        return replace(camera, focal=camera.focal * 0)
 
     def behind(camera):
         return replace(camera, translation=camera.translation - torch.tensor([0, 0, 60000.0]).double())
@@ -274,6 +280,11 @@ def test_views(clean, action):
         view_changed(replace(clip, joints=None), keypoints=lambda points: points + np.float32([900, 0]))
     )
     assert far.kind == "image" and far.certain and "1000 x 800 pixels" in far.sentence
+
+
+def test_keypoints_that_are_no_pixels(clean):
+    found = only(view_changed(seen(clean["waving"]), keypoints=lambda points: points / np.float32(500) - 1))
+    assert found.kind == "units" and found.certain and "expected pixels" in found.sentence
 
 
 def test_valid_marks_and_confidence(clean):
