@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from data_prep.pickles import read_pickle, read_plain
+from posemamba.storage.pickles import read_pickle, read_plain
 from posemamba.storage.values import DType, Refused
 
 HTML = b"<!DOCTYPE html>\n<html><head><title>404</title></head><body>Not found</body></html>"
