@@ -1,7 +1,4 @@
-"""What is wrong with motion: units, axes, rate, floor, sides, bind poses, jumps, cameras; a sentence each.
-
-The limits were set on 485 clips of real capture and on the generator's. There clean motion stays quiet.
-"""
+"""What is wrong with motion, a sentence each; limits set on 485 clips of real capture and the generator's."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from posemamba.camera import Camera
 from posemamba.motion.clips import Clip, View
 from posemamba.skeleton import FLIP_ORDER, JOINT_NAMES, JOINTS, bone_lengths
 
@@ -18,9 +16,15 @@ UNITS = {"metres": 1000.0, "centimetres": 10.0, "inches": 25.4, "the CMU databas
 # Rigid bones by the joints that they end in, left and right; the trunk's and the collar's stand for several.
 RIGID = {"hip": (4, 1), "thigh": (5, 2), "shin": (6, 3), "upper arm": (12, 15), "forearm": (13, 16)}
 _RIGID = [joint - 1 for pair in RIGID.values() for joint in pair]
-_LEGS, _ARMS = ((1, 2, 3), (4, 5, 6)), ((14, 15, 16), (11, 12, 13))
+_LIMBS = {"legs": [1, 2, 3, 4, 5, 6], "arms": [14, 15, 16, 11, 12, 13]}
 # What a joint stands for of the body's mass, near enough for its centre (after Winter, 2009).
 _MASS = np.array([20, 5, 8, 3.5, 5, 8, 3.5, 14, 16, 0, 8, 1.4, 2.5, 1.1, 1.4, 2.5, 1.1]) / 102.4
+# A part of the body over another, and the lowest and highest ratio that passes.
+_RATIOS = (
+    ("forearm", "upper arm", 0.72, 1.35),
+    ("shin", "thigh", 0.75, 1.4),
+    ("hips to head", "leg", 0.76, 1.1),
+)
 
 _length = np.linalg.norm
 Fault = tuple[str, int | None, str, bool]  # kind, frame, what was seen and expected, certain
@@ -41,32 +45,32 @@ class Finding(NamedTuple):
 
 
 def inspect(clip: Clip) -> list[Finding]:
-    """Looks what is wrong with a clip, its body and its views; the worst place is told of each fault.
+    """Looks what is wrong with a clip, its body and its views; of each fault the worst place is told.
 
     A body that jumps falls as gravity wants, which tells a rate that is off by a quarter; without a jump
     nothing here does. Sides exchanged in a whole clip show where a knee bends. Standing with hanging arms is
     no bind pose: people do.
     """
-    faults = list(_not_finite("joints", clip.joints))
+    faults = [*_not_finite("joints", clip.joints)]
     if clip.joints is not None and not faults:
-        faults = list(_body(np.asarray(clip.joints, dtype=float), clip.fps))
+        faults += _body(np.asarray(clip.joints, dtype=float), clip.fps)
     faults += [fault for view in clip.views for fault in _view(view, clip.joints)]
-    place = f"clip {clip.name!r}"
-    told = [(place if frame is None else f"{place}, frame {frame}", *rest) for _, frame, *rest in faults]
+    at = [f"clip {clip.name!r}" + (f", frame {fault[1]}" if fault[1] is not None else "") for fault in faults]
     return [
-        Finding(f"{at}: {text}", sure, fault[0]) for fault, (at, text, sure) in zip(faults, told, strict=True)
+        Finding(f"{at}: {text}", sure, kind) for at, (kind, _, text, sure) in zip(at, faults, strict=True)
     ]
 
 
 def compare(clips: Sequence[Clip]) -> list[Finding]:
     """Looks what is wrong between clips: names and frames that are there twice, bodies that nobody has."""
     counts = Counter(clip.name for clip in clips)
-    found = [f"clip {name!r} is there {n} times, expected once" for name, n in counts.items() if n > 1]
+    told = [
+        f"clip {name!r} is there {count} times, expected once" for name, count in counts.items() if count > 1
+    ]
     for (a, b), frames in _shared_frames(clips).items():
-        one, other = clips[a], clips[b]
-        splits = "" if one.split == other.split else f", one in {one.split}, one in {other.split}"
-        found.append(f"clips {one.name!r} and {other.name!r} share {frames} frames{splits}, expected none")
-    found = [Finding(sentence, True, "duplicate") for sentence in found]
+        splits = "" if a.split == b.split else f", one in {a.split}, one in {b.split}"
+        told.append(f"clips {a.name!r} and {b.name!r} share {frames} frames{splits}, expected none")
+    found = [Finding(sentence, True, "duplicate") for sentence in told]
     for subject, lengths in typical_bones(clips).items():
         who = f"subject {subject!r}" if subject else "the body of the clips that name no subject"
         found += [Finding(f"{who}: {text}", False, kind) for kind, text in _proportions(lengths)]
@@ -78,10 +82,8 @@ def typical_bones(clips: Iterable[Clip], frames: int = 20) -> dict[str, Float[np
     some = defaultdict(list)
     for clip in clips:
         if clip.joints is not None:
-            some[clip.subject].append(
-                bone_lengths(np.array(clip.joints[:: len(clip) // frames + 1], dtype=float))
-            )
-    return {subject: np.nanmedian(np.concatenate(lengths), axis=0) for subject, lengths in some.items()}
+            some[clip.subject].append(clip.joints[:: len(clip) // frames + 1])
+    return {who: np.nanmedian(bone_lengths(np.concatenate(poses)), axis=0) for who, poses in some.items()}
 
 
 def _proportions(lengths: np.ndarray) -> Iterator[tuple[str, str]]:
@@ -90,17 +92,18 @@ def _proportions(lengths: np.ndarray) -> Iterator[tuple[str, str]]:
     if uneven:
         told = ", ".join(f"{name} {left:.0f} and {right:.0f} mm" for name, (left, right) in uneven.items())
         yield "lopsided", f"left and right differ ({told}), expected at most 5%"
-    size = {name: pair.mean() for name, pair in sides.items()} | {"trunk up to the head": lengths[6:10].sum()}
+    size = {name: pair.mean() for name, pair in sides.items()} | {"hips to head": lengths[6:10].sum()}
     size["leg"] = size["thigh"] + size["shin"]
-    limits = {("forearm", "upper arm"): (0.72, 1.35), ("shin", "thigh"): (0.75, 1.4)}
-    for (a, b), (low, high) in (limits | {("trunk up to the head", "leg"): (0.76, 1.1)}).items():
-        if not low * size[b] <= size[a] <= high * size[b]:
-            found = f"the {a} is {size[a]:.0f} mm, {size[a] / max(size[b], 1e-9):.2f} of the {b}"
-            yield "proportions", f"{found}, expected {low} to {high} of it"
+    for a, b, low, high in _RATIOS:
+        if not low <= (ratio := size[a] / max(size[b], 1e-9)) <= high:
+            yield (
+                "proportions",
+                f"{a} is {size[a]:.0f} mm, {ratio:.2f} of the {b}, expected {low} to {high} of it",
+            )
 
 
-def _shared_frames(clips: Sequence[Clip]) -> dict[tuple[int, int], int]:
-    """How many frames (3 or more) two clips have in common to the last bit, by their places."""
+def _shared_frames(clips: Sequence[Clip]) -> dict[tuple[Clip, Clip], int]:
+    """How many frames (3 or more) two clips have in common to the last bit."""
     factors = np.random.default_rng(0).integers(0, 2**63, JOINTS * 3, dtype=np.uint64) | np.uint64(1)
     sums, owners = [np.zeros(0, np.uint64)], [np.zeros(0, int)]
     for place, clip in enumerate(clips):
@@ -111,9 +114,9 @@ def _shared_frames(clips: Sequence[Clip]) -> dict[tuple[int, int], int]:
             owners.append(np.full(len(sums[-1]), place))
     sums, owners = np.concatenate(sums), np.concatenate(owners)
     order = np.argsort(sums, kind="stable")
-    twice = np.flatnonzero(sums[order][1:] == sums[order][:-1])
-    pairs = zip(owners[order][twice].tolist(), owners[order][twice + 1].tolist(), strict=True)
-    return {pair: count for pair, count in Counter(pairs).items() if count >= 3}
+    twice = np.flatnonzero(np.diff(sums[order]) == 0)
+    pairs = Counter(zip(owners[order][twice].tolist(), owners[order][twice + 1].tolist(), strict=True))
+    return {(clips[a], clips[b]): count for (a, b), count in pairs.items() if count >= 3}
 
 
 def _not_finite(name: str, array: np.ndarray | None) -> Iterator[Fault]:
@@ -136,16 +139,13 @@ def _body(x: Float[np.ndarray, "frames 17 3"], fps: float) -> Iterator[Fault]:
     """The faults of a body; wrong units and axes are put right for what follows."""
     lengths = bone_lengths(x)
     typical = np.median(lengths, axis=0)
-    leg = typical[[1, 2, 4, 5]].sum() / 2
-    if not leg > 0:
-        yield "units", None, "the joints of the legs lie in one point in most frames, expected a person", True
-        return
+    leg = max(typical[[1, 2, 4, 5]].sum() / 2, 1e-9)
     if not 400 <= leg <= 1200:
         unit = min(UNITS, key=lambda name: abs(np.log(leg * UNITS[name] / 850)))
-        guess = f"the nearest unit is {unit}"
-        yield "units", None, f"a leg is {leg:.3g} long, expected 400 to 1200 mm: {guess}", True
+        told = f"a leg is {leg:.3g} long, expected 400 to 1200 mm: the nearest unit is {unit}"
+        yield "units", None, told, True
         x, lengths, typical = (array * (850 / leg) for array in (x, lengths, typical))
-    up = x[:, 10] - x[:, [3, 6]].mean(1)
+    up = (x[:, 10] - x[:, [3, 6]].mean(1)) / leg
     up = (up / np.maximum(_length(up, axis=-1, keepdims=True), 1e-9)).mean(0)
     axis = int(np.abs(up).argmax())
     if abs(up[axis]) > 0.8 and (axis < 2 or up[2] < 0):
@@ -166,10 +166,10 @@ def _body(x: Float[np.ndarray, "frames 17 3"], fps: float) -> Iterator[Fault]:
 
 
 def _poses(x: np.ndarray) -> Iterator[Fault]:
-    limbs = [(x[:, b] - x[:, a], x[:, c] - x[:, b]) for a, b, c in (*_LEGS, *_ARMS)]
+    limbs = [(x[:, j + 1] - x[:, j], x[:, j + 2] - x[:, j + 1]) for j in (1, 4, 14, 11)]
     trunk, hips, shoulders = x[:, 8] - x[:, 0], x[:, 1] - x[:, 4], x[:, 14] - x[:, 11]
-    straight = np.min([_cosine(upper, lower) for upper, lower in limbs], axis=0)
-    legs = np.min([_cosine(upper + lower, -trunk) for upper, lower in limbs[:2]], axis=0)
+    straight = np.min([_cosine(*limb) for limb in limbs], axis=0)
+    legs = np.min([_cosine(sum(limb), -trunk) for limb in limbs[:2]], axis=0)
     out = np.minimum(_cosine(sum(limbs[2]), hips), _cosine(sum(limbs[3]), -hips))
     # The elbows of a T may bend by 20 degrees, those of an A by 14.
     held = (legs > 0.95) & np.where(out > 0.9, straight > 0.94, (out > 0.5) & (straight > 0.97))
@@ -187,23 +187,20 @@ def _poses(x: np.ndarray) -> Iterator[Fault]:
             "the shoulders run against the hips: left and right exchanged in arms or legs",
             True,
         )
-    # Forward of the body, and how far knees are off the straight line from hip to ankle, mm.
-    forward, ahead = np.cross(trunk, hips), []
-    for upper, lower in limbs[:2]:
-        leg = upper + lower
-        knee = upper - leg * (_cosine(upper, leg) * _length(upper, axis=-1) / _length(leg, axis=-1))[:, None]
-        ahead.append(_cosine(knee, forward)[_length(knee, axis=-1) > 60])
-    ahead = np.concatenate(ahead)
-    if len(ahead) >= 5 and np.median(ahead) < 0:
-        told = f"knees bend backwards in {(ahead < 0).mean():.0%} of the frames where they bend"
+    ahead = []  # whether knees that are 60 mm off the line from hip to ankle are so forwards
+    for thigh, shin in limbs[:2]:
+        leg = thigh + shin
+        knee = thigh - leg * (_cosine(thigh, leg) * _length(thigh, axis=-1) / _length(leg, axis=-1))[:, None]
+        ahead += (_cosine(knee, np.cross(trunk, hips))[_length(knee, axis=-1) > 60] > 0).tolist()
+    if len(ahead) >= 5 and np.mean(ahead) < 0.5:
+        told = f"knees bend backwards in {1 - np.mean(ahead):.0%} of the frames where they bend"
         yield "sides", None, f"{told}: left and right are exchanged, or an axis is mirrored", True
 
 
 def _steps(x: np.ndarray, fps: float) -> Iterator[Fault]:
     step, told = _length(np.diff(x, axis=0), axis=-1), np.zeros(len(x) - 1, bool)
-    for name, limbs in (("legs", _LEGS), ("arms", _ARMS)):
-        both = [joint for limb in limbs for joint in limb]
-        crossed = _length(x[1:, [FLIP_ORDER[joint] for joint in both]] - x[:-1, both], axis=-1).sum(1)
+    for name, both in _LIMBS.items():
+        crossed = _length(x[1:, both[3:] + both[:3]] - x[:-1, both], axis=-1).sum(1)
         swapped = crossed < 0.8 * step[:, both].sum(1)
         if swapped.any():
             seen = f"left and right {name} change places with the frame before, {swapped.sum()} times in all"
@@ -213,8 +210,8 @@ def _steps(x: np.ndarray, fps: float) -> Iterator[Fault]:
     still = (step == 0).all(1)
     if still.sum() > 1:
         first, end = _runs(still)[0]
-        told = f"{end - first} frames repeat the one before, {still.sum()} in all, expected movement"
-        yield "frozen", first + 1, told, True
+        seen = f"{end - first} frames repeat the one before, {still.sum()} in all, expected movement"
+        yield "frozen", first + 1, seen, True
     speed = step * fps / 1000
     around = np.pad(speed, ((2, 2), (0, 0)), "reflect")
     around = np.maximum(np.minimum(around[:-4], around[1:-3]), np.minimum(around[3:-1], around[4:]))
@@ -224,13 +221,13 @@ def _steps(x: np.ndarray, fps: float) -> Iterator[Fault]:
     if bad.any():
         at = np.unravel_index(np.where(bad, speed, 0).argmax(), bad.shape)
         seen = f"the {JOINT_NAMES[at[1]]} moves {step[at]:.0f} mm in one frame, {speed[at]:.1f} m/s"
-        told = f"{seen}, and {around[at]:.1f} m/s around that; {bad.any(1).sum()} in all"
-        yield "jump", int(at[0]) + 1, told, bool((spike > 600).any() or (speed > 20).any())
+        seen = f"{seen}, and {around[at]:.1f} m/s around that; {bad.any(1).sum()} in all"
+        yield "jump", int(at[0]) + 1, seen, bool((spike > 600).any() or (speed > 20).any())
 
 
 def _floor(x: np.ndarray, fps: float) -> Iterator[Fault]:
-    lowest, ankles = x[..., 2].min(1), x[:, [3, 6], 2].min(1)
-    usual = np.percentile(ankles, 10)
+    lowest, ankles, height = x[..., 2].min(1), x[:, [3, 6], 2].min(1), x[..., 2] @ _MASS
+    usual, falls = np.percentile(ankles, 10), {}
     if lowest.min() < -20:
         where = "feet go through it" if usual > 0 else "the clip's floor is not at z = 0"
         yield (
@@ -242,7 +239,6 @@ def _floor(x: np.ndarray, fps: float) -> Iterator[Fault]:
     elif np.percentile(lowest, 5) > 250:
         told = f"no joint comes nearer to the floor than {lowest.min():.0f} mm: it is not at z = 0"
         yield "floor", None, f"{told}, or the person is on something", False
-    height, falls = x[..., 2] @ _MASS, []
     for first, end in _runs(ankles > usual + 80):
         if end - first >= 6:
             time = np.arange(end - first) / fps
@@ -250,12 +246,11 @@ def _floor(x: np.ndarray, fps: float) -> Iterator[Fault]:
             rise = -curve[0] * (time[-1] / 2) ** 2
             # A parabola, to 8% of its height: nothing but gravity acts.
             if rise > 30 and np.abs(np.polyval(curve, time) - height[first:end]).max() < 0.08 * rise:
-                falls.append(-2 * curve[0] / 1000)
-                where = first
-    if falls and not 7 < (fall := np.median(falls)) < 13.6:
-        told = f"{len(falls)} jumps fall at {fall:.1f} m/s^2, expected 9.8"
+                falls[first] = -2 * curve[0] / 1000
+    if falls and not 7 < (fall := np.median([*falls.values()])) < 13.6:
+        told = f"{len(falls)} jumps fall at {fall:.1f} m/s^2, expected 9.8: they would"
         rate = f"{fps * (9.81 / fall) ** 0.5:.0f} frames a second, not {fps:g}"
-        yield "rate", where, f"{told}: they would at {rate}", True
+        yield "rate", min(falls), f"{told} at {rate}", True
 
 
 def _view(view: View, joints: np.ndarray | None) -> Iterator[Fault]:
@@ -279,23 +274,24 @@ def _view(view: View, joints: np.ndarray | None) -> Iterator[Fault]:
             told = f"{name}: confidence reaches from {score.min():.3g} to {score.max():.3g}, expected 0 to 1"
             yield "confidence", None, told, True
         if view.camera is not None and joints is not None and np.isfinite(joints).all():
-            yield from _projection(name, points, view.camera, joints[frames])
+            told = _projection(points, view.camera, torch.from_numpy(np.array(joints[frames])))
+            if told:
+                yield "camera", None, f"{name}: its camera {told}", True
 
 
-def _projection(name: str, points: np.ndarray, camera, joints: np.ndarray) -> Iterator[Fault]:
-    turned = camera.rotation @ camera.rotation.mT - torch.eye(3).to(camera.rotation)
-    if turned.abs().max() > 1e-3 or torch.linalg.det(camera.rotation) < 0 or camera.focal.min() <= 0:
-        yield "camera", None, f"{name}: its camera mirrors or stretches, expected a rotation and a lens", True
-        return
-    world = torch.from_numpy(np.array(joints)).to(camera.rotation)
-    seen = camera.project(camera.world_to_camera(world)).double().numpy()
+def _projection(points: np.ndarray, camera: Camera, joints: torch.Tensor) -> str:
+    """What is wrong with a camera that saw these joints at these pixels; nothing, or a sentence's end."""
+    turn = camera.rotation
+    off = turn @ turn.mT - torch.eye(3).to(turn)
+    if off.abs().max() > 1e-3 or torch.linalg.det(turn) < 0 or camera.focal.min() <= 0:
+        return "mirrors or stretches, expected a rotation and a lens"
+    seen = camera.project(camera.world_to_camera(joints.to(turn))).double().numpy()
     if (behind := np.isnan(seen).mean()) > 0.01:
-        yield "camera", None, f"{name}: {behind:.0%} of the joints lie behind its camera", True
-        return
+        return f"has {behind:.0%} of the joints behind it"
     size = np.sqrt(((seen - np.nanmean(seen, 1, keepdims=True)) ** 2).sum(-1).mean(1))[:, None]  # the body's
     apart, crossed = (_length(points - other, axis=-1) for other in (seen, seen[:, list(FLIP_ORDER)]))
-    pixels, better = np.nanmedian(apart), bool(np.nanmedian(crossed) < 0.6 * np.nanmedian(apart))
-    if better or np.nanmedian(apart / size) > 0.3:
-        told = f"{name}: its camera sees the joints {pixels:.0f} pixels (median) from the keypoints"
-        fit = f", {np.nanmedian(crossed):.0f} with left and right exchanged" * better
-        yield "camera", None, f"{told}{fit}", True
+    pixels, other = np.nanmedian(apart), np.nanmedian(crossed)
+    if other >= 0.6 * pixels and np.nanmedian(apart / size) <= 0.3:
+        return ""
+    fit = f", {other:.0f} with left and right exchanged" if other < 0.6 * pixels else ""
+    return f"sees the joints {pixels:.0f} pixels (median) from the keypoints{fit}"
