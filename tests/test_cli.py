@@ -171,7 +171,11 @@ def views(tmp_path_factory):
     view = View("left", 1000, 1000, keypoints=pixels, targets={"camera": other.joints})
     path = tmp_path_factory.mktemp("views") / "views.safetensors"
     flat = Clip(None, 25.0, "flat", "sit", "test", "S2", (view,))
-    save_motion(path, [replace(one, subject="S1", views=(view,)), flat], {"credit": "nobody in particular"})
+    save_motion(
+        path,
+        [replace(one, subject="S1", views=(view,)), flat],
+        {"credit": "nobody in particular", "ü": "a\x1b[2J\nb"},
+    )
     return path
 
 
@@ -182,7 +186,8 @@ def test_data_list_tells_what_a_file_holds(capsys, tmp_path, views):
         "2 clips, 480 frames",
         "60 fps (1 clips), 25 fps (1 clips)",
         "world joints: in 1 clips",
-        "credit: nobody in particular",
+        "credit: nobody in particular\n",
+        "ü: a [2J b\n",
         "view left: 1000 x 1000 pixels; frames with keypoints (480), targets.camera (480)",
     ):
         assert told in out

@@ -41,7 +41,8 @@ def contents(file: Source, save: Json = None) -> None:
         parts = ", ".join(f"{part} ({count:,})" for part, count in view["holds"].items())
         lines[f"view {name}"] = f"{' and '.join(view['sizes'])} pixels; frames with {parts}"
     for name, text in (lines | facts["about"]).items():
-        out.print(f"{name}: {text}", soft_wrap=True)
+        # A stranger's notes may hold what moves a terminal's cursor.
+        out.print(re.sub(r"[^ -~\xa1-\U0010ffff]+", " ", f"{name}: {text}"), soft_wrap=True)
     actions, bones = Table("action", title="Frames"), Table("subject", title="Bones, mm (left and right)")
     for table, names in ((actions, facts["splits"]), (bones, ("clips", "frames", *facts["bones"]))):
         for name in names:

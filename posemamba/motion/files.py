@@ -23,7 +23,7 @@ from posemamba.motion.clips import CAMERA_PARTS as _CAMERA
 from posemamba.motion.clips import Clip, View
 from posemamba.skeleton import JOINTS
 from posemamba.storage import atomic_path, read_arrays
-from posemamba.storage.kinds import existing_file
+from posemamba.storage.kinds import existing_file, kind_of
 
 FORMAT, VERSION = "posemamba-motion", "2"
 _CLIP = ("name", "action", "split", "fps", "subject")
@@ -170,7 +170,12 @@ def _open(path: str | Path) -> tuple[Path, str, dict[str, str], dict[str, np.nda
             header = json.loads(start.read(begin - 8))
             content = np.asarray(np.memmap(start, dtype=np.uint8, mode="c")).view(np.ndarray)
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a motion file, or is damaged or cut short: {error}") from error
+        with path.open("rb") as start:
+            head = start.read(512)
+        # Behind the length of its header, a motion file has that of JSON.
+        foreign = head[8:9] not in (b"", b"{")
+        found = f" but {kind_of(head)}" if foreign else ", or is damaged or cut short"
+        raise ValueError(f"{path} is not a motion file{found}: {error}") from error
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path} is not a motion file: its metadata names no {FORMAT!r} format")
     version = metadata.get("version", "")

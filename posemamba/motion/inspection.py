@@ -139,13 +139,16 @@ def _body(x: Float[np.ndarray, "frames 17 3"], fps: float) -> Iterator[Fault]:
     """The faults of a body; wrong units and axes are put right for what follows."""
     lengths = bone_lengths(x)
     typical = np.median(lengths, axis=0)
-    leg = max(typical[[1, 2, 4, 5]].sum() / 2, 1e-9)
+    leg = typical[[1, 2, 4, 5]].sum() / 2
+    if not leg > 0:
+        yield "units", None, "the legs' joints lie in one point in most frames, expected a person", True
+        return
     if not 400 <= leg <= 1200:
         unit = min(UNITS, key=lambda name: abs(np.log(leg * UNITS[name] / 850)))
         told = f"a leg is {leg:.3g} long, expected 400 to 1200 mm: the nearest unit is {unit}"
         yield "units", None, told, True
         x, lengths, typical = (array * (850 / leg) for array in (x, lengths, typical))
-    up = (x[:, 10] - x[:, [3, 6]].mean(1)) / leg
+    up = x[:, 10] - x[:, [3, 6]].mean(1)
     up = (up / np.maximum(_length(up, axis=-1, keepdims=True), 1e-9)).mean(0)
     axis = int(np.abs(up).argmax())
     if abs(up[axis]) > 0.8 and (axis < 2 or up[2] < 0):
@@ -190,7 +193,8 @@ def _poses(x: np.ndarray) -> Iterator[Fault]:
     ahead = []  # whether knees that are 60 mm off the line from hip to ankle are so forwards
     for thigh, shin in limbs[:2]:
         leg = thigh + shin
-        knee = thigh - leg * (_cosine(thigh, leg) * _length(thigh, axis=-1) / _length(leg, axis=-1))[:, None]
+        along = (thigh * leg).sum(-1, keepdims=True) / np.maximum((leg * leg).sum(-1, keepdims=True), 1e-9)
+        knee = thigh - leg * along
         ahead += (_cosine(knee, np.cross(trunk, hips))[_length(knee, axis=-1) > 60] > 0).tolist()
     if len(ahead) >= 5 and np.mean(ahead) < 0.5:
         told = f"knees bend backwards in {1 - np.mean(ahead):.0%} of the frames where they bend"

@@ -74,6 +74,17 @@ def same(clips: list[Clip], others: list[Clip]) -> bool:
     return repr([flat(clip) for clip in clips]) == repr([flat(clip) for clip in others])
 
 
+def test_other_kinds_of_files_are_named(tmp_path):
+    for content, told in {
+        b'{"key": 1}' * 99: "is not a motion file but a text file",
+        b"\x89HDF\r\n" + b"\0" * 99: "is not a motion file but an HDF5 file",
+        b"\x80\x04\x95" + b"\0" * 99: "is not a motion file but a plain pickle",
+        b"\x80\x02\0\0\0\0\0\0{" + b" " * 99: "is damaged or cut short",  # a header of 640 bytes
+    }.items():
+        (tmp_path / "file").write_bytes(content)
+        assert told in refusal(tmp_path / "file")
+
+
 def test_cut_short_anywhere(saved):
     content = saved.read_bytes()
     for length in [*range(16), *range(16, len(content), 41), *range(len(content) - 8, len(content))]:

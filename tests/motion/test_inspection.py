@@ -45,6 +45,13 @@ def test_a_pose_alone_gives_nothing(clean):
         assert inspect(replace(clean["walking"], joints=clean["walking"].joints[:frames])) == []
 
 
+def test_what_is_no_person(clean):
+    nothing = only(broken(clean["walking"], lambda joints: joints * 0))
+    assert nothing.kind == "units" and "lie in one point" in nothing.sentence
+    noise = np.random.default_rng(0).normal(size=(9, 17, 3)).astype(np.float32) * 300
+    assert {"bones"} <= {finding.kind for finding in inspect(replace(clean["walking"], joints=noise))}
+
+
 def bind_pose(height: float = 880.0, down: float = 0.0) -> np.ndarray:
     """A T-pose, or with the arms `down` by an angle an A-pose, seen from the front."""
     pose = np.zeros((17, 3))
