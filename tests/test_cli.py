@@ -196,7 +196,7 @@ def test_data_list_tells_what_a_file_holds(capsys, tmp_path, views):
     assert (
         facts["subjects"]["S1"]["frames"] == 240 and 380 < facts["subjects"]["S1"]["bones"]["thigh"][0] < 500
     )
-    assert facts["subjects"]["S2"]["bones"] == {}
+    assert 380 < facts["subjects"]["S2"]["bones"]["thigh"][0] < 500  # from what its camera has
     assert abs(facts["minutes"] - (4 + 9.6) / 60) < 1e-6
 
 

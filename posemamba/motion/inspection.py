@@ -51,9 +51,9 @@ def inspect(clip: Clip) -> list[Finding]:
     nothing here does. Sides exchanged in a whole clip show where a knee bends. Standing with hanging arms is
     no bind pose: people do.
     """
-    faults = [*_not_finite("joints", clip.joints)]
-    if clip.joints is not None and not faults:
-        faults += _body(np.asarray(clip.joints, dtype=float), clip.fps)
+    faults, body = [*_not_finite("joints", clip.joints)], _body_of(clip)
+    if body is not None and np.isfinite(body).all():
+        faults += _body(np.asarray(body, dtype=float), clip.fps, clip.joints is not None)
     faults += [fault for view in clip.views for fault in _view(view, clip.joints)]
     at = [f"clip {clip.name!r}" + (f", frame {fault[1]}" if fault[1] is not None else "") for fault in faults]
     return [
@@ -81,9 +81,19 @@ def typical_bones(clips: Iterable[Clip], frames: int = 20) -> dict[str, Float[np
     """Each subject's bone lengths, mm, ordered as `skeleton.BONES`: medians over some frames of each clip."""
     some = defaultdict(list)
     for clip in clips:
-        if clip.joints is not None:
-            some[clip.subject].append(clip.joints[:: len(clip) // frames + 1])
+        if (body := _body_of(clip)) is not None:
+            some[clip.subject].append(body[:: len(clip) // frames + 1])
     return {who: np.nanmedian(bone_lengths(np.concatenate(poses)), axis=0) for who, poses in some.items()}
+
+
+def _body_of(clip: Clip) -> np.ndarray | None:
+    """The joints in the world, or else those that a view has in its camera's frame in all its frames, mm."""
+    found = [clip.joints] if clip.joints is not None else []
+    for view in clip.views:
+        targets = (view.targets.get(name) for name in ("camera", "annot3", "univ_annot3"))
+        if view.valid is None or view.valid.all():
+            found += [body for body in targets if body is not None and body.shape[1:] == (JOINTS, 3)]
+    return found[0] if found else None
 
 
 def _proportions(lengths: np.ndarray) -> Iterator[tuple[str, str]]:
@@ -135,7 +145,7 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a * b).sum(-1) / np.maximum(_length(a, axis=-1) * _length(b, axis=-1), 1e-9)
 
 
-def _body(x: Float[np.ndarray, "frames 17 3"], fps: float) -> Iterator[Fault]:
+def _body(x: Float[np.ndarray, "frames 17 3"], fps: float, world: bool) -> Iterator[Fault]:
     """The faults of a body; wrong units and axes are put right for what follows."""
     lengths = bone_lengths(x)
     typical = np.median(lengths, axis=0)
@@ -151,7 +161,7 @@ def _body(x: Float[np.ndarray, "frames 17 3"], fps: float) -> Iterator[Fault]:
     up = x[:, 10] - x[:, [3, 6]].mean(1)
     up = (up / np.maximum(_length(up, axis=-1, keepdims=True), 1e-9)).mean(0)
     axis = int(np.abs(up).argmax())
-    if abs(up[axis]) > 0.8 and (axis < 2 or up[2] < 0):
+    if world and abs(up[axis]) > 0.8 and (axis < 2 or up[2] < 0):
         seen = f"from feet to head is {'-' if up[axis] < 0 else ''}{'xyz'[axis]} in all the clip, expected z"
         yield "axes", None, f"{seen}: either the axes are exchanged, or the person never stands", False
         x = np.roll(x, 2 - axis, axis=-1) * (1, np.sign(up[axis]), np.sign(up[axis]))
@@ -165,7 +175,8 @@ def _body(x: Float[np.ndarray, "frames 17 3"], fps: float) -> Iterator[Fault]:
     yield from _poses(x)
     if len(x) >= 4:
         yield from _steps(x, fps)
-    yield from _floor(x, fps)
+    if world:
+        yield from _floor(x, fps)
 
 
 def _poses(x: np.ndarray) -> Iterator[Fault]:

@@ -289,6 +289,19 @@ def test_views(clean, action):
     assert far.kind == "image" and far.certain and "1000 x 800 pixels" in far.sentence
 
 
+def test_a_body_that_only_a_camera_has(clean):
+    clip = replace(seen(clean["walking"]), joints=None)
+    assert compare([clip]) == [] and len(typical_bones([clip])["S1"]) == len(BONES)
+
+    def exchanged(targets):
+        return {"annot3": targets["camera"][:, list(FLIP_ORDER)]}
+
+    found = only(view_changed(clip, targets=exchanged))
+    assert found.kind == "sides" and "knees bend backwards" in found.sentence
+    found = only(view_changed(clip, targets=lambda targets: {"camera": targets["camera"] / np.float32(1000)}))
+    assert found.kind == "units"
+
+
 def test_keypoints_that_are_no_pixels(clean):
     found = only(view_changed(seen(clean["waving"]), keypoints=lambda points: points / np.float32(500) - 1))
     assert found.kind == "units" and found.certain and "expected pixels" in found.sentence
