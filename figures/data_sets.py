@@ -6,7 +6,7 @@ measures the package's own motion and leaves runs/data_sets/data_sets.json: each
 and bone lengths; the principal axes of its poses; how far test poses are from the nearest pose in training.
 What the book shows was measured on files that are not distributed, the first of which gives the axes:
 
-    python figures/data_sets.py --motion "CMU, open"=cmu_open_17.npz "CMU, more"=cmu_more_17.npz \\
+    python figures/data_sets.py --motion "CMU, open"=cmu_open_17.npz \\
         --detections detections_alphapose_coco17.json --out posemamba/assets/measured/data_sets.json
 
 `data_prep/cmu.py` fetches and converts the trials of the first; the detections are a result of AlphaPose.
@@ -130,6 +130,29 @@ def variety(clips: list[Clip], generated: list[Clip]) -> dict:
     return found | {"all_farther_from_the_generator": every, "from_the_generator_by_action": by_action}
 
 
+def known(clips: list[Clip]) -> list[dict]:
+    """How near to test poses other people's training poses come, and the same person's of other trials."""
+    train, rows = poses([clip for clip in clips if clip.split == "train"], NEIGHBOURS)[0], []
+    test = [clip for clip in clips if clip.split == "test"]
+    for who in sorted({person(clip) for clip in test}):
+        theirs = [clip for clip in test if person(clip) == who]
+        own, others, among = [], [], []
+        for clip in theirs:
+            # "35_05#2" is the second piece of trial 35_05.
+            rest = [c for c in theirs if c.name.split("#")[0] != clip.name.split("#")[0]]
+            if rest:
+                query, candidates = aligned(clip.joints[2::6]), poses(rest, 2000)[0]
+                own.append(nearest(query, candidates))
+                others.append(nearest(query, train))
+                among.append(len(candidates))
+        if own:
+            row = {"person": who, "actions": sorted({clip.action for clip in theirs}), "clips": len(own)}
+            row |= {"same_mm": round(float(np.median(np.concatenate(own))), 1)}
+            row |= {"others_mm": round(float(np.median(np.concatenate(others))), 1)}
+            rows.append(row | {"same_among": round(float(np.mean(among))), "others_among": len(train)})
+    return rows
+
+
 def jitter(points: np.ndarray) -> np.ndarray:
     """`(joints,)` the standard deviation that white noise would have if it gave these third differences.
 
@@ -210,6 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
         generated = synthetic_clips(seed=0, train=BODIES, test=0)
         report["sets"] = [sizes(name, clips) for name, clips in sets.items()]
         report["variety"] = variety(next(iter(sets.values())), generated)
+        report["known_people"] = known(next(iter(sets.values())))
         report["detections"] = {"model": modelled()}
         if given.detections:
             report["detections"]["real"] = detected(given.detections)

@@ -1,12 +1,13 @@
-"""A clip of motion: one take of a body, with its rate, its action and its place in training or test."""
+"""A clip of motion: one take of a body, what cameras have of it, and its place in training or test."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import InitVar, dataclass, field
 from importlib import import_module
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
+from posemamba.camera import Camera
 from posemamba.skeleton import JOINTS
 
 SPLITS = ("train", "test")
@@ -19,36 +20,104 @@ def __getattr__(name: str):  # what lived here once
 
 
 @dataclass(frozen=True, eq=False)
+class View:
+    """What one camera has of a clip. All arrays begin with the clip's frames.
+
+    Attributes:
+        name: what the data set calls the camera.
+        width, height: the image's size, pixels.
+        camera: one camera (no batch) with that image, from the world in mm; None where it is not known.
+        keypoints: `(frames, 17, 2)` float32 pixels, as a detector or the set gives them; None without.
+        confidence: `(frames, 17)` float32, the detector's; None without.
+        valid: `(frames,)` bool, which frames count; None where all do.
+        targets: by name what the set itself asks for, float32 `(frames, ...)`. Used so far: MotionBERT's
+            "joint3d_image" and "joints_2.5d_image" `(frames, 17, 3)` and "2.5d_factor" `(frames,)`; "camera",
+            the joints in the camera's frame, mm; MPI-INF-3DHP's "annot3" and "univ_annot3".
+        scan: whether to look for NaN at once; clips from a file leave that to whoever uses their frames.
+
+    Raises:
+        ValueError: shapes or types that do not fit, NaN, a camera of another image.
+    """
+
+    name: str
+    width: int
+    height: int
+    camera: Camera | None = None
+    keypoints: Float32[np.ndarray, "frames 17 2"] | None = None
+    confidence: Float32[np.ndarray, "frames 17"] | None = None
+    valid: Bool[np.ndarray, " frames"] | None = None
+    targets: Mapping[str, Float32[np.ndarray, "frames ..."]] = field(default_factory=dict)
+    scan: InitVar[bool] = True
+
+    def __post_init__(self, scan: bool):
+        what = f"view {self.name!r}"
+        if not (self.width > 0 and self.height > 0):
+            raise ValueError(f"{what} is {self.width} x {self.height} pixels, expected positive sizes")
+        if self.camera is not None:
+            found = f"a camera of {self.camera.width} x {self.camera.height} pixels"
+            if self.camera.batch_shape:
+                raise ValueError(f"{what} has {self.camera.batch_shape} cameras, expected one")
+            if (self.camera.width, self.camera.height) != (self.width, self.height):
+                raise ValueError(f"{what} is {self.width} x {self.height} pixels but has {found}")
+        ends = {"keypoints": (JOINTS, 2), "confidence": (JOINTS,), "valid": ()}
+        for name, array in self.arrays():
+            kind = np.bool_ if name == "valid" else np.float32
+            _check(array, f"{what}: {name}", kind, ends.get(name), scan)
+        if len({len(array) for _, array in self.arrays()}) > 1:
+            found = ", ".join(f"{name} {len(array)}" for name, array in self.arrays())
+            raise ValueError(f"{what}: its arrays have different numbers of frames: {found}")
+
+    def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
+        """What the view holds, by name; a target as "targets.NAME"."""
+        for name in ("keypoints", "confidence", "valid"):
+            if getattr(self, name) is not None:
+                yield name, getattr(self, name)
+        for name, array in self.targets.items():
+            yield f"targets.{name}", array
+
+
+@dataclass(frozen=True, eq=False)
 class Clip:
     """One take of motion.
 
     Attributes:
-        joints: `(frames, 17, 3)` float32, mm, world with z up.
+        joints: `(frames, 17, 3)` float32, mm, world with z up; None where a set has no joints in a world.
         fps: frames a second.
         name: names the clip in messages and results.
         action: what is done in it; evaluation averages over actions.
         split: "train" or "test".
+        subject: whose body it is; empty where that is not known.
+        views: what cameras have of it, none for motion alone.
+        scan: whether to look for NaN at once, as in `View`.
 
     Raises:
-        ValueError: another shape or type, no frames, NaN, a rate that is not positive, an unknown split.
+        ValueError: another shape or type, no frames, NaN, a rate that is not positive, an unknown split,
+            views of another length, neither joints nor views.
     """
 
-    joints: Float32[np.ndarray, "frames 17 3"]
+    joints: Float32[np.ndarray, "frames 17 3"] | None
     fps: float
     name: str
     action: str
     split: str
+    subject: str = ""
+    views: tuple[View, ...] = ()
+    scan: InitVar[bool] = True
 
-    def __post_init__(self):
-        joints, clip = self.joints, f"clip {self.name!r}"
-        found = joints.dtype if isinstance(joints, np.ndarray) else type(joints).__name__
-        if found != np.float32:
-            raise ValueError(f"{clip}: joints are {found}, expected a float32 array")
-        if joints.shape[1:] != (JOINTS, 3) or len(joints) == 0:
-            raise ValueError(f"{clip}: joints have shape {joints.shape}, expected (1 or more, {JOINTS}, 3)")
-        finite = np.isfinite(joints).all(axis=(1, 2))
-        if not finite.all():
-            raise ValueError(f"{clip}: frame {finite.argmin()} holds NaN or infinity, expected finite mm")
+    def __post_init__(self, scan: bool):
+        clip = f"clip {self.name!r}"
+        if self.joints is not None:
+            _check(self.joints, f"{clip}: joints", np.float32, (JOINTS, 3), scan)
+        elif not any(True for view in self.views for _ in view.arrays()):
+            raise ValueError(f"{clip} has neither joints nor a view with frames, expected one of them")
+        names = [view.name for view in self.views]
+        if len(set(names)) < len(names):
+            raise ValueError(f"{clip} has views {', '.join(names)}, expected each name once")
+        for view in self.views:
+            for name, array in view.arrays():
+                if len(array) != len(self):
+                    found = f"{name} of view {view.name!r} has {len(array)} frames"
+                    raise ValueError(f"{clip}: {found}, expected {len(self)} as the others")
         if not 0 < self.fps < np.inf:
             raise ValueError(f"{clip}: fps is {self.fps}, expected a positive number")
         if self.split not in SPLITS:
@@ -56,7 +125,28 @@ class Clip:
 
     def __len__(self) -> int:
         """The number of frames."""
-        return len(self.joints)
+        if self.joints is not None:
+            return len(self.joints)
+        return next(len(array) for view in self.views for _, array in view.arrays())
+
+
+def _check(array, what: str, kind, end: tuple[int, ...] | None, scan: bool) -> None:
+    found = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+    if found != kind:
+        raise ValueError(f"{what} are {found}, expected a {np.dtype(kind)} array")
+    if array.ndim == 0 or len(array) == 0 or (end is not None and array.shape[1:] != end):
+        wanted = ", ".join(["1 or more", *map(str, ("...",) if end is None else end)])
+        raise ValueError(f"{what} have shape {array.shape}, expected ({wanted})")
+    if scan:
+        check_finite(array, what)
+
+
+def check_finite(array: np.ndarray, what: str, first: int = 0) -> None:
+    """Raises ValueError naming the first frame of `(frames, ...)` that holds NaN; `first` is its number."""
+    finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+    if not finite.all():
+        at = first + int(finite.argmin())
+        raise ValueError(f"{what} hold NaN or infinity in frame {at}, expected finite numbers")
 
 
 def select_split(clips: Iterable[Clip], split: str) -> list[Clip]:

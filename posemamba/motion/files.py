@@ -1,55 +1,156 @@
 """Clips on disk.
 
-A motion file is one `.safetensors` file: a float32 tensor `joints` (all frames, 17, 3) that holds the clips
-one after another, and text metadata `{"format": "posemamba-motion", "version": "1", "clips": JSON}`, where
-the JSON lists each clip's name, action, split, fps and number of frames in order.
+A motion file is one `.safetensors` file. Its tensors hold, one after another, what the clips and their views
+hold: `joints` (frames, 17, 3) of the clips; `keypoints` (frames, 17, 2), `confidence` (frames, 17), `valid`
+(frames,) and `targets.NAME` (frames, ...) of the views. `valid` is bool, all others are float32. The text
+metadata `{"format": "posemamba-motion", "version": "2", "clips": JSON, "cameras": JSON, "about": JSON}` lists
+the clips with their views in order, the cameras, which views name by number, and notes. Version 1 held
+`joints` alone.
 """
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping
 from operator import index
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from posemamba.motion.clips import Clip
+from posemamba.camera import Camera
+from posemamba.motion.clips import Clip, View
 from posemamba.skeleton import JOINTS
 from posemamba.storage import atomic_path, read_arrays
 from posemamba.storage.kinds import existing_file
 
-FORMAT, VERSION = "posemamba-motion", "1"
+FORMAT, VERSION = "posemamba-motion", "2"
+_CLIP, _VIEW = ("name", "action", "split", "fps", "subject"), ("name", "width", "height")
+_CAMERA = ("rotation", "translation", "focal", "center", "radial", "tangential")
+_ENDS = {"joints": (JOINTS, 3), "keypoints": (JOINTS, 2), "confidence": (JOINTS,), "valid": ()}
+_TARGET = "targets."
 
 
-def save_motion(path: str | Path, clips: Sequence[Clip]) -> None:
-    """Writes one or more clips to a motion file (`.safetensors`), atomically.
+def save_motion(path: str | Path, clips: Iterable[Clip], about: Mapping[str, str] | None = None) -> None:
+    """Writes one or more clips to a motion file (`.safetensors`), atomically and array by array.
+
+    Args:
+        path: the file.
+        clips: what it shall hold.
+        about: notes by name for whoever reads it: credit, licence, the command.
 
     Raises:
-        ValueError: no clips.
+        ValueError: no clips; targets of one name whose shapes differ.
         PermissionError: on Windows, where the older file is still mapped (its clips are alive).
     """
-    from safetensors.numpy import save
-
-    clips = list(clips)
-    if not clips:
+    parts: dict[str, list[np.ndarray]] = {}
+    cameras: dict[str, int] = {}
+    listing = []
+    for clip in clips:
+        views = []
+        for view in clip.views:
+            entry = {name: getattr(view, name) for name in _VIEW} | {"holds": [], "camera": None}
+            for name, array in view.arrays():
+                entry["holds"].append(name)
+                parts.setdefault(name, []).append(array)
+            if view.camera is not None:
+                facts = {name: getattr(view.camera, name).tolist() for name in _CAMERA}
+                facts |= dict(width=view.width, height=view.height)
+                entry["camera"] = cameras.setdefault(json.dumps(facts, default=float), len(cameras))
+            views.append(entry)
+        holds = [] if clip.joints is None else ["joints"]
+        if holds:
+            parts.setdefault("joints", []).append(clip.joints)
+        entry = {name: getattr(clip, name) for name in _CLIP}
+        listing.append(entry | dict(frames=len(clip), holds=holds, views=views))
+    if not listing:
         raise ValueError(f"{path}: there are no clips to save, expected at least one")
-    facts = ("name", "action", "split", "fps")
-    listing = [{name: getattr(clip, name) for name in facts} | {"frames": len(clip)} for clip in clips]
-    metadata = {"format": FORMAT, "version": VERSION, "clips": json.dumps(listing, default=float)}
-    content = save({"joints": np.concatenate([clip.joints for clip in clips])}, metadata=metadata)
-    # Written here and not by safetensors, whose own error on a full disk is no OSError.
-    with atomic_path(path) as temporary:
-        Path(temporary).write_bytes(content)
+    metadata = dict(format=FORMAT, version=VERSION, clips=json.dumps(listing, default=float))
+    metadata |= dict(cameras=f"[{', '.join(cameras)}]", about=json.dumps(dict(about or {})))
+    header, at = {"__metadata__": metadata}, 0
+    # Bytes after words, so that every float stands at a multiple of four.
+    order = sorted(parts, key=lambda name: (name == "valid", name))
+    for name in order:
+        first = parts[name][0]
+        if any(part.shape[1:] != first.shape[1:] for part in parts[name]):
+            shapes = sorted({part.shape[1:] for part in parts[name]})
+            raise ValueError(f"{path}: {name} has frames of shapes {shapes}, expected one shape in all views")
+        shape = [sum(map(len, parts[name])), *first.shape[1:]]
+        end = at + math.prod(shape) * first.itemsize
+        kind = "BOOL" if name == "valid" else "F32"
+        header[name] = dict(dtype=kind, shape=shape, data_offsets=[at, end])
+        at = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    # Written here and not by safetensors, which would need all of it in memory twice.
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in order:
+            for part in parts[name]:
+                file.write(np.ascontiguousarray(part, part.dtype.newbyteorder("<")))
 
 
 def load_motion(path: str | Path) -> list[Clip]:
-    """Reads what `save_motion` wrote. The clips' joints are views of one memory map, read when touched.
+    """Reads what `save_motion` wrote. The clips' arrays are views of one memory map, read when touched.
 
-    The map is copy-on-write: writing into a clip changes memory and never the file.
+    The map is copy-on-write: writing into a clip changes memory and never the file. Opening does not look at
+    the frames; whoever uses them refuses NaN.
 
     Raises:
         FileNotFoundError: there is no file.
-        ValueError: it is not a motion file, is cut short or newer, or has a clip that `Clip` refuses.
+        ValueError: it is not a motion file, is cut short or newer, holds a field that is not known, or a
+            clip that `Clip` refuses.
     """
+    path, version, metadata, arrays = _open(path)
+    try:
+        listing = json.loads(metadata["clips"])
+        cameras = _cameras(json.loads(metadata["cameras"])) if version == "2" else []
+        entries = [_entry(dict(found), version) for found in listing]
+    except _Unknown as error:
+        raise ValueError(f"{path} {error}, expected none such: a newer posemamba wrote it?") from None
+    except (LookupError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+        raise ValueError(f"{path} has a damaged header: its list of clips cannot be read") from error
+    listed = dict.fromkeys(arrays, 0)
+    for frames, holds, _, views in entries:
+        for name in (*holds, *(name for *_, holds in views for name in holds)):
+            listed[name] = listed.get(name, 0) + frames
+    for name, count in listed.items():
+        found = arrays[name].shape if name in arrays else "none"
+        if name not in arrays or found[0] != count or min(frames for frames, *_ in entries) < 1:
+            raise ValueError(f"{path} lists {count} frames but holds {name} of shape {found}")
+    if not entries:
+        raise ValueError(f"{path} lists 0 frames, expected at least one clip")
+    at = dict.fromkeys(arrays, 0)
+
+    def cut(name: str, frames: int) -> np.ndarray:
+        at[name] += frames
+        return arrays[name][at[name] - frames : at[name]]
+
+    clips = []
+    try:
+        for frames, holds, facts, seen in entries:
+            joints, views = (cut("joints", frames) if holds else None), []
+            for name, size, camera, fields in seen:
+                found = {field: cut(field, frames) for field in fields}
+                targets = {f.removeprefix(_TARGET): found.pop(f) for f in fields if f.startswith(_TARGET)}
+                camera = None if camera is None else cameras[camera]
+                views.append(View(name, *size, camera, **found, targets=targets, scan=False))
+            clips.append(Clip(joints, **facts, views=tuple(views), scan=False))
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    return clips
+
+
+def read_about(path: str | Path) -> dict[str, str]:
+    """The notes of a motion file, as `save_motion` was given them; raises as `load_motion` does."""
+    path, _, metadata, _ = _open(path)
+    try:
+        return {str(name): str(note) for name, note in json.loads(metadata.get("about", "{}")).items()}
+    except (AttributeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} has a damaged header: its notes cannot be read") from error
+
+
+def _open(path: str | Path) -> tuple[Path, str, dict[str, str], dict[str, np.ndarray]]:
+    """The path, version and metadata of a motion file, and its tensors as parts of one map."""
     from safetensors import SafetensorError, safe_open
 
     path = existing_file(path)
@@ -57,48 +158,79 @@ def load_motion(path: str | Path) -> list[Clip]:
         # safetensors refuses a tensor that does not fit the file's bytes.
         with safe_open(path, "numpy") as file, path.open("rb") as start:
             metadata, names = file.metadata() or {}, list(file.keys())
-            if metadata.get("format") != FORMAT:
-                raise ValueError(f"{path} is not a motion file: its metadata names no {FORMAT!r} format")
-            joints = file.get_slice("joints")
-            shape, kind = tuple(joints.get_shape()), joints.get_dtype()
-            offset = 8 + int.from_bytes(start.read(8), "little")
+            begin = 8 + int.from_bytes(start.read(8), "little")
+            header = json.loads(start.read(begin - 8))
     except SafetensorError as error:
         raise ValueError(f"{path} is not a motion file, or is damaged or cut short: {error}") from error
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"{path} is not a motion file: its metadata names no {FORMAT!r} format")
     version = metadata.get("version", "")
-    if version != VERSION:
+    if version not in ("1", VERSION):
         newer = ": a newer posemamba wrote it" if version.isdecimal() else ""
-        raise ValueError(f"{path} has format version {version[:9]!r}, expected {VERSION!r}{newer}")
-    if names != ["joints"] or kind != "F32" or len(shape) != 3 or shape[1:] != (JOINTS, 3):
-        found = f"{' and '.join(names[:9])}, its joints of type {kind} and shape {shape}"
-        raise ValueError(f"{path} holds {found}, expected joints of type F32 and shape (frames, {JOINTS}, 3)")
-    try:
-        listing = json.loads(metadata["clips"])
-        clips = [(index(c["frames"]), float(c["fps"]), c["name"], c["action"], c["split"]) for c in listing]
-    except (LookupError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
-        raise ValueError(f"{path} has a damaged header: its list of clips cannot be read") from error
-    # A plain array over the map: the same memory, without memmap's own rules for copies and scalars.
-    everything = np.asarray(np.memmap(path, dtype="<f4", mode="c", offset=offset, shape=shape))
-    return _cut(path, everything.view(np.ndarray), clips)
+        raise ValueError(f"{path} has format version {version[:9]!r}, expected {VERSION!r} or '1'{newer}")
+    content = np.asarray(np.memmap(path, dtype=np.uint8, mode="c")).view(np.ndarray)
+    arrays = {}
+    for name in names:
+        kind, shape = header[name]["dtype"], tuple(header[name]["shape"])
+        target = name.startswith(_TARGET)
+        if (name not in _ENDS and not target) or (version == "1" and name != "joints"):
+            known = ", ".join(_ENDS) if version == VERSION else "joints"
+            raise ValueError(f"{path} holds {name[:80]!r}, which is no field of a motion file: {known}")
+        wanted = "BOOL" if name == "valid" else "F32"
+        if kind != wanted or not shape or (not target and shape[1:] != _ENDS[name]):
+            end = "..." if target else ", ".join(map(str, _ENDS[name]))
+            found = f"its {name} of type {kind} and shape {shape}"
+            raise ValueError(f"{path} holds {found}, expected type {wanted} and shape (frames, {end})")
+        first, last = (begin + offset for offset in header[name]["data_offsets"])
+        arrays[name] = content[first:last].view(bool if wanted == "BOOL" else "<f4").reshape(shape)
+    return path, version, metadata, arrays
 
 
-def _cut(path: Path, joints: np.ndarray, clips: list[tuple]) -> list[Clip]:
-    """The clips that follow each other in `joints`, from their (frames, fps, name, action, split)."""
-    lengths = [frames for frames, *_ in clips]
-    if min(lengths, default=0) < 1 or joints.shape[:1] != (sum(lengths),):
-        raise ValueError(f"{path} lists {sum(lengths)} frames but holds joints of shape {joints.shape}")
-    try:
-        cuts = np.split(joints, np.cumsum(lengths)[:-1])
-        return [Clip(cut, fps, *map(str, names)) for cut, (_, fps, *names) in zip(cuts, clips, strict=True)]
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+class _Unknown(Exception):
+    """A field that is not known here."""
+
+
+def _entry(found: dict, version: str) -> tuple[int, list[str], dict, list]:
+    """A clip of the list: its frames, what it holds, its facts, its views."""
+    frames, views = index(found.pop("frames")), []
+    seen, holds = (found.pop("views"), found.pop("holds")) if version == "2" else ([], ["joints"])
+    for view in map(dict, seen):
+        size, camera = (index(view.pop("width")), index(view.pop("height"))), view.pop("camera")
+        fields, name = [str(field) for field in view.pop("holds")], str(view.pop("name"))
+        if camera is not None and index(camera) < 0:
+            raise IndexError
+        _refuse([*view, *(f for f in fields if f not in _ENDS and not f.startswith(_TARGET))])
+        views.append((name, size, camera, fields))
+    facts = {name: found.pop(name) for name in _CLIP if name != "subject" or version == "2"}
+    facts = {name: float(fact) if name == "fps" else str(fact) for name, fact in facts.items()}
+    _refuse([*found, *(field for field in holds if field != "joints")])
+    return frames, holds, facts, views
+
+
+def _refuse(unknown: list[str]) -> None:
+    if unknown:
+        raise _Unknown(f"has a clip with {str(unknown[0])[:80]!r}")
+
+
+def _cameras(listed: list[dict]) -> list[Camera]:
+    if not listed:
+        return []
+    sizes = [(index(camera.pop("width")), index(camera.pop("height"))) for camera in listed]
+    _refuse([name for camera in listed for name in camera if name not in _CAMERA])
+    # One tensor for all: a tensor for each number of each camera would take the time of all the rest.
+    double = torch.float64
+    tensors = {name: torch.tensor([camera[name] for camera in listed], dtype=double) for name in _CAMERA}
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise ValueError("cameras hold NaN or infinity")
+    each = zip(*(tensors[name].unbind() for name in _CAMERA), sizes, strict=True)
+    return [Camera(*parts, *size) for *parts, size in each]
 
 
 def read_cmu(path: str | Path) -> list[Clip]:
     """Reads capture of the CMU Motion Capture Database (mocap.cs.cmu.edu) that was reduced to the 17 joints.
 
     It is an `.npz` with the arrays `joints` (all frames, 17, 3) mm, `length`, `split`, `action`, `name`
-    (clips,) and `fps` (), and others that are left alone. The book's measured runs read cmu_mocap_17.npz,
-    which is not distributed.
+    (clips,) and `fps` (), commonly `subject` (clips,), and others that are left alone.
 
     Raises:
         FileNotFoundError: there is no file.
@@ -112,11 +244,16 @@ def read_cmu(path: str | Path) -> list[Clip]:
             wanted = f"expected plain numbers or text in {', '.join(kinds)}"
             raise ValueError(f"{path}: array {name!r} is {found or 'missing'}, {wanted}")
     joints, *entries, fps = (arrays[name] for name in kinds)
+    entries.append(arrays.get("subject", np.full(entries[0].shape, "")))
     shapes = [entry.shape for entry in entries]
     if fps.size != 1 or any(shape != (entries[0].size,) for shape in shapes):
-        found = f"length, name, action and split of shapes {', '.join(map(str, shapes))}, fps of {fps.shape}"
-        raise ValueError(f"{path} holds {found}, expected one entry a clip and one fps")
+        found = f"length, name, action, split and subject of shapes {', '.join(map(str, shapes))}"
+        raise ValueError(f"{path} holds {found}, fps of {fps.shape}, expected one entry a clip and one fps")
     lengths, *texts = (entry.tolist() for entry in entries)
-    rates = [fps.item()] * len(lengths)
-    joints = np.ascontiguousarray(joints, dtype=np.float32)
-    return _cut(Path(path), joints, list(zip(lengths, rates, *texts, strict=True)))
+    if min(lengths, default=0) < 1 or joints.shape[:1] != (sum(lengths),):
+        raise ValueError(f"{path} lists {sum(lengths)} frames but holds joints of shape {joints.shape}")
+    cuts = np.split(np.ascontiguousarray(joints, dtype=np.float32), np.cumsum(lengths)[:-1])
+    try:
+        return [Clip(cut, fps.item(), *map(str, each)) for cut, *each in zip(cuts, *texts, strict=True)]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

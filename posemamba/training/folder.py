@@ -45,7 +45,9 @@ def fingerprint(clips: list[Clip]) -> str:
     digest = hashlib.sha256()
     for clip in select_split(clips, "train"):
         digest.update(f"{clip.name}|{clip.action}|{clip.fps}|{len(clip)}|".encode())
-        digest.update(np.ascontiguousarray(clip.joints).tobytes())
+        for array in (clip.joints, *(array for view in clip.views for _, array in view.arrays())):
+            if array is not None:
+                digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()
 
 

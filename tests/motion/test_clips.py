@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from posemamba.motion import Clip, load_motion, open_motion, read_cmu, save_motion, select_split
+from posemamba.motion import Clip, View, load_motion, open_motion, read_cmu, save_motion, select_split
 
 
 def make_clips() -> list[Clip]:
@@ -83,12 +83,10 @@ def test_clips_are_views_of_one_map_and_writing_leaves_the_file(saved):
 def test_a_write_that_fails_leaves_the_old_file(saved, monkeypatch):
     content = saved.read_bytes()
 
-    def full_disk(path, data):
-        with open(path, "wb") as file:
-            file.write(data[:100])
+    def full_disk(array, *_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    monkeypatch.setattr(np, "ascontiguousarray", full_disk)  # the header is written by then
     with pytest.raises(OSError, match=r"motion\.safetensors.*disk is full"):
         save_motion(saved, make_clips())
     assert saved.read_bytes() == content and os.listdir(saved.parent) == [saved.name]
@@ -156,15 +154,24 @@ def test_bad_clips_are_refused(joints, changes, message):
 def test_a_number_that_is_not_finite_names_clip_and_frame(value, tmp_path):
     joints = np.zeros((9, 17, 3), np.float32)
     joints[6:, 3, 1] = value
-    with pytest.raises(ValueError, match="clip 'take 1': frame 6 holds NaN or infinity"):
+    with pytest.raises(ValueError, match="clip 'take 1': joints hold NaN or infinity in frame 6"):
         Clip(joints, **GOOD)
+    view = {"name": "left", "width": 100, "height": 100}
+    for name, array in {"keypoints": joints[..., :2], "confidence": joints[..., 1]}.items():
+        with pytest.raises(ValueError, match=f"view 'left': {name} hold NaN or infinity in frame 6"):
+            View(**view, **{name: array.copy()})
+    with pytest.raises(ValueError, match=r"view 'left': targets\.camera hold NaN"):
+        View(**view, targets={"camera": joints})
+
+
+def test_opening_a_file_does_not_look_at_its_frames(tmp_path):
     path = tmp_path / "motion.safetensors"
     save_motion(path, [Clip(np.zeros((9, 17, 3), np.float32), **GOOD)])
     content = bytearray(path.read_bytes())
-    content[-4:] = np.float32(value).tobytes()
+    content[-4:] = np.float32(np.nan).tobytes()
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"motion\.safetensors: clip 'take 1': frame 8"):
-        load_motion(path)
+    (clip,) = load_motion(path)
+    assert np.isnan(clip.joints[8, 16, 2]) and np.isfinite(clip.joints[:8]).all()
 
 
 def test_missing_and_foreign_files(tmp_path):
@@ -205,8 +212,11 @@ def test_a_file_cut_short_anywhere_is_refused(saved):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda h: h["__metadata__"].update(version="2"), "version '2', expected '1': a newer posemamba"),
-        (lambda h: h["__metadata__"].update(version="new"), "format version 'new', expected '1'$"),
+        (
+            lambda h: h["__metadata__"].update(version="3"),
+            "version '3', expected '2' or '1': a newer posemamba",
+        ),
+        (lambda h: h["__metadata__"].update(version="new"), "format version 'new', expected '2' or '1'$"),
         (lambda h: h["__metadata__"].pop("version"), "format version ''"),
         (lambda h: h["__metadata__"].update(format="other"), "not a motion file"),
         (lambda h: h.pop("__metadata__"), "not a motion file"),
@@ -223,10 +233,10 @@ def test_a_file_cut_short_anywhere_is_refused(saved):
         (lambda h: relist(h, frames=6), r"lists 14 frames but holds .*\(13, 17, 3\)"),
         (lambda h: relist(h, frames=-5), "lists 3 frames"),
         (lambda h: h.pop("joints"), "cut short|damaged"),
-        (lambda h: h.update(other=h.pop("joints")), "not a motion file.*joints"),
+        (lambda h: h.update(other=h.pop("joints")), "holds 'other', which is no field"),
         (
             lambda h: h.update(other={"dtype": "F32", "shape": [0], "data_offsets": [2652, 2652]}),
-            "holds joints and other",
+            "holds 'other', which is no field",
         ),
         (lambda h: h["joints"].update(dtype="F16", shape=[26, 17, 3]), "type F16"),
         (lambda h: h["joints"].update(shape=[17, 13, 3]), r"shape \(17, 13, 3\)"),
@@ -265,7 +275,10 @@ def test_read_cmu_cuts_clips_in_order(tmp_path):
         ({"length": np.array([4, 4])}, "lists 8 frames"),
         ({"joints": np.zeros((9, 16, 3), np.float32)}, r"shape \(4, 16, 3\)"),
         ({"joints": np.float32(3)}, "holds joints of shape"),
-        ({"joints": np.full((9, 17, 3), np.nan, np.float32)}, "clip 'one': frame 0"),
+        (
+            {"joints": np.full((9, 17, 3), np.nan, np.float32)},
+            "clip 'one': joints hold NaN or infinity in frame 0",
+        ),
         ({"name": np.array(["one"])}, "expected one entry a clip"),
         ({"fps": np.array([1.0, 2.0])}, "expected one entry a clip and one fps"),
         ({"length": np.array([4.0, 5.0])}, "array 'length' is float64"),
