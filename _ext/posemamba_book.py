@@ -17,6 +17,7 @@ from pathlib import Path
 from docutils import nodes
 
 PLOTLY = "application/vnd.plotly.v1+json"
+SVG = "image/svg+xml"
 BOX = "Paper, code, truth."
 
 
@@ -33,6 +34,15 @@ def figure_html(figure: dict) -> str:
     )
 
 
+def drawing_html(output: dict) -> str:
+    """A drawing, put into the page as it is: so its lines and words take the page's colour."""
+    alt = html.escape(output.get("metadata", {}).get(SVG, {}).get("alt", ""), quote=True)
+    svg = "".join(output["data"][SVG])
+    # The picture's own title and description would be read out, and shown by the pointer, once more.
+    svg = re.sub(r"<(title|desc)>.*?</\1>\s*", "", svg, flags=re.DOTALL).replace(' role="img"', "", 1)
+    return f'<div class="drawing" role="img" aria-label="{alt}">{svg}</div>'
+
+
 def draw_outputs(app, docname, source):
     """Sphinx's source-read: figures get their HTML, pictures their alternative text and width."""
     if not str(app.env.doc2path(docname)).endswith(".ipynb"):
@@ -46,6 +56,8 @@ def draw_outputs(app, docname, source):
             data = output.get("data", {})
             if PLOTLY in data:
                 output["data"] = {"text/html": figure_html(data[PLOTLY])}
+            elif SVG in data:
+                output["data"] = {"text/html": drawing_html(output)}
             elif shown := output.get("metadata", {}).get("image/png"):
                 image = {
                     "alt": shown.get("alt", ""),

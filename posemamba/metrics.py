@@ -20,6 +20,9 @@ from torch import Tensor
 from posemamba.losses import Bodies, Poses, check_poses, fit_scale
 from posemamba.skeleton import JOINT_NAMES
 
+# Where MPI-INF-3DHP's own evaluation takes PCK for its AUC, mm.
+AUC_THRESHOLDS = tuple(range(0, 151, 5))
+
 Errors = Float[Tensor, "*batch frames"] | Float[Tensor, "*batch frames joints"]
 
 
@@ -91,6 +94,30 @@ def mpjve(prediction: Poses, target: Poses, by_joint: bool = False) -> Errors:
     """Mean per-joint velocity error of each of the frames - 1 steps, in the poses' unit per frame."""
     prediction, target = _pair(prediction, target)
     return _errors(torch.diff(prediction, dim=-3), torch.diff(target, dim=-3), by_joint)
+
+
+def pck(prediction: Poses, target: Poses, threshold: float = 150.0, by_joint: bool = False) -> Errors:
+    """Percentage of correct keypoints of each frame (Mehta et al., 2017): joints nearer to their true place
+    than the threshold, which is in the poses' unit. More is better; by joint it is 0 or 100."""
+    return auc(prediction, target, [threshold], by_joint)
+
+
+def auc(
+    prediction: Poses, target: Poses, thresholds: Sequence[float] = AUC_THRESHOLDS, by_joint: bool = False
+) -> Errors:
+    """The area under the curve of `pck` over its threshold: the mean of PCK at each of the thresholds, in %.
+
+    They are in the poses' unit, by default the 31 of MPI-INF-3DHP's own evaluation, 0 to 150 mm in steps of
+    5. No distance is less than 0, so that a perfect answer gets 30/31 of 100% there.
+    """
+    distance = _errors(*_pair(prediction, target), by_joint=True)
+    steps = torch.as_tensor(thresholds, dtype=torch.float64).sort().values
+    if steps.ndim != 1 or not len(steps) or not (torch.isfinite(steps) & (steps >= 0)).all():
+        raise ValueError(f"thresholds are {thresholds}, expected one or more finite distances, 0 or more")
+    # Sorted thresholds that are more than the distance.
+    above = len(steps) - torch.searchsorted(steps, distance, right=True)
+    share = 100 * above.double() / len(steps)
+    return share if by_joint else share.mean(-1)
 
 
 def scored_steps(scored: Bool[Tensor, "*batch frames"]) -> Bool[Tensor, "*batch steps"]:

@@ -50,6 +50,16 @@ def test_a_figure_becomes_an_element_that_holds_its_json():
     assert "</script" not in inner[1] and json.loads(inner[1]) == FIGURE
 
 
+def test_a_drawing_is_put_into_the_page_as_it_is():
+    svg = '<svg role="img" color="#7d7d7d"><title>T</title>\n<desc>Two\nlines</desc>\n<g/></svg>'
+    shown = {"data": {extension.SVG: [svg], "text/plain": "T"}, "metadata": {extension.SVG: {"alt": 'A "T"'}}}
+    (cell,) = read({"cells": [code([shown])]})
+    wanted = (
+        '<div class="drawing" role="img" aria-label="A &quot;T&quot;"><svg color="#7d7d7d"><g/></svg></div>'
+    )
+    assert cell["outputs"][0]["data"] == {"text/html": wanted}
+
+
 def test_pictures_get_alternative_text_and_solutions_a_name():
     picture = {"data": {"image/png": "..."}, "metadata": {"image/png": {"alt": "A sine.", "width": 672}}}
     first, second, words = read(

@@ -12,13 +12,16 @@ from scipy.spatial.transform import Rotation
 
 from posemamba import losses
 from posemamba.metrics import (
+    AUC_THRESHOLDS,
     METRICS,
     align,
+    auc,
     check_finite,
     mpjpe,
     mpjve,
     n_mpjpe,
     p_mpjpe,
+    pck,
     per_action,
     scored_steps,
 )
@@ -63,6 +66,39 @@ def test_known_distances_in_millimetres():
     prediction = target + torch.tensor([30.0, 0.0, 40.0])
     np.testing.assert_allclose(mpjpe(prediction, target), 50, rtol=1e-6)
     np.testing.assert_allclose(p_mpjpe(prediction, target), 0, atol=1e-3)
+
+
+def test_correct_keypoints_are_counted_as_the_data_sets_own_code_counts_them():
+    target = torch.zeros(1, 1, 17, 3, dtype=torch.float64)
+    prediction = target.clone()
+    # A joint at a threshold is not within it: the official code asks for less.
+    prediction[..., :6, 1] = torch.tensor([4.999, 5.0, 149.999, 150.0, 151.0, 1e9], dtype=torch.float64)
+    wanted = [100.0, 100.0, 100.0, 0.0, 0.0, 0.0] + [100.0] * 11
+    assert pck(prediction, target, by_joint=True)[0, 0].tolist() == wanted
+    assert pck(prediction, target).item() == pytest.approx(100 * 14 / 17)
+    assert pck(prediction, target, threshold=5.0).item() == pytest.approx(100 * 12 / 17)
+    # Thresholds 5 to 150, 10 to 150, 150 alone, none; and where there is no error all but 0.
+    share = [100 * n / 31 for n in (30, 29, 1, 0, 0, 0)] + [100 * 30 / 31] * 11
+    assert auc(prediction, target, by_joint=True)[0, 0].tolist() == pytest.approx(share)
+    assert auc(prediction, target).item() == pytest.approx(sum(share) / 17)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds)
+def test_area_is_the_mean_of_the_curve(seed):
+    prediction, target = poses(2, 5, seed=seed, size=60.0), poses(2, 5, seed=seed + 1, size=60.0)
+    curve = torch.stack([pck(prediction, target, threshold) for threshold in AUC_THRESHOLDS])
+    assert (curve.diff(dim=0) >= 0).all() and 0 < curve[-1].mean() < 100
+    torch.testing.assert_close(auc(prediction, target), curve.mean(0))
+    # In other words and units, and in any order of the thresholds.
+    metres = [threshold / 1000 for threshold in reversed(AUC_THRESHOLDS)]
+    torch.testing.assert_close(auc(prediction / 1000, target / 1000, metres), auc(prediction, target))
+
+
+@pytest.mark.parametrize("thresholds", [[], [-5.0], [float("nan")], [float("inf")]])
+def test_thresholds_that_are_no_distances_are_named(thresholds):
+    with pytest.raises(ValueError, match=r"thresholds are \[.*expected one or more finite distances"):
+        auc(poses(2), poses(2), thresholds)
 
 
 @settings(max_examples=40, deadline=None)
@@ -164,7 +200,7 @@ def test_one_bad_frame_does_not_touch_the_others():
 
 def test_arrays_devices_and_gradients():
     prediction, target = poses(2, seed=1), poses(2, seed=2)
-    for metric in (mpjpe, n_mpjpe, p_mpjpe, mpjve):
+    for metric in (mpjpe, n_mpjpe, p_mpjpe, mpjve, pck, auc):
         one = metric(prediction.float().requires_grad_(), target.float())
         assert one.dtype == torch.float64 and not one.requires_grad
         torch.testing.assert_close(metric(prediction.numpy(), target.numpy()), metric(prediction, target))
@@ -218,7 +254,7 @@ def test_steps_count_where_both_frames_do():
 
 def test_what_does_not_fit_is_named():
     target = poses(2, 4)
-    for metric in (mpjpe, n_mpjpe, p_mpjpe, mpjve):
+    for metric in (mpjpe, n_mpjpe, p_mpjpe, mpjve, pck, auc):
         with pytest.raises(ValueError, match=r"target has shape \(2, 3, 17, 3\)"):
             metric(target, target[:, :3])
         broken = target.clone()

@@ -9,6 +9,7 @@ from posemamba.experiments import mean_interval
 from posemamba.plotting.bodies import skeleton_2d, skeleton_animation
 from posemamba.plotting.charts import curves, heatmap, slider_figure
 from posemamba.plotting.costs import crossings, error_against_macs, stacked_shares, where_the_work_goes
+from posemamba.plotting.drawings import Drawing, drawing
 from posemamba.plotting.experiments import seeds
 from posemamba.plotting.export import save
 from posemamba.plotting.maps import map_panels, relevance_panels
@@ -17,7 +18,8 @@ from posemamba.plotting.pipeline import pipeline, pipeline_stages
 from posemamba.plotting.reach import directions_reaching, order_playground, reach_counts
 from posemamba.plotting.style import COLOURS, BookRenderer, describe, static_figure, use_book_style
 
-__all__ = ["COLOURS", "BookRenderer", "crossings", "curves", "describe", "directions_reaching"]
+__all__ = ["COLOURS", "BookRenderer", "Drawing", "crossings", "curves", "describe", "directions_reaching"]
+__all__ += ["drawing"]
 __all__ += ["error_against_macs", "heatmap", "limb_meetings", "map_panels", "order_playground", "pipeline"]
 __all__ += [
     "pipeline_stages",

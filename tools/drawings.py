@@ -1,0 +1,210 @@
+"""The book's drawings: what words would labour to say, as SVG.
+
+    python tools/drawings.py            writes posemamba/assets/drawings/*.svg
+    python tools/drawings.py --check    changes nothing, fails where something would change
+
+A drawing is a function here that returns its parts. Lines and words are `currentColor`: the built book gives
+them the colour of its text, light or dark; as an image they are the grey of the figures. A page on a phone
+shows a drawing at two thirds of its size, so words are 14 units high or more.
+"""
+
+import argparse
+import sys
+from html import escape
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from posemamba.plotting.style import COLOURS, INK
+from posemamba.skeleton import FLIP_ORDER, LIMBS
+from posemamba.storage import atomic_path
+
+FOLDER = Path(__file__).resolve().parents[1] / "posemamba/assets/drawings"
+WIDTH = 520
+BLUE, ORANGE, GREEN, _, _, SKY = COLOURS
+YELLOW = COLOURS[4]
+
+# A body that faces the camera and waves with its left hand: x to the right and y down in the picture, in
+# metres from the pelvis, and z, away from the camera.
+WAVING = np.array(
+    [
+        *[(0, 0, 0), (-0.13, 0.02, 0.0), (-0.17, 0.46, -0.03), (-0.19, 0.88, 0.04)],
+        *[(0.13, 0.02, 0.0), (0.2, 0.45, -0.08), (0.24, 0.88, 0.02)],
+        *[(0.0, -0.24, 0.02), (0.0, -0.49, 0.0), (0.0, -0.6, -0.06), (0.0, -0.74, 0.0)],
+        *[(0.17, -0.45, 0.0), (0.39, -0.36, -0.05), (0.46, -0.63, -0.1)],
+        *[(-0.17, -0.45, 0.0), (-0.32, -0.19, 0.05), (-0.36, 0.07, -0.05)],
+    ]
+)
+
+
+def number(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0").replace("-0.0", "0")
+
+
+def line(start, end, colour="currentColor", width=1.5, dash="", opacity=1.0) -> str:
+    (x1, y1), (x2, y2) = ([number(v) for v in point] for point in (start, end))
+    look = f' stroke-dasharray="{dash}"' * bool(dash) + f' opacity="{opacity:g}"' * (opacity != 1)
+    return f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="{colour}" stroke-width="{width:g}"{look}/>'
+
+
+def dot(place, radius=3.0, colour="currentColor") -> str:
+    x, y = map(number, place)
+    return f'<circle cx="{x}" cy="{y}" r="{radius:g}" fill="{colour}"/>'
+
+
+def words(place, text, colour="currentColor", shift=(0, 0), size=15, anchor="start", bold=False) -> str:
+    x, y = (number(at + by) for at, by in zip(place, shift, strict=True))
+    look = f' text-anchor="{anchor}"' * (anchor != "start") + ' font-weight="bold"' * bold
+    return f'<text x="{x}" y="{y}" font-size="{size}" fill="{colour}"{look}>{escape(text)}</text>'
+
+
+def shape(points, colour="currentColor", fill="none", opacity=0.12) -> str:
+    corners = " ".join(",".join(map(number, point)) for point in points)
+    inside = f'fill="{fill}" fill-opacity="{opacity:g}"' if fill != "none" else 'fill="none"'
+    return f'<polygon points="{corners}" stroke="{colour}" stroke-width="1.5" {inside}/>'
+
+
+def arrow(start, end, colour="currentColor", width=1.8) -> list[str]:
+    start, end = np.array(start, float), np.array(end, float)
+    way = (end - start) / np.linalg.norm(end - start)
+    aside, neck = np.array([-way[1], way[0]]), end - 9 * way
+    head = " ".join(",".join(map(number, point)) for point in (end, neck + 4 * aside, neck - 4 * aside))
+    return [line(start, neck, colour, width), f'<polygon points="{head}" fill="{colour}"/>']
+
+
+def body(places, right=BLUE, left=SKY, width=3.5) -> list[str]:
+    """A skeleton from the places (17, 2) of its joints on the page."""
+    parts = []
+    for limb, joints in LIMBS.items():
+        colour = left if limb.startswith("left") else right
+        parts += [line(places[a], places[b], colour, width) for a, b in pairwise(joints)]
+    return parts
+
+
+def pinhole() -> tuple[str, str, int, list[str]]:
+    """The camera from its left side: what is in its frame is drawn with depth to the right."""
+    hole, axes = np.array([46.0, 148.0]), np.array([[-26.0, 17.0], [0.0, 66.0], [54.0, 0.0]])
+
+    def page(points):
+        return hole + np.asarray(points, float) @ axes
+
+    turn = np.deg2rad(62)  # the near body is seen half from the side
+    pose = WAVING.copy()
+    pose[:, 0] = WAVING[:, 0] * np.cos(turn) - WAVING[:, 2] * np.sin(turn)
+    pose[:, 2] = WAVING[:, 0] * np.sin(turn) + WAVING[:, 2] * np.cos(turn)
+    near = pose + np.array([0.0, 0.05, 3.9])
+    far, picture = 2.0 * near, 1.75 * near / near[:, 2:]
+    edge = [(-0.62, -0.62, 1.75), (0.62, -0.62, 1.75), (0.62, 0.62, 1.75), (-0.62, 0.62, 1.75)]
+    wrist, head, ankle = 13, 10, 3
+    parts = [line(hole, page((0, 0, 8.5)), dash="2 5", opacity=0.7)]
+    parts += [shape(page(edge), fill="currentColor")]
+    for joint in (head, ankle):
+        parts += [line(hole, page(far[joint]), width=1, dash="5 4", opacity=0.75)]
+    parts += [line(hole, page(far[wrist]), GREEN, 2)]
+    parts += body(page(far), ORANGE, YELLOW, 4) + body(page(near), BLUE, SKY, 3)
+    parts += body(page(picture), width=1.6)
+    for points, size in ((picture, 4), (near, 4.5), (far, 5)):
+        parts += [dot(page(points[wrist]), size, GREEN)]
+    parts += [dot(hole, 4.5)]
+    parts += arrow(hole, page((1.15, 0, 0))) + arrow(hole, page((0, 1.1, 0))) + arrow(hole, page((0, 0, 1.2)))
+    for name, tip, shift in (
+        ("X", (1.15, 0, 0), (-8, 18)),
+        ("Y", (0, 1.1, 0), (6, 4)),
+        ("Z", (0, 0, 8.5), (3, 5)),
+    ):
+        parts += [words(page(tip), name, shift=shift)]
+    tick, start, end = np.array([0, 4]), page((0, 1.35, 0)), page((0, 1.35, 1.75))
+    parts += [line(start, end, width=1), *(line(at - tick, at + tick, width=1) for at in (start, end))]
+    parts += [words((start + end) / 2, "f", shift=(0, 16), anchor="middle")]
+    parts += [words((2, 130), "pinhole"), words((128, 88), "picture")]
+    parts += [words((348, 135), "the wrist\u2019s ray", GREEN, anchor="middle")]
+    parts += [words((232, 248), "near and small", BLUE), words((404, 308), "far and large", ORANGE)]
+    # The world, with an axis up, on the floor.
+    floor = np.array([166.0, 308.0])
+    tips = {"x": (44, 8), "y": (30, -18), "z: up": (0, -46)}
+    for name, tip in tips.items():
+        parts += [*arrow(floor, floor + tip), words(floor + tip, name, shift=(6, 4))]
+    parts += [words((92, 312), "world")]
+    alt = (
+        "From a pinhole, with axes X to the right, Y down and Z forward, a ray goes through a point of the "
+        "picture, the wrist of a small near body and the same wrist of a body twice as large and twice as "
+        "far away. Rays to head and ankle meet both bodies too. The world has axes of its own, z up."
+    )
+    return "One picture, two bodies", alt, 326, parts
+
+
+def flip() -> tuple[str, str, int, list[str]]:
+    """A body with its joints' numbers, and its mirror image."""
+    scale, top = 148.0, 146.0
+    mirror = WIDTH / 2
+    flat = WAVING[:, :2] * [1.0, 1.0]
+    before = np.array([mirror - 138, top]) + scale * flat
+    negated = np.array([mirror + 138, top]) + scale * flat * [-1, 1]
+    after = negated[list(FLIP_ORDER)]
+    parts = [line((mirror, 8), (mirror, 300), dash="7 5")]
+    aside = {0: (-15, -5), 7: (-11, 5), 8: (-11, 16), 9: (13, 6), 10: (0, -9)}
+    for places, sign in ((before, 1), (after, -1)):
+        parts += body(places)
+        # Where a number is written depends on where its joint is drawn.
+        for joint, place in enumerate(places):
+            drawn = joint if sign == 1 else FLIP_ORDER[joint]
+            colour = {3: SKY, 2: BLUE}.get(2 + (joint in (4, 5, 6, 11, 12, 13)))
+            colour = "currentColor" if joint in aside else colour
+            outward = np.sign(WAVING[drawn, 0])
+            dx, dy = aside.get(drawn, (13 * outward, 5))
+            if drawn in (11, 14):
+                dx, dy = 4 * outward, -8
+            if drawn in (1, 4):
+                dx, dy = 15 * outward, 4
+            parts += [dot(place, 3.4, colour)]
+            bold = joint in (13, 16)
+            parts += [words(place, str(joint), "currentColor", (sign * dx, dy), 14, "middle", bold)]
+    parts += [words((mirror, 318), "x = 0", anchor="middle")]
+    parts += arrow((mirror - 52, 30), (mirror + 52, 30), GREEN)
+    parts += [words((mirror - 6, 22), "x", GREEN, anchor="end"), words((mirror + 6, 22), "\u2212x", GREEN)]
+    parts += [words((20, 340), "Negated: x. As they are: y and z.")]
+    parts += [words((20, 362), "Swapped: 1\u21944  2\u21945  3\u21946  11\u219414  12\u219415  13\u219416.")]
+    alt = (
+        "Left, a body that waves with its left hand, joint 13. Across the line x = 0 its mirror image, which "
+        "waves with its right hand, joint 16. Every joint keeps its height; right and left joints have "
+        "exchanged their numbers, pelvis, spine and head have not."
+    )
+    return "What a flip negates and what it swaps", alt, 372, parts
+
+
+DRAWINGS = {"pinhole": pinhole, "flip": flip}
+
+
+def draw(name: str) -> str:
+    """The SVG source of a drawing."""
+    title, alt, height, parts = DRAWINGS[name]()
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
+        f'color="{INK}" font-family="sans-serif" stroke-linecap="round" role="img">'
+    )
+    told = [f"<title>{escape(title)}</title>", f"<desc>{escape(alt)}</desc>"]
+    return "\n".join([head, *told, *parts, "</svg>"]) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python tools/drawings.py", description="The book's drawings.")
+    parser.add_argument("--check", action="store_true", help="change nothing, fail where something would")
+    check = parser.parse_args(arguments).check
+    different = 0
+    for name in DRAWINGS:
+        path, new = FOLDER / f"{name}.svg", draw(name)
+        if path.exists() and path.read_text(encoding="utf-8") == new:
+            continue
+        different += 1
+        print(f"{path.name}: {'not what this script draws' if check else 'written'}")
+        if not check:
+            FOLDER.mkdir(parents=True, exist_ok=True)
+            with atomic_path(path) as temporary:
+                Path(temporary).write_bytes(new.encode("utf-8"))
+    return int(check and different > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
