@@ -1,16 +1,16 @@
 """The body: seventeen joints in Human3.6M's order, the bones between them, the two sides, the limbs.
 
 Every array of a pose in this package ends in `(17, 2)` (image) or `(17, 3)` (space), in the order of
-`JOINT_NAMES`.
+`JOINT_NAMES`. What detectors find are other joints: `JOINT_SETS` names them and makes the seventeen of them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -112,3 +112,148 @@ def bone_lengths(joints: Float[Tensor, "*batch 17 dims"] | np.ndarray):
     check_joints(joints, "joints")
     parents, children = (list(ends) for ends in zip(*BONES, strict=True))
     return ((joints[..., children, :] - joints[..., parents, :]) ** 2).sum(-1) ** 0.5
+
+
+Recipe = dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class JointSet:
+    """The joints that a detector finds, and how each of Human3.6M's 17 is made of them.
+
+    Attributes:
+        name: what the set is called.
+        joints: the joints' names in its order.
+        made: how to make those of the 17 that the set does not have under their own names, or may miss. The
+            first recipe is the rule, the others stand in while its joints are unseen. A recipe gives joints
+            of the set their weights, which sum to 1; a negative weight leads beyond the joints.
+
+    Raises:
+        ValueError: one of the 17 is not to be had, or a recipe is none.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    made: dict[str, tuple[Recipe, ...]] = field(default_factory=dict)
+
+    def __post_init__(self):
+        for joint, recipe in ((joint, recipe) for joint in JOINT_NAMES for recipe in self.recipes(joint)):
+            total, unknown = sum(recipe.values()), set(recipe) - set(self.joints)
+            if unknown:
+                fault = f"makes {joint!r} of {min(unknown)!r}, which is none of its joints"
+                raise ValueError(f"joint set {self.name!r} {fault}")
+            if abs(total - 1) > 1e-6:
+                fault = f"has weights for {joint!r} that sum to {total:g}, expected 1"
+                raise ValueError(f"joint set {self.name!r} {fault}")
+
+    def recipes(self, joint: str) -> tuple[Recipe, ...]:
+        """How one of the 17 is made: the rule, then what stands in for it."""
+        return self.made.get(joint, ({joint: 1.0},))
+
+    def convert(
+        self,
+        points: Float[np.ndarray, "*batch joints dims"],
+        confidence: Float[np.ndarray, "*batch joints"] | None = None,
+        present: Bool[np.ndarray, "*batch joints"] | None = None,
+    ) -> tuple[
+        Float[np.ndarray, "*batch 17 dims"], Float[np.ndarray, "*batch 17"], Bool[np.ndarray, "*batch 17"]
+    ]:
+        """Human3.6M's 17 joints out of the set's, in image or space.
+
+        Args:
+            points: in any unit.
+            confidence: 1 everywhere where left out.
+            present: which of the points count; those of a confidence above 0 where left out.
+
+        Returns:
+            The joints; their confidence, the least of those that they were made of; which of them could be
+            made. The others are 0.
+
+        Raises:
+            ValueError: shapes that do not fit.
+        """
+        points, count = np.asarray(points), len(self.joints)
+        if points.ndim < 2 or points.shape[-2] != count:
+            raise ValueError(f"points has shape {points.shape}, expected (..., {count}, d): {self.name}")
+        confidence = np.ones(points.shape[:-1]) if confidence is None else np.asarray(confidence)
+        present = confidence > 0 if present is None else np.asarray(present)
+        for name, array in (("confidence", confidence), ("present", present)):
+            if array.shape != points.shape[:-1]:
+                raise ValueError(f"{name} has shape {array.shape}, expected {points.shape[:-1]}")
+        batch = points.shape[:-2]
+        joints = np.zeros((*batch, JOINTS, points.shape[-1]), np.result_type(points, np.float32))
+        least, there = np.zeros((*batch, JOINTS), confidence.dtype), np.zeros((*batch, JOINTS), bool)
+        for at, joint in enumerate(JOINT_NAMES):
+            for recipe in self.recipes(joint):
+                parts = [self.joints.index(part) for part in recipe]
+                use = present[..., parts].all(-1) & ~there[..., at]
+                weights = np.array(list(recipe.values()))[:, None]
+                joints[use, at] = (points[..., parts, :][use] * weights).sum(-2)
+                least[use, at] = confidence[..., parts][use].min(-1)
+                there[use, at] = True
+        return joints, least, there
+
+
+def _mean(*joints: str) -> Recipe:
+    return dict.fromkeys(joints, 1 / len(joints))
+
+
+def _along(start: Recipe, end: Recipe, share: float) -> Recipe:
+    """The point that lies a share of the way from one point to another."""
+    parts = dict.fromkeys([*start, *end])
+    return {part: (1 - share) * start.get(part, 0) + share * end.get(part, 0) for part in parts}
+
+
+_HIPS, _SHOULDERS, _EARS = (_mean(f"left {part}", f"right {part}") for part in ("hip", "shoulder", "ear"))
+# From the set's own middles of hips and shoulders where it has them, else from the two sides.
+_TRUNK = {"pelvis": (_HIPS,), "spine": (_along(_HIPS, _SHOULDERS, 0.5),), "thorax": (_SHOULDERS,)}
+_NECK = {"thorax": (_mean("neck"), _SHOULDERS)}
+_MIDDLES = {
+    hip: {"pelvis": (_mean(hip), _HIPS), "spine": (_mean(hip, "neck"), *_TRUNK["spine"]), **_NECK}
+    for hip in ("hip", "middle hip")
+}
+# One ear stands in for both, the nose for the ears, the ears for the nose of somebody seen from behind. The
+# head's top is as far beyond the ears as 0.35 of their distance from the shoulders' middle.
+_ONE_EAR = (_EARS, _mean("left ear"), _mean("right ear"))
+_FACE = {
+    "nose": (_mean("nose"), *_ONE_EAR),
+    "head": tuple(_along(_SHOULDERS, ears, 1.35) for ears in (*_ONE_EAR, _mean("nose"))),
+}
+
+_COCO = """nose, left eye, right eye, left ear, right ear, left shoulder, right shoulder, left elbow, right elbow,
+    left wrist, right wrist, left hip, right hip, left knee, right knee, left ankle, right ankle"""
+_ARMS = "nose, neck, right shoulder, right elbow, right wrist, left shoulder, left elbow, left wrist"
+_LEGS = "right hip, right knee, right ankle, left hip, left knee, left ankle"
+_TEMPLES = "right eye, left eye, right ear, left ear"
+_SETS: dict[str, tuple[str, dict[str, tuple[Recipe, ...]]]] = {
+    "H36M-17": (", ".join(JOINT_NAMES), {}),
+    "COCO-17": (_COCO, _TRUNK | _FACE),
+    "Halpe-26": (
+        f"""{_COCO}, head, neck, hip, left big toe, right big toe, left small toe, right small toe, left heel,
+        right heel""",
+        _MIDDLES["hip"],
+    ),
+    "BODY_25": (
+        f"""{_ARMS}, middle hip, {_LEGS}, {_TEMPLES}, left big toe, left small toe, left heel, right big toe,
+        right small toe, right heel""",
+        _MIDDLES["middle hip"] | _FACE,
+    ),
+    "COCO-18": (f"{_ARMS}, {_LEGS}, {_TEMPLES}", _TRUNK | _FACE | _NECK),
+    "MPII-16": (
+        """right ankle, right knee, right hip, left hip, left knee, left ankle, pelvis, thorax, upper neck,
+        head top, right wrist, right elbow, right shoulder, left shoulder, left elbow, left wrist""",
+        {"spine": (_mean("pelvis", "thorax"),), "nose": (_mean("upper neck"),), "head": (_mean("head top"),)},
+    ),
+    "BlazePose-33": (
+        """nose, left eye inner, left eye, left eye outer, right eye inner, right eye, right eye outer, left ear,
+        right ear, left mouth, right mouth, left shoulder, right shoulder, left elbow, right elbow, left wrist,
+        right wrist, left pinky, right pinky, left index, right index, left thumb, right thumb, left hip,
+        right hip, left knee, right knee, left ankle, right ankle, left heel, right heel, left foot index,
+        right foot index""",
+        _TRUNK | _FACE,
+    ),
+}
+JOINT_SETS = {
+    name: JointSet(name, tuple(" ".join(joints.split()).split(", ")), made)
+    for name, (joints, made) in _SETS.items()
+}
