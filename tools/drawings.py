@@ -214,8 +214,8 @@ def windows() -> tuple[str, str, int, list[str]]:
     parts += [words((start + 280, 387), "again, not scored", BLUE)]
     alt = (
         "Twenty frames in windows of six. At stride 6 three windows follow each other and a tail of two "
-        "frames is dropped. At stride 2 eight windows overlap. Below, four frames fill six places: resampled at "
-        "random as 0 0 2 2 3 3, where frame 1 is lost; or padded as 0 1 2 3 3 3, the last two not scored."
+        "frames is dropped. At stride 2 eight windows overlap. Below, four frames fill six places: resampled "
+        "at random as 0 0 2 2 3 3, where frame 1 is lost; or padded as 0 1 2 3 3 3, the last two not scored."
     )
     return "Windows, a tail, a short source", alt, 398, parts
 
