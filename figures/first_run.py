@@ -7,8 +7,8 @@ network beside the mean pose and ridge regression, and leaves the figures and th
 runs/first_run/assets. A seed takes about ten minutes on two cores that have nothing else to do; stopped, the
 command goes on where it was.
 
-The runs that the book shows were made so, on motion capture of the CMU database that `data_prep/cmu.py` fetches
-and converts:
+The runs that the book shows were made so, on motion capture of the CMU database, which `data_prep/cmu.py`
+fetches and converts:
 
     python figures/first_run.py --data cmu.safetensors --folder runs/first_run_cmu --out posemamba/assets
 """
@@ -19,8 +19,8 @@ import statistics
 import sys
 from pathlib import Path
 
-from posemamba import record, storage
-from posemamba.evaluation import evaluate
+from posemamba import record
+from posemamba.evaluation import Report, evaluate
 from posemamba.model import PoseMamba
 from posemamba.motion import open_motion
 from posemamba.training import TrainingConfig, train
@@ -64,13 +64,41 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
 
     command = ["python", "figures/first_run.py", "--data", Path(given.data).name]
-    clips, folder = open_motion(given.data), Path(given.folder)
-    config, runs = None, []
+    head = record.head(WHAT, command, list(given.seeds))
+    clips, folder, runs, baselines = open_motion(given.data), Path(given.folder), [], {}
     for seed in given.seeds:
         changes = {"seed": seed} | ({"steps": given.steps} if given.steps else {})
         config = TrainingConfig.load("small", **changes)
         model = trained(config, clips, folder / f"seed_{seed}", command)
-    print(statistics, storage, shutil, evaluate, model, runs)
+        report = evaluate(model, clips, config.frames, config.fps, baselines=not runs)
+        found = report.to_json()
+        if not runs:
+            baselines = {name: found["scores"][name] for name in report.scores if name != "model"}
+            people = {name: found["subjects"].get(name, {}) for name in report.scores if name != "model"}
+            shared = dict(protocol=found["protocol"], config=config.flat(), frames=frames(report))
+        own = record.read(folder / f"seed_{seed}" / "training.json")
+        run = dict(seed=seed, date=own["date"], commit=own["commit"], **own["training"])
+        runs.append(run | dict(scores=found["scores"]["model"], subjects=found["subjects"].get("model", {})))
+    out = Path(given.out or folder / "assets")
+    shutil.copytree(folder / f"seed_{given.seeds[0]}" / "model", out / "small_cmu", dirs_exist_ok=True)
+    (out / "measured").mkdir(parents=True, exist_ok=True)
+    measured = dict(**shared, runs=runs, baselines=baselines, baselines_by_subject=people)
+    record.write(out / "measured" / "first_run.json", head | measured)
+    for name, rows in baselines.items():
+        told = ", ".join(f"{rows['mpjpe'][key]:.2f} mm {key}" for key in ("over_actions", "over_frames"))
+        print(f"{name}: MPJPE {told}")
+    for key in ("over_actions", "over_frames"):
+        errors = [run["scores"]["mpjpe"][key] for run in runs]
+        told = ", ".join(f"{error:.2f}" for error in errors)
+        print(f"model, {key}: {told} mm; mean {statistics.mean(errors):.2f}")
+        print(f"model / ridge, {key}: {statistics.mean(errors) / baselines['ridge']['mpjpe'][key]:.3f}")
+
+
+def frames(report: Report) -> dict[str, dict[str, int]]:
+    """How many frames of each action and of each subject are scored, all views counted."""
+    table = report.scores["model"].tables["mpjpe"]
+    subjects = table.means(of=report.subjects).frames if report.subjects else {}
+    return {"actions": table.means().frames, "subjects": subjects}
 
 
 if __name__ == "__main__":

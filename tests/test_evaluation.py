@@ -162,6 +162,24 @@ def test_a_table_has_every_metric_in_words(clips):
     assert len(rows) == 2 * len(metrics.METRICS) + 1 + len({clip.action for clip in clips})
 
 
+def test_errors_are_given_by_subject_where_the_motion_names_them(clips):
+    rules = dict(frames=9, fps=30, views=1, fit_windows=300)
+    nameless = evaluation.evaluate(None, clips, **rules)
+    assert nameless.to_json()["subjects"] == {} and nameless.subjects == ()
+    test = [clip for clip in clips if clip.split == "test"]
+    people = {clip.name: f"S{9 + 2 * (number % 2)}" for number, clip in enumerate(test)}
+    named = [replace(clip, subject=people.get(clip.name, "S1")) for clip in clips]
+    report = evaluation.evaluate(None, named, **rules)
+    assert report.scores["ridge"].rows() == nameless.scores["ridge"].rows()
+    table, windows = report.scores["ridge"].tables["mpjpe"], evaluation_windows(test, 9, 30, 1)
+    for subject in ("S9", "S11"):
+        mine = torch.tensor([people[test[clip].name] == subject for clip in windows.clip])
+        error = table.errors[mine][table.scored[mine]].mean().item()
+        assert report.by_subject()["ridge"][subject] == pytest.approx(error)
+    labels = [row[0] for row in tables.rows(report) if row]
+    assert labels[-2:] == ["MPJPE, mm: subject S9", "MPJPE, mm: subject S11"]
+
+
 def test_a_new_metric_is_a_line(windows, monkeypatch):
     """As MPI-INF-3DHP's PCK will come: counted, not measured, and in another unit."""
 

@@ -1,5 +1,6 @@
 """Errors first: a table over window, frame and joint; its means come after."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,10 +30,16 @@ class ErrorTable:
     action: Int[Tensor, " n"]
     actions: tuple[str, ...]
 
-    def means(self, joint: int | None = None) -> metrics.ActionMeans:
-        """Means over the joints, or of one joint. A frame counts once, however many windows cover it."""
+    def means(self, joint: int | None = None, of: Sequence[str] | None = None) -> metrics.ActionMeans:
+        """Means over the joints, or of one joint. A frame counts once, however many windows cover it.
+
+        Args:
+            joint: which one; all by default.
+            of: a label for each window, such as its subject; its action by default.
+        """
         errors = self.errors.mean(-1) if joint is None else self.errors[..., joint]
-        return metrics.per_action(errors, self.action, self.scored, self.actions, self.frame)
+        labels, names = (self.action, self.actions) if of is None else (of, None)
+        return metrics.per_action(errors, labels, self.scored, names, self.frame)
 
 
 def error_table(

@@ -24,14 +24,23 @@ class Report:
     Attributes:
         scores: by predictor: "model", "ridge", "mean pose".
         protocol: how it was measured, plain values.
+        subjects: whose body each window shows; empty where the motion does not say.
     """
 
     scores: dict[str, Scores]
     protocol: dict
+    subjects: tuple[str, ...] = ()
+
+    def by_subject(self) -> dict[str, dict[str, float]]:
+        """{predictor: {subject: MPJPE, mean over frames, mm}}; empty without subjects."""
+        if not self.subjects:
+            return {}
+        return {name: s.tables["mpjpe"].means(of=self.subjects).actions for name, s in self.scores.items()}
 
     def to_json(self) -> dict:
         """Plain values, ready to be written."""
-        return {"protocol": self.protocol, "scores": {name: s.rows() for name, s in self.scores.items()}}
+        scores = {name: s.rows() for name, s in self.scores.items()}
+        return {"protocol": self.protocol, "scores": scores, "subjects": self.by_subject()}
 
 
 def evaluate(
@@ -76,4 +85,5 @@ def evaluate(
         scores |= {name: score(baseline(windows.inputs), windows) for name, baseline in fitted.items()}
         protocol |= dict(ridge_penalty=fitted["ridge"].penalty, fit_windows=fit_windows)
         protocol["train_clips"] = len(known)
-    return Report(scores, protocol)
+    subjects = tuple(test[clip].subject for clip in windows.clip.tolist())
+    return Report(scores, protocol, subjects if all(subjects) else ())

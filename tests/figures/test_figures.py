@@ -47,11 +47,21 @@ def test_the_peers_count_starts_with_our_own(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.long
 def test_the_first_run_leaves_its_figures_and_weights(tmp_path, monkeypatch, capsys):
-    run("first_run.py", "--steps", "2", "--folder", str(tmp_path / "run"), monkeypatch=monkeypatch)
-    report = record.read(tmp_path / "run" / "assets" / "measured" / "first_run.json")
-    assert report["training"]["steps"] == 2 and set(report["evaluation"]["scores"]) >= {"model", "ridge"}
-    assert (tmp_path / "run" / "assets" / "small_cmu" / "model.safetensors").is_file()
+    given = ("--steps", "2", "--seeds", "3", "4", "--folder", str(tmp_path / "run"))
+    run("first_run.py", *given, monkeypatch=monkeypatch)
+    assets = tmp_path / "run" / "assets"
+    report = record.read(assets / "measured" / "first_run.json")
+    assert [each["seed"] for each in report["runs"]] == [3, 4] and set(report["baselines"]) >= {"ridge"}
+    assert report["runs"][0]["steps"] == 2 and report["config"]["steps"] == 2
+    errors = [each["scores"]["mpjpe"]["over_actions"] for each in report["runs"]]
+    assert errors[0] != errors[1]
+    kept = assets / "small_cmu" / "model.safetensors"
+    assert kept.read_bytes() == (tmp_path / "run" / "seed_3" / "model" / "model.safetensors").read_bytes()
     assert "model / ridge, over_actions" in capsys.readouterr().out
+    kept.unlink()
+    run("first_run.py", *given, monkeypatch=monkeypatch)  # what is trained is read again
+    again = record.read(assets / "measured" / "first_run.json")
+    assert again["runs"] == report["runs"] and kept.is_file()
 
 
 def test_every_command_is_listed():
