@@ -8,10 +8,10 @@ from posemamba.motion.sources import open_motion
 from posemamba.motion.synthetic import synthetic_clips
 from posemamba.motion.windows import EvaluationWindows, WindowSampler, evaluation_windows, resample
 
-__all__ = ["CameraRig", "Clip", "DetectorNoise", "EvaluationWindows", "View", "WindowSampler"]
+__all__ = ["CameraRig", "Clip", "EvaluationWindows", "WindowSampler", "evaluation_windows", "load_motion"]
 __all__ += [
-    "evaluation_windows",
-    "load_motion",
+    "DetectorNoise",
+    "View",
     "open_motion",
     "read_about",
     "read_cmu",

@@ -1,13 +1,13 @@
-"""Windows of motion seen through virtual cameras: what a lifting network reads, and what it should say.
+"""Windows of motion seen through cameras: what a lifting network reads, and what it should say.
 
-The input is the window's image in normalised coordinates (the square image's width spans [-1, 1]); the
-target is the same window in the camera's frame, relative to the root, mm.
+The input is the window's image in normalised coordinates (the image's width spans [-1, 1]); the target is the
+same window in the camera's frame, relative to the root, mm. Frames are read from the clips, which may be
+views of a file's memory map, when a window holds them.
 """
 
-import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, replace
 
 import numpy as np
 import torch
@@ -16,66 +16,76 @@ from torch import Tensor
 
 from posemamba.camera import Camera
 from posemamba.motion.clips import Clip
-from posemamba.motion.rig import CameraRig, middle_and_reach, see
+from posemamba.motion.noise import DetectorNoise
+from posemamba.motion.pieces import Piece, resample, whole_stride
+from posemamba.motion.reading import Reading
+from posemamba.motion.rig import CameraRig, middle_and_reach
 from posemamba.skeleton import flip as flip_pose
 
-
-def resample(joints: Float[np.ndarray, "frames ..."], from_fps: float, to_fps: float, phase: int = 0):
-    """Motion at another rate: every n-th frame, or where that ratio is not whole, linear between two.
-
-    Args:
-        joints: `(frames, ...)`.
-        from_fps, to_fps: the rates, frames a second; to 0.5% a whole ratio counts as whole.
-        phase: where to start, in frames of `joints`; only for whole ratios.
-
-    Raises:
-        ValueError: rates that are not positive.
-    """
-    if not (from_fps > 0 and to_fps > 0):
-        raise ValueError(f"cannot resample from {from_fps} to {to_fps} fps, expected positive rates")
-    stride = whole_stride(from_fps, to_fps)
-    if stride:
-        return joints[phase::stride]
-    count = math.floor((len(joints) - 1) * to_fps / from_fps + 1e-9) + 1
-    at = np.arange(count) * (from_fps / to_fps)
-    before, after = (np.minimum(at.astype(int) + step, len(joints) - 1) for step in (0, 1))
-    weight = (at - before).astype(joints.dtype).reshape(-1, *(1,) * (joints.ndim - 1))
-    return joints[before] * (1 - weight) + joints[after] * weight
+__all__ = ["EvaluationWindows", "WindowSampler", "evaluation_windows", "resample", "whole_stride"]
 
 
-def whole_stride(from_fps: float, to_fps: float) -> int:
-    """n where `from_fps` is n times `to_fps` to 0.5% (59.94 counts as 60), else 0."""
-    ratio = from_fps / to_fps
-    stride = round(ratio)
-    return stride if stride >= 1 and abs(ratio - stride) <= 0.005 * stride else 0
-
-
-def _check(clips: Sequence[Clip], fps: float, **sizes: int) -> None:
+def _check(clips: Sequence[Clip], fps: float, short: str, **sizes: int) -> None:
     if not clips:
         raise ValueError("there are no clips to cut windows from, expected at least one")
     if not fps > 0:
         raise ValueError(f"fps is {fps}, expected a positive number")
+    if short not in ("pad", "resample"):
+        raise ValueError(f"short is {short!r}, expected 'pad' or 'resample'")
     for name, size in sizes.items():
         if size < 1:
             raise ValueError(f"{name} is {size}, expected at least 1")
 
 
+def _pieces(clip: Clip, index: int, reading: Reading, phases: int, *rules) -> list[Piece]:
+    """The clip's sequences by phase and view, after a look at whether they have what is wanted."""
+    if reading.given and not clip.views:
+        raise ValueError(f"clip {clip.name!r} has no views, expected some: views is 'given'")
+    numbers = range(len(clip.views)) if reading.given else (None,)
+    pieces = [Piece(clip, index, number, phase, *rules) for phase in range(phases) for number in numbers]
+    for piece in pieces[: len(numbers)]:
+        reading.check(piece)
+    return pieces
+
+
+def _worlds(pieces: Sequence[Piece], at: Sequence) -> Float[Tensor, "n frames 17 3"]:
+    """The joints of windows in the world, mm."""
+    world = np.empty((len(pieces), pieces[0].frames, *pieces[0].clip.joints.shape[1:]), np.float32)
+    for row, (piece, frames) in enumerate(zip(pieces, at, strict=True)):
+        world[row] = piece.take(piece.clip.joints, frames)
+    finite = np.isfinite(world).all((1, 2, 3))
+    if not finite.all():
+        row = finite.argmin()
+        pieces[row].refuse_nan(world[row], at[row], "joints")
+    return torch.from_numpy(world)
+
+
 @dataclass(eq=False)
 class WindowSampler:
-    """Random training windows, each seen through a camera of its own.
+    """Random training windows, each seen through a camera of its own, or by one of its clip's own cameras.
 
-    All clips are resampled once and held in one tensor. A clip recorded at n times the rate gives n
-    interleaved sequences; one shorter than a window is padded by repeating its last frame.
+    A clip recorded at n times the rate gives n interleaved sequences. What does not fill a last stride is
+    left out, as in the released code.
 
     Attributes:
-        clips, rig: the training clips, and where the cameras stand.
+        clips, rig: the training clips, and where virtual cameras stand.
         frames, fps: the windows' length, and rate in frames a second.
         batch_size, seed: windows a batch, and what decides, with the step, everything random.
         flip: mirror each window, input and target, with probability 1/2.
         balance: "frames" draws all windows alike; "actions" an action first, then one of its windows.
+        stride: frames from one window's start to the next.
+        short: what becomes of a clip shorter than a window: "pad" repeats its last frame; "resample" spreads
+            its frames, each place rounded down or up by chance, as MotionBERT's and PoseMamba's data code.
+        views: "virtual" cameras, or those "given" with the clips.
+        inputs: of given views, the keypoints as "detected", or the joints "projected" through the camera.
+        targets: "metric", mm; "2.5d", as the set has it or `targets.to_image` makes it, in units of half the
+            image's width; of given views also a target that they have by another name. Relative to the root.
+        confidence: whether inputs have a third channel, the detector's confidence, 1 where it is not known.
+        noise: the errors of a detector for joints that are projected.
 
     Raises:
-        ValueError: no clips, sizes that are not positive, an unknown balance.
+        ValueError: no clips, sizes that are not positive, unknown choices, clips that cannot give what is
+            wanted; from `batch`, a frame that holds NaN.
     """
 
     clips: InitVar[Sequence[Clip]]
@@ -86,30 +96,40 @@ class WindowSampler:
     flip: bool = True
     balance: str = "frames"
     rig: CameraRig | None = None
+    stride: int = 1
+    short: str = "pad"
+    views: str = "virtual"
+    inputs: str = "detected"
+    targets: str = "metric"
+    confidence: bool = False
+    noise: DetectorNoise | None = None
 
     def __post_init__(self, clips: Sequence[Clip]):
-        _check(clips, self.fps, frames=self.frames, batch_size=self.batch_size)
+        sizes = dict(frames=self.frames, batch_size=self.batch_size, stride=self.stride)
+        _check(clips, self.fps, self.short, **sizes)
         if self.balance not in ("frames", "actions"):
             raise ValueError(f"balance is {self.balance!r}, expected 'frames' or 'actions'")
+        if self.views not in ("virtual", "given"):
+            raise ValueError(f"views is {self.views!r}, expected 'virtual' or 'given'")
         self.rig = self.rig or CameraRig()
-        pieces, windows, at = [], [], 0
+        self._reading = Reading(self.views == "given", self.inputs, self.targets, self.confidence, self.noise)
         self.actions = tuple(sorted({clip.action for clip in clips}))
+        rules = self.fps, self.frames, self.short, self.seed
+        self._pieces: list[Piece] = []
         # Sorted by action, so that an action's windows are one range.
-        for clip in sorted(clips, key=lambda clip: clip.action):
-            for phase in range(min(len(clip), max(1, whole_stride(clip.fps, self.fps)))):
-                piece = resample(clip.joints, clip.fps, self.fps, phase)
-                pieces.append(piece)
-                start = torch.arange(at, at + max(1, len(piece) - self.frames + 1))
-                at += len(piece)
-                rest = (at - 1, self.actions.index(clip.action))
-                windows.append(torch.stack([start, *(torch.full_like(start, number) for number in rest)]))
-        self._joints: Float[Tensor, "all 17 3"] = torch.from_numpy(np.concatenate(pieces))
-        self._starts, self._lasts, action = torch.cat(windows, dim=1)
-        self._counts: Int[Tensor, " actions"] = action.bincount()
+        for index, clip in sorted(enumerate(clips), key=lambda entry: entry[1].action):
+            phases = min(len(clip), max(1, whole_stride(clip.fps, self.fps)))
+            self._pieces += _pieces(clip, index, self._reading, phases, *rules)
+        # A table of pieces and not of windows: there may be millions of these.
+        count = torch.tensor([piece.last // self.stride + 1 for piece in self._pieces])
+        self._ends: Int[Tensor, " pieces"] = count.cumsum(0)
+        action = torch.tensor([self.actions.index(piece.clip.action) for piece in self._pieces])
+        self._counts: Int[Tensor, " actions"] = torch.zeros(len(self.actions), dtype=torch.int64)
+        self._counts.scatter_add_(0, action, count)
 
     def __len__(self) -> int:
-        """The number of different windows, cameras and flips apart."""
-        return len(self._starts)
+        """The number of different windows, virtual cameras and flips apart."""
+        return int(self._ends[-1])
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The inputs `(batch, frames, 17, 2)` and targets `(batch, frames, 17, 3)` of a step, 0 or more.
@@ -124,14 +144,26 @@ class WindowSampler:
             within = torch.rand(self.batch_size, generator=generator, dtype=torch.float64)
             first = self._counts.cumsum(0) - self._counts
             window = first[action] + (within * self._counts[action]).long()
-        at = self._starts[window, None] + torch.arange(self.frames)
-        world = self._joints[torch.minimum(at, self._lasts[window, None])]
-        camera = self.rig.sample(generator, *middle_and_reach(world))
-        inputs, targets = see(world, camera)
+        number = torch.searchsorted(self._ends, window, right=True)
+        pieces = [self._pieces[index] for index in number.tolist()]
+        # Counted from the last window of each piece.
+        back = (self._ends[number] - 1 - window).tolist()
+        at = [p.at((p.last // self.stride - n) * self.stride) for p, n in zip(pieces, back, strict=True)]
+        if not self._reading.given:
+            world = _worlds(pieces, at)
+            camera = self.rig.sample(generator, *middle_and_reach(world))
+        mirrored = torch.zeros(self.batch_size, dtype=torch.bool)
         if self.flip:
-            chosen = (torch.rand(self.batch_size, generator=generator) < 0.5)[:, None, None, None]
-            inputs, targets = (torch.where(chosen, flip_pose(part), part) for part in (inputs, targets))
-        return inputs, targets
+            mirrored = torch.rand(self.batch_size, generator=generator) < 0.5
+        # Errors have a generator of their own, so that with and without them the windows are the same.
+        seeds = torch.randint(2**31, (self.batch_size,), generator=_generator(self.seed, step, 1))
+        if self._reading.given:
+            seen = self._reading.of_views(pieces, at, mirrored.tolist(), seeds)
+            return seen.inputs, seen.targets
+        seen = self._reading.through(world, camera, seeds)
+        for part in (seen.inputs, seen.targets) if self.flip else ():
+            part[mirrored] = flip_pose(part[mirrored])
+        return seen.inputs, seen.targets
 
 
 def _generator(*key: int) -> torch.Generator:
@@ -147,15 +179,20 @@ class EvaluationWindows:
     """Windows to score a model on; n of them.
 
     Attributes:
-        inputs, targets: `(n, frames, 17, 2)`, normalised, and `(n, frames, 17, 3)`, mm, as `see` gives.
-        scored: `(n, frames)` true where the frame counts: each frame of each clip once a view.
+        inputs, targets: `(n, frames, 17, 2)`, normalised (three channels with confidences), and
+            `(n, frames, 17, 3)`, mm, or in units of half the image's width for "2.5d", as `see` gives.
+        scored: `(n, frames)` true where the frame counts: each valid frame of each clip once a view.
         action: `(n,)` index into `actions`, the sorted names.
         clip, start: `(n,)` the window's clip in the list that was given, and at which of its frames, at the
             windows' rate, it starts.
-        view, camera: `(n,)` which of the views it is, and through which camera.
+        view, camera: `(n,)` which of the views it is, and through which camera; None where a view has none.
+            With views of several sizes the camera's own width and height are the first one's.
+        frame: `(n, frames)` which of the clip's own frames each is, or comes after.
+        size: `(n, 2)` the image's width and height, pixels.
+        factor: `(n, frames)` mm per pixel, with "2.5d" alone; NaN where a set does not say.
     """
 
-    inputs: Float[Tensor, "n frames 17 2"]
+    inputs: Float[Tensor, "n frames 17 channels"]
     targets: Float[Tensor, "n frames 17 3"]
     scored: Bool[Tensor, "n frames"]
     action: Int[Tensor, " n"]
@@ -163,7 +200,10 @@ class EvaluationWindows:
     clip: Int[Tensor, " n"]
     start: Int[Tensor, " n"]
     view: Int[Tensor, " n"]
-    camera: Camera
+    camera: Camera | None
+    frame: Int[Tensor, "n frames"] | None = None
+    size: Int[Tensor, "n 2"] | None = None
+    factor: Float[Tensor, "n frames"] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -173,9 +213,17 @@ def evaluation_windows(
     clips: Sequence[Clip],
     frames: int = 27,
     fps: float = 60,
-    views: int = 4,
+    views: int | str = 4,
     seed: int = 0,
     rig: CameraRig | None = None,
+    *,
+    stride: int | None = None,
+    tails: str = "cover",
+    short: str = "pad",
+    inputs: str = "detected",
+    targets: str = "metric",
+    confidence: bool = False,
+    noise: DetectorNoise | None = None,
 ) -> EvaluationWindows:
     """Windows that cover each clip, in each view through a camera of its own; by clip, window, view.
 
@@ -186,28 +234,60 @@ def evaluation_windows(
     Args:
         clips: the clips to score on.
         frames, fps: the windows' length, and rate in frames a second.
-        views, seed, rig: how many cameras a window has, their seed, where they stand.
+        views, seed, rig: how many cameras a window has, their seed, where they stand; "given" for the views
+            that the clips come with.
+        stride: frames from one window's start to the next; the windows' length where left out.
+        tails: "cover" what is over at a clip's end, as above, or "drop" it, as the released evaluation.
+        short: "pad" as above, or "resample" a shorter clip as in `WindowSampler`: then all its frames count.
+        inputs, targets, confidence, noise: as in `WindowSampler`.
 
     Raises:
-        ValueError: no clips, sizes that are not positive.
+        ValueError: no clips, sizes that are not positive, unknown choices, clips that cannot give what is
+            wanted, frames that hold NaN.
     """
-    _check(clips, fps, frames=frames, views=views)
-    rig = rig or CameraRig()
-    actions = tuple(sorted({clip.action for clip in clips}))
-    rows = []
+    given = views == "given"
+    if isinstance(views, str) and not given:
+        raise ValueError(f"views is {views!r}, expected a number or 'given'")
+    if tails not in ("cover", "drop"):
+        raise ValueError(f"tails is {tails!r}, expected 'cover' or 'drop'")
+    stride = frames if stride is None else stride
+    _check(clips, fps, short, frames=frames, views=1 if given else views, stride=stride)
+    rig, reading = rig or CameraRig(), Reading(given, inputs, targets, confidence, noise)
+    actions, cameras, rows = tuple(sorted({clip.action for clip in clips})), [], []
     for index, clip in enumerate(clips):
-        joints = torch.from_numpy(np.array(resample(clip.joints, clip.fps, fps)))
-        done, key = 0, zlib.crc32(clip.name.encode("utf-8"))
-        for window in range(math.ceil(len(joints) / frames)):
-            start = max(0, min(window * frames, len(joints) - frames))
-            at = torch.arange(start, start + frames)
-            world = joints[at.clamp_max(len(joints) - 1)]
-            counts = (at >= done) & (at < len(joints))
+        pieces = _pieces(clip, index, reading, 1, fps, frames, short, seed)
+        piece, done, key = pieces[0], 0, zlib.crc32(clip.name.encode("utf-8"))
+        last = piece.last + (stride - 1 if tails == "cover" else 0)
+        for window, start in enumerate(range(0, last + 1, stride)):
+            start = min(start, piece.last)
+            place = np.arange(start, start + frames)
+            counts = (place >= done) & ((place < len(piece)) | (short == "resample"))
             done = start + frames
-            for view in range(views):
-                camera = rig.sample(_generator(seed, key, window, view), *middle_and_reach(world))
-                rows.append((world, counts, camera, (actions.index(clip.action), index, start, view)))
-    worlds, scored, cameras, places = zip(*rows, strict=True)
-    camera, (action, *places) = Camera.stack(cameras), torch.tensor(places).unbind(1)
-    seen = see(torch.stack(worlds), camera)
-    return EvaluationWindows(*seen, torch.stack(scored), action, actions, *places, camera)
+            for view in range(len(pieces) if given else views):
+                piece = pieces[view if given else 0]
+                at, scored = piece.at(start), counts
+                if given and piece.view.valid is not None:
+                    scored = counts & piece.view.valid[piece.source(at)]
+                draws = _generator(seed, key, window, view)
+                if given:
+                    cameras.append(piece.view.camera)
+                else:
+                    cameras.append(rig.sample(draws, *middle_and_reach(_worlds([piece], [at])[0])))
+                noisy = torch.randint(2**31, (), generator=draws)
+                rows.append((piece, at, scored, noisy, (actions.index(clip.action), index, start, view)))
+    pieces, at, scored, seeds, places = zip(*rows, strict=True)
+    seeds, (action, *places) = torch.stack(seeds), torch.tensor(places).unbind(1)
+    if given:
+        size = [(piece.view.width, piece.view.height) for piece in pieces]
+        camera = None
+        if all(camera is not None for camera in cameras):
+            alike = dict(zip(("width", "height"), size[0], strict=True))
+            camera = Camera.stack([replace(one, **alike) for one in cameras]).to(torch.float32)
+        seen = reading.of_views(pieces, at, [False] * len(pieces), seeds)
+    else:
+        camera, size = Camera.stack(cameras), [(rig.size, rig.size)] * len(pieces)
+        seen = reading.through(_worlds(pieces, at), camera, seeds)
+    frame = [piece.source(where) for piece, where in zip(pieces, at, strict=True)]
+    scored, frame = (torch.from_numpy(np.stack(part)) for part in (scored, frame))
+    rest = (frame, torch.tensor(size), seen.factor)
+    return EvaluationWindows(seen.inputs, seen.targets, scored, action, actions, *places, camera, *rest)

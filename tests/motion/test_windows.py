@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posemamba.motion import CameraRig, Clip, WindowSampler, evaluation_windows, resample, see
-from posemamba.skeleton import FLIP_ORDER
+from posemamba.motion.rig import middle_and_reach
+from posemamba.motion.windows import _generator
+from posemamba.skeleton import FLIP_ORDER, flip
 
 POSE = np.random.default_rng(0).normal(size=(17, 3)).astype(np.float32) * 250
 
@@ -48,6 +50,52 @@ def test_a_batch_is_what_a_camera_sees_of_the_motion():
             assert 3500 < root.norm() < 7500
     # The camera is upright and in front: higher than the root in the world is above it in most images.
     assert (targets[:, :, 10, 1] < 0).float()[:, 5:].mean() > 0.99
+
+
+def held(clips, frames, fps):
+    """All clips in one tensor, as the first measured runs held them; each window's first and last frame."""
+    pieces, windows, at = [], [], 0
+    for clip in sorted(clips, key=lambda clip: clip.action):
+        ratio = round(clip.fps / fps)
+        for phase in range(min(len(clip), ratio if abs(clip.fps / fps - ratio) < 0.005 * ratio else 1)):
+            pieces.append(torch.from_numpy(np.array(resample(clip.joints, clip.fps, fps, phase))))
+            end = at + len(pieces[-1])
+            windows += [(start, end - 1) for start in range(at, at + max(1, end - at - frames + 1))]
+            at = end
+    return torch.cat(pieces), *torch.tensor(windows).T
+
+
+@pytest.mark.parametrize(("frames", "fps"), [(9, 60), (27, 60), (27, 30), (27, 45)])
+def test_without_options_every_draw_is_that_of_the_first_measured_runs(frames, fps):
+    clips = [walk(60), walk(90, "b", "running", fps=120.0), walk(10, "c", "jumping"), walk(40, "d", fps=50.0)]
+    joints, starts, lasts = held(clips, frames, fps)
+    sampler = WindowSampler(clips, frames, fps, batch_size=16, seed=3)
+    assert len(sampler) == len(starts)
+    for step in (0, 5):
+        generator = _generator(3, step)
+        window = torch.randint(len(starts), (16,), generator=generator)
+        at = torch.minimum(starts[window, None] + torch.arange(frames), lasts[window, None])
+        world = joints[at]
+        camera = CameraRig().sample(generator, *middle_and_reach(world))
+        chosen = (torch.rand(16, generator=generator) < 0.5)[:, None, None, None]
+        for part, found in zip(see(world, camera), sampler.batch(step), strict=True):
+            assert torch.equal(torch.where(chosen, flip(part), part), found), "to the last bit"
+
+
+def test_the_draws_themselves_stay():
+    sampler = WindowSampler(
+        [walk(60), walk(40, "b", "running")], 9, 60, batch_size=2, seed=1, balance="actions"
+    )
+    windows = evaluation_windows([walk(60)], 9, views=2, seed=4)
+    found = [*sampler.batch(3), windows.inputs[[0, 5]], windows.targets[[0, 5]]]
+    stays = [
+        [0.08925, -0.01038, -0.01371, 0.03595],
+        [149.77534, -188.65906, 431.22314, -148.23251],
+        [-0.23317, 0.00892, 0.18889, -0.18908],
+        [-358.13629, -195.34888, 278.48730, 414.79150],
+    ]
+    here = torch.stack([part[:, 4, 13].flatten()[:4] for part in found])
+    torch.testing.assert_close(here, torch.tensor(stays), rtol=2e-5, atol=2e-5)
 
 
 def test_a_batch_depends_on_seed_and_step_alone():

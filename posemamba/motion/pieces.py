@@ -1,0 +1,135 @@
+"""Pieces: a clip, or what one camera has of it, at the windows' rate; frames are read when a window asks."""
+
+import math
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from posemamba.motion.clips import Clip, View
+from posemamba.skeleton import JOINT_NAMES
+
+
+def resample(joints: Float[np.ndarray, "frames ..."], from_fps: float, to_fps: float, phase: int = 0):
+    """Motion at another rate: every n-th frame, or where that ratio is not whole, linear between two.
+
+    Args:
+        joints: `(frames, ...)`.
+        from_fps, to_fps: the rates, frames a second; to 0.5% a whole ratio counts as whole.
+        phase: where to start, in frames of `joints`; only for whole ratios.
+
+    Raises:
+        ValueError: rates that are not positive.
+    """
+    if not (from_fps > 0 and to_fps > 0):
+        raise ValueError(f"cannot resample from {from_fps} to {to_fps} fps, expected positive rates")
+    stride = whole_stride(from_fps, to_fps)
+    if stride:
+        return joints[phase::stride]
+    ratio = from_fps / to_fps
+    return _between(joints, np.arange(_count(len(joints), ratio)) * ratio)
+
+
+def whole_stride(from_fps: float, to_fps: float) -> int:
+    """n where `from_fps` is n times `to_fps` to 0.5% (59.94 counts as 60), else 0."""
+    ratio = from_fps / to_fps
+    stride = round(ratio)
+    return stride if stride >= 1 and abs(ratio - stride) <= 0.005 * stride else 0
+
+
+def _count(frames: int, ratio: float) -> int:
+    """How many frames there are at a rate that is `ratio` times lower."""
+    return math.floor((frames - 1) / ratio + 1e-9) + 1
+
+
+def _between(array: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """The rows at numbers that need not be whole, by linear interpolation."""
+    before, after = (np.minimum(at.astype(int) + step, len(array) - 1) for step in (0, 1))
+    weight = (at - before).astype(array.dtype).reshape(-1, *(1,) * (array.ndim - 1))
+    return array[before] * (1 - weight) + array[after] * weight
+
+
+def spread(length: int, frames: int, generator: np.random.Generator) -> Int[np.ndarray, " frames"]:
+    """`frames` places in a sequence that is shorter, each rounded down or up by chance, in order.
+
+    The distribution of MotionBERT's and PoseMamba's released data code: places `i * length / frames`, without
+    the end, and none beyond the last frame.
+    """
+    even = np.linspace(0, length, frames, endpoint=False)
+    chosen = np.where(generator.integers(2, size=frames) == 1, np.floor(even), np.ceil(even))
+    return np.sort(chosen).astype(int).clip(max=length - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A sequence that windows are cut from.
+
+    Attributes:
+        clip, index: the clip, and its place in the list it came in.
+        number: which of the clip's views it is; None for the motion alone.
+        phase, fps: the clip's frame that comes first, and the windows' rate.
+        frames, short, seed: how long windows are; what is done where the piece is shorter, "pad" (its last
+            frame, repeated) or "resample" (`spread`); what decides, with the name, how `spread` falls out.
+    """
+
+    clip: Clip
+    index: int
+    number: int | None
+    phase: int
+    fps: float
+    frames: int
+    short: str
+    seed: int
+
+    def __post_init__(self):
+        whole = whole_stride(self.clip.fps, self.fps)
+        left, ratio = len(self.clip) - self.phase, whole or self.clip.fps / self.fps
+        object.__setattr__(self, "_ratio", ratio)
+        object.__setattr__(self, "_length", -(-left // whole) if whole else _count(left, ratio))
+
+    def __len__(self) -> int:
+        """The number of frames at the windows' rate."""
+        return self._length
+
+    @property
+    def view(self) -> View:
+        """The view; there is none where `number` is None."""
+        return self.clip.views[self.number]
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"clip {self.clip.name!r}" + ("" if self.number is None else f", view {self.view.name!r}")
+
+    @property
+    def last(self) -> int:
+        """The last start from which a window fits."""
+        return max(0, len(self) - self.frames)
+
+    def at(self, start: int) -> slice | Int[np.ndarray, " frames"]:
+        """The frames of a window, at the windows' rate."""
+        if len(self) >= self.frames:
+            return slice(start, start + self.frames)
+        if self.short == "pad":
+            return np.minimum(np.arange(self.frames), len(self) - 1)
+        key = (self.seed, zlib.crc32(self.name.encode("utf-8")), self.phase)
+        return spread(len(self), self.frames, np.random.default_rng(key))
+
+    def source(self, at: slice | np.ndarray) -> Int[np.ndarray, " frames"]:
+        """The clip's frames that these are, or that come before them."""
+        return (self.phase + np.arange(len(self))[at] * self._ratio).astype(int)
+
+    def take(self, array: Float[np.ndarray, "clip ..."], at: slice | np.ndarray) -> np.ndarray:
+        """These frames of one of the clip's arrays, and where nothing must be computed no copy of them."""
+        if isinstance(self._ratio, int):
+            return array[self.phase :: self._ratio][at]
+        return _between(array, np.arange(len(self))[at] * self._ratio)
+
+    def refuse_nan(self, rows: Float[np.ndarray, "frames 17 ..."], at: slice | np.ndarray, what: str) -> None:
+        """Raises ValueError naming the first frame and joint of these rows that is not finite, if one is."""
+        finite = np.isfinite(rows).reshape(*rows.shape[:2], -1).all(-1)
+        if not finite.all():
+            frame, joint = np.unravel_index(finite.argmin(), finite.shape)
+            where = f"frame {self.source(at)[frame]}, joint {joint} ({JOINT_NAMES[joint]})"
+            raise ValueError(f"{self.name}: {what} hold NaN or infinity in {where}, expected finite numbers")

@@ -1,0 +1,281 @@
+"""Windows of the views that clips come with."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from posemamba.camera import Camera, normalise_screen
+from posemamba.motion import (
+    CameraRig,
+    Clip,
+    DetectorNoise,
+    View,
+    WindowSampler,
+    evaluation_windows,
+    load_motion,
+    save_motion,
+    synthetic_clips,
+)
+from posemamba.motion.pieces import spread
+from posemamba.motion.targets import normalise_image, to_image
+from posemamba.skeleton import flip
+
+SIZES = ((1000, 1002), (1000, 1000), (1920, 1080))
+TRUTH = [clip for clip in synthetic_clips(seed=0) if len(clip) > 200][:2]
+
+
+def camera(number: int, width: int, height: int) -> Camera:
+    """A camera with a lens, as Human3.6M's, on a tripod of its own."""
+    angle = torch.tensor(2.1 * number + 0.3)
+    position = torch.stack([5000 * angle.cos(), 5000 * angle.sin(), torch.tensor(1500.0)])
+    lens = dict(radial=torch.tensor([-0.2, 0.24, -0.002]), tangential=torch.tensor([-0.0009, -0.0014]))
+    found = Camera.look_at(position, torch.tensor([0.0, 0.0, 900.0]), 1.145 * width, width, height)
+    return replace(found, **lens).to(torch.float64)
+
+
+def seen(clip: Clip, frames: int, views: int = 3, fps: float = 50.0, keep_world: bool = True, **more) -> Clip:
+    """A clip with what its cameras have: keypoints are the projections and 2 pixels, confidences count."""
+    joints, found = clip.joints[:frames], []
+    for number, (width, height) in enumerate(SIZES[:views]):
+        one = camera(number, width, height)
+        points = one.world_to_camera(torch.from_numpy(joints).double())
+        image, factor = (part.float().numpy() for part in to_image(points, one))
+        targets = {"joint3d_image": image, "2.5d_factor": factor, "camera": points.float().numpy()}
+        keypoints = one.project(points).float().numpy() + 2
+        sure = np.arange(frames * 17, dtype=np.float32).reshape(frames, 17) / frames / 17
+        valid = np.arange(frames) % 7 != 3
+        names = more.get("targets", ())
+        view = View(
+            str(number), width, height, one, keypoints, sure, valid, {name: targets[name] for name in names}
+        )
+        found.append(view)
+    return Clip(joints if keep_world else None, fps, clip.name, clip.action, "train", views=tuple(found))
+
+
+def expected(clip: Clip, view: int, frames, projected=False):
+    """Inputs and metric targets of these frames, by another way: doubles, and the camera's own words."""
+    one, world = clip.views[view], torch.from_numpy(clip.joints[frames]).double()
+    points = one.camera.world_to_camera(world)
+    pixels = one.camera.project(points) if projected else torch.from_numpy(one.keypoints[frames]).double()
+    inputs = normalise_screen(pixels, one.width, one.height)
+    return inputs.float(), (points - points[:, :1]).float()
+
+
+def close(found, wanted, mm=5e-3, image=1e-5):
+    torch.testing.assert_close(found[0], wanted[0], atol=image, rtol=0)
+    torch.testing.assert_close(found[1], wanted[1], atol=mm, rtol=0)
+
+
+@pytest.mark.parametrize("inputs", ["detected", "projected"])
+def test_given_views_are_read_as_their_cameras_saw_them(inputs):
+    clips = [seen(TRUTH[0], 100), seen(TRUTH[1], 61)]
+    windows = evaluation_windows(clips, 27, 50, "given", inputs=inputs)
+    assert windows.size[:4].tolist() == [list(SIZES[0]), list(SIZES[1]), list(SIZES[2]), list(SIZES[0])]
+    assert windows.view[:4].tolist() == [0, 1, 2, 0] and windows.start[:4].tolist() == [0, 0, 0, 27]
+    for row in range(len(windows)):
+        start, clip, view = (int(part[row]) for part in (windows.start, windows.clip, windows.view))
+        assert windows.frame[row].tolist() == list(range(start, start + 27))
+        wanted = expected(clips[clip], view, slice(start, start + 27), inputs == "projected")
+        close((windows.inputs[row], windows.targets[row]), wanted)
+        torch.testing.assert_close(windows.camera.focal[row], clips[clip].views[view].camera.focal.float())
+    for view in range(3):  # each valid frame once
+        mine = (windows.clip == 0) & (windows.view == view)
+        scored = windows.frame[mine][windows.scored[mine]]
+        assert scored.tolist() == [frame for frame in range(100) if frame % 7 != 3]
+
+
+def test_a_sampler_of_given_views_draws_all_of_them_and_mirrors_half():
+    clips = [seen(TRUTH[0], 40), seen(TRUTH[1], 33)]
+    sampler = WindowSampler(clips, 27, 50, batch_size=600, seed=1, views="given")
+    assert len(sampler) == 3 * (14 + 7)
+    table = {}
+    for index, clip in enumerate(clips):
+        for view in range(3):
+            for start in range(len(clip) - 26):
+                table[index, view, start] = expected(clip, view, slice(start, start + 27))
+    keys, plain = list(table), torch.stack([inputs for inputs, _ in table.values()])
+    both = torch.cat([plain, flip(plain)])
+    drawn, mirrored = set(), 0
+    for inputs, targets in zip(*sampler.batch(4), strict=True):
+        row = int((both - inputs).flatten(1).abs().amax(1).argmin())
+        key, turned = keys[row % len(keys)], row >= len(keys)
+        wanted = [flip(part) for part in table[key]] if turned else table[key]
+        close((inputs, targets), wanted)
+        drawn.add(key)
+        mirrored += turned
+    assert len(drawn) == len(table) and 240 < mirrored < 360
+    again = WindowSampler(clips, 27, 50, batch_size=600, seed=1, views="given").batch(4)
+    assert all(torch.equal(a, b) for a, b in zip(sampler.batch(4), again, strict=True))
+
+
+def test_windows_out_of_a_file_are_the_same(tmp_path):
+    clips = [seen(TRUTH[0], 60), seen(TRUTH[1], 50)]
+    save_motion(tmp_path / "m.safetensors", clips)
+    opened = load_motion(tmp_path / "m.safetensors")
+    for views in ("given", "virtual"):
+        ours, theirs = (WindowSampler(c, 27, 50, 32, views=views).batch(0) for c in (clips, opened))
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_targets_2_5d_are_the_set_s_own_or_made_and_confidence_is_a_third_channel():
+    own = seen(TRUTH[0], 60, targets=("joint3d_image", "2.5d_factor"))
+    for clip in (own, seen(TRUTH[0], 60), seen(TRUTH[0], 60, keep_world=False, targets=("camera",))):
+        windows = evaluation_windows([clip], 27, 50, "given", targets="2.5d", confidence=True)
+        for row in range(len(windows)):
+            view, at = own.views[int(windows.view[row])], windows.frame[row].numpy()
+            image = torch.from_numpy(view.targets["joint3d_image"][at])
+            wanted = normalise_image(image, view.width, view.height)
+            torch.testing.assert_close(windows.targets[row], wanted - wanted[:, :1], atol=2e-5, rtol=0)
+            factor = torch.from_numpy(view.targets["2.5d_factor"][at])
+            torch.testing.assert_close(windows.factor[row], factor, rtol=1e-4, atol=0)
+            torch.testing.assert_close(windows.inputs[row, ..., 2], torch.from_numpy(view.confidence[at]))
+    mirrored = WindowSampler([own], 27, 50, 64, views="given", confidence=True).batch(0)[0]
+    plain = WindowSampler([own], 27, 50, 64, views="given", confidence=True, flip=False).batch(0)[0]
+    same = (mirrored == plain).flatten(1).all(1)
+    torch.testing.assert_close(flip(mirrored[~same]), plain[~same], atol=1e-6, rtol=0)
+    assert 15 < same.sum() < 50
+    no_factor = seen(TRUTH[0], 60, keep_world=False, targets=("joint3d_image",))
+    assert evaluation_windows([no_factor], 27, 50, "given", targets="2.5d").factor.isnan().all()
+    virtual = WindowSampler([own], 27, 50, 8, targets="2.5d", flip=False).batch(0)[1]
+    metric = WindowSampler([own], 27, 50, 8, flip=False).batch(0)[1]
+    assert (virtual[..., 2] / metric[..., 2])[:, :, 10].std() < 1e-3, "depth in pixels of the root's depth"
+
+
+def test_a_target_of_the_set_s_own_name_and_inputs_without_a_camera():
+    clip = seen(TRUTH[0], 60, targets=("joint3d_image", "camera"))
+    views = []
+    for view in clip.views:
+        own = {"joint3d_image": view.targets["joint3d_image"], "univ_annot3": view.targets["camera"] / 2}
+        views.append(replace(view, camera=None, targets=own, scan=True))
+    clip = replace(clip, joints=None, views=tuple(views), scan=True)
+    windows = evaluation_windows([clip], 27, 50, "given", inputs="projected", targets="univ_annot3")
+    assert windows.camera is None and windows.factor is None
+    for row in range(len(windows)):
+        view, at = clip.views[int(windows.view[row])], windows.frame[row].numpy()
+        target = torch.from_numpy(view.targets["univ_annot3"][at])
+        image = torch.from_numpy(view.targets["joint3d_image"][at, :, :2])
+        wanted = normalise_screen(image, view.width, view.height), target - target[:, :1]
+        close((windows.inputs[row], windows.targets[row]), wanted)
+
+
+def test_strides_and_tails_are_the_released_ones():
+    clips = [seen(TRUTH[0], length, views=1) for length in (27, 53, 54, 100, 20)]
+    windows = evaluation_windows(clips, 27, 50, "given", tails="drop", short="resample")
+    assert [int((windows.clip == number).sum()) for number in range(5)] == [1, 1, 2, 3, 1]
+    assert (windows.start % 27 == 0).all()
+    assert len(WindowSampler(clips[:4], 27, 50, stride=9, views="given")) == 1 + 3 + 4 + 9
+    starts = set()
+    sampler = WindowSampler(clips[3:4], 27, 50, 200, views="given", stride=9, flip=False)
+    for inputs, _ in zip(*sampler.batch(0), strict=True):
+        own = expected(clips[3], 0, slice(None))[0]
+        starts.add(int((own[:74] - inputs[0]).abs().sum((1, 2)).argmin()))
+    assert starts == set(range(0, 74, 9))
+    overlapping = evaluation_windows(clips[3:4], 27, 50, "given", stride=9)
+    assert overlapping.start.tolist() == [*range(0, 73, 9), 73]
+    assert overlapping.frame[overlapping.scored].tolist() == [f for f in range(100) if f % 7 != 3]
+
+
+def test_a_short_clip_is_spread_as_the_released_code_spreads_it():
+    generator = np.random.default_rng(0)
+    found = np.stack([spread(20, 27, generator) for _ in range(4000)])
+    assert (np.diff(found) >= 0).all() and found.min() == 0 and found.max() == 19
+    even = np.arange(27) * 20 / 27
+    assert ((found >= np.floor(even) - 1) & (found <= np.ceil(even))).all()
+    # Rounding each down or up with probability 1/2 leaves, on average, the middle of both.
+    wanted = ((np.floor(even) + np.ceil(even)).clip(max=38) / 2).sum()
+    assert abs(found.sum(1).mean() - wanted) < 0.2
+    assert len(np.unique(found, axis=0)) > 3900
+    clips = [seen(TRUTH[0], 20)]
+    one, two = (evaluation_windows(clips, 27, 50, "given", short="resample", seed=seed) for seed in (0, 1))
+    assert not torch.equal(one.frame, two.frame) and not torch.equal(one.frame[0], one.frame[1])
+    assert torch.equal(one.frame, evaluation_windows(clips, 27, 50, "given", short="resample").frame)
+    for row in range(3):
+        close((one.inputs[row], one.targets[row]), expected(clips[0], row, one.frame[row].numpy()))
+        assert one.scored[row].tolist() == [frame % 7 != 3 for frame in one.frame[row].tolist()]
+    padded = evaluation_windows(clips, 27, 50, "given")
+    assert padded.frame[0].tolist() == [*range(20), *[19] * 7] and not padded.scored[0, 20:].any()
+    virtual = evaluation_windows(clips, 27, 50, 2, short="resample")
+    assert virtual.scored.all() and (virtual.frame.diff(dim=1) == 0).any()
+
+
+def test_given_views_at_another_rate():
+    clip = seen(TRUTH[0], 100, views=1)
+    half = evaluation_windows([clip], 27, 25, "given")
+    assert half.frame[0].tolist() == list(range(0, 54, 2))
+    close((half.inputs[0], half.targets[0]), expected(clip, 0, slice(0, 54, 2)))
+    sampler = WindowSampler([clip], 27, 25, 100, views="given", flip=False)
+    assert len(sampler) == 24 + 24
+    between = evaluation_windows([clip], 27, 40, "given")
+    every = expected(clip, 0, slice(None))
+    wanted = [(part[1] * 3 + part[2]) / 4 for part in every]
+    close((between.inputs[0, 1], between.targets[0, 1]), wanted)
+    assert between.frame[0, :5].tolist() == [0, 1, 2, 3, 5]
+
+
+def test_noise_is_for_projected_inputs_and_changes_nothing_else():
+    clips, noise = [seen(TRUTH[0], 60)], DetectorNoise(jitter=0.01)
+    for rules in (dict(views="given", inputs="projected"), dict()):
+        plain, noisy = (WindowSampler(clips, 27, 50, 64, noise=n, **rules).batch(2) for n in (None, noise))
+        assert torch.equal(plain[1], noisy[1])
+        error = (noisy[0] - plain[0]).abs()
+        assert 1e-4 < error.median() < 1e-2 and (error > 0).float().mean() > 0.99
+        again = WindowSampler(clips, 27, 50, 64, noise=noise, confidence=True, **rules).batch(2)[0]
+        assert torch.equal(again[..., :2], noisy[0]) and 0.3 < again[..., 2].mean() < 0.95
+    few, more = (evaluation_windows(clips * n, 27, 50, 2, noise=noise) for n in (1, 2))
+    assert torch.equal(few.inputs, more.inputs[: len(few)])
+
+
+def test_what_cannot_be_had_is_refused_in_one_sentence(tmp_path):
+    clip = seen(TRUTH[0], 40, targets=("camera",))
+    bare = Clip(clip.joints, 50, "bare", "a", "train")
+    loose = replace(clip, joints=None, views=(replace(clip.views[0], camera=None, targets={}),), name="loose")
+    both = (WindowSampler, evaluation_windows)
+    for call in both:
+        given = dict(views="given")
+        with pytest.raises(ValueError, match="clip 'bare' has no views"):
+            call([clip, bare], **given)
+        with pytest.raises(ValueError, match="clip 'loose' has no joints in a world"):
+            call([clip, loose])
+        with pytest.raises(ValueError, match="clip 'loose', view '0' cannot give metric targets"):
+            call([loose], **given)
+        with pytest.raises(ValueError, match="'loose', view '0' cannot give projected inputs"):
+            call([loose], inputs="projected", targets="univ", **given)
+        with pytest.raises(ValueError, match="cannot give annot3 targets: it needs annot3 among its targets"):
+            call([clip], targets="annot3", **given)
+        with pytest.raises(ValueError, match="noise is for joints that are projected"):
+            call([clip], noise=DetectorNoise(), **given)
+        for name, found in dict(short="cut", inputs="gt", targets="3d", views="all", stride=0).items():
+            with pytest.raises(ValueError, match=f"{name} is '?{found}'?, expected"):
+                call([clip], **{name: found})
+    with pytest.raises(ValueError, match="tails is 'keep'"):
+        evaluation_windows([clip], tails="keep")
+
+
+def test_nan_is_found_in_the_windows_that_hold_it():
+    clip = seen(TRUTH[0], 120, views=2)
+    for array, what, rules in (
+        (clip.joints, "targets", dict(views="given")),
+        (clip.views[1].keypoints, "inputs", dict(views="given")),
+        (clip.views[1].confidence, "confidences", dict(views="given", confidence=True)),
+        (clip.joints, "joints", dict()),
+    ):
+        view = "" if not rules else f", view '{0 if what == 'targets' else 1}'"
+        kept, array[100, 5] = array[100, 5].copy(), np.nan
+        try:
+            sentence = f"{view}: {what} hold NaN or infinity in frame 100, joint 5 .left knee., expected"
+            with pytest.raises(ValueError, match=sentence):
+                evaluation_windows([clip], 27, 50, **rules)
+            sampler = WindowSampler([clip], 27, 50, 200, **rules)
+            with pytest.raises(ValueError, match=f"{what} hold NaN or infinity in frame 100"):
+                sampler.batch(0)
+            sampler = WindowSampler([clip], 27, 50, 4, stride=100, **rules)  # frames 0 to 26 alone
+            assert sampler.batch(0)[0].isfinite().all()
+        finally:
+            array[100, 5] = kept
+
+
+def test_the_rig_s_image_is_noted_for_virtual_windows():
+    windows = evaluation_windows([seen(TRUTH[0], 40)], 27, 50, 1, rig=CameraRig(size=500))
+    assert windows.size.tolist() == [[500, 500]] * 2 and windows.factor is None
