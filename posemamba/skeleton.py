@@ -137,7 +137,7 @@ class JointSet:
     made: dict[str, tuple[Recipe, ...]] = field(default_factory=dict)
 
     def __post_init__(self):
-        for joint, recipe in ((joint, recipe) for joint in JOINT_NAMES for recipe in self.recipes(joint)):
+        for joint, recipe in [(name, recipe) for name in JOINT_NAMES for recipe in self.recipes(name)]:
             total, unknown = sum(recipe.values()), set(recipe) - set(self.joints)
             if unknown:
                 fault = f"makes {joint!r} of {min(unknown)!r}, which is none of its joints"
@@ -220,8 +220,9 @@ _FACE = {
     "head": tuple(_along(_SHOULDERS, ears, 1.35) for ears in (*_ONE_EAR, _mean("nose"))),
 }
 
-_COCO = """nose, left eye, right eye, left ear, right ear, left shoulder, right shoulder, left elbow, right elbow,
-    left wrist, right wrist, left hip, right hip, left knee, right knee, left ankle, right ankle"""
+_COCO = """nose, left eye, right eye, left ear, right ear, left shoulder, right shoulder, left elbow,
+    right elbow, left wrist, right wrist, left hip, right hip, left knee, right knee, left ankle,
+    right ankle"""
 _ARMS = "nose, neck, right shoulder, right elbow, right wrist, left shoulder, left elbow, left wrist"
 _LEGS = "right hip, right knee, right ankle, left hip, left knee, left ankle"
 _TEMPLES = "right eye, left eye, right ear, left ear"
@@ -245,11 +246,11 @@ _SETS: dict[str, tuple[str, dict[str, tuple[Recipe, ...]]]] = {
         {"spine": (_mean("pelvis", "thorax"),), "nose": (_mean("upper neck"),), "head": (_mean("head top"),)},
     ),
     "BlazePose-33": (
-        """nose, left eye inner, left eye, left eye outer, right eye inner, right eye, right eye outer, left ear,
-        right ear, left mouth, right mouth, left shoulder, right shoulder, left elbow, right elbow, left wrist,
-        right wrist, left pinky, right pinky, left index, right index, left thumb, right thumb, left hip,
-        right hip, left knee, right knee, left ankle, right ankle, left heel, right heel, left foot index,
-        right foot index""",
+        """nose, left eye inner, left eye, left eye outer, right eye inner, right eye, right eye outer,
+        left ear, right ear, left mouth, right mouth, left shoulder, right shoulder, left elbow, right elbow,
+        left wrist, right wrist, left pinky, right pinky, left index, right index, left thumb, right thumb,
+        left hip, right hip, left knee, right knee, left ankle, right ankle, left heel, right heel,
+        left foot index, right foot index""",
         _TRUNK | _FACE,
     ),
 }

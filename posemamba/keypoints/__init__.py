@@ -1,5 +1,6 @@
-"""2D keypoints as detectors write them: what betrays those that a lifting network would misread."""
+"""2D keypoints: what detectors write, read as people of 17 joints, and what betrays a wrong order or unit."""
 
 from posemamba.keypoints.inspection import Finding, inspect
+from posemamba.keypoints.people import Detections, Person, read
 
-__all__ = ["Finding", "inspect"]
+__all__ = ["Detections", "Finding", "Person", "inspect", "read"]

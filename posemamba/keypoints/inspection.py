@@ -53,7 +53,7 @@ def _units(points: np.ndarray) -> Finding | None:
 
 
 def _joints(points: np.ndarray) -> Finding | None:
-    # Lengths are in sizes of the body in the image. tests/test_keypoints.py measures what the limits catch.
+    # Lengths are in sizes of the body. tests/keypoints/test_inspection.py measures what the limits catch.
     size = np.median(_spread(points))
     if not size > 0:
         return Finding("all joints lie in one point in most frames, expected a person", True)

@@ -1,0 +1,254 @@
+"""The files that 2D detectors write, told apart by their content and read as detections, frame by frame."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from posemamba.storage import read_arrays, read_json
+from posemamba.storage.kinds import ZIP, existing_file, kind_of
+from posemamba.storage.pickles import read_plain
+
+# Where files keep frames, a frame its people, a person the joints and who it is, and a frame its number.
+_LISTS, _PEOPLE = ("instance_info", "frames"), ("people", "bodies", "instances", "instance_info")
+_POINTS = ("pose_keypoints_2d", "keypoints", "joints", "pose_landmarks", "landmarks")
+_TRACKS, _NUMBERS = ("idx", "track_id", "person_id"), ("frame_id", "frame", "frame_index", "frame_number")
+# What MMPose and VideoPose3D call the sets.
+_LAYOUTS = {"coco": "COCO-17", "coco_wholebody": "COCO-17", "halpe": "Halpe-26", "halpe26": "Halpe-26"}
+_LAYOUTS |= {"h36m": "H36M-17", "mpii": "MPII-16"}
+
+
+class Detection(NamedTuple):
+    """One person in one frame; points are pixels or fractions of the image, `track` is who it is, if told."""
+
+    frame: int
+    points: Float[np.ndarray, "joints 2"]
+    confidence: Float[np.ndarray, " joints"]
+    track: int | None
+
+    def cut(self, joints: int, threshold: float) -> "Detection":
+        """With the first joints only, and confidence 0 where it is not above the threshold."""
+        sure = self.confidence[:joints]
+        return self._replace(points=self.points[:joints], confidence=np.where(sure > threshold, sure, 0))
+
+
+class Content(NamedTuple):
+    """What a file holds; None where it does not tell. `joint_set` is a name of `skeleton.JOINT_SETS`."""
+
+    detections: list[Detection]
+    size: tuple[int, int] | None = None
+    fps: float | None = None
+    joint_set: str | None = None
+
+
+def read_content(path: str | Path) -> Content:
+    """Reads what a detector wrote: a JSON file, a folder of JSON files (one a frame), .npz or .npy.
+
+    Raises:
+        FileNotFoundError: there is no file.
+        ValueError: naming the file, the place in it and the fault.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(path.glob("*.json"))
+        if not files:
+            raise ValueError(f"{path} holds no .json files, expected one for each frame")
+        return _json(path, {file.name: read_json(file) for file in files})
+    with open(existing_file(path), "rb") as file:
+        head = file.read(512)
+    if head.startswith(ZIP):
+        return _archive(path, read_arrays(path, objects=read_plain))
+    if head.startswith(b"\x93NUMPY"):
+        try:
+            # A map of a file that is cut short is refused; reading one allocates first.
+            array = np.load(path, mmap_mode="r")
+        except (ValueError, EOFError, OSError) as error:
+            raise ValueError(f"{path} is cut short, or no array of numbers, as was expected") from error
+        return _array(array, path)
+    if kind_of(head) != "a text file":
+        raise ValueError(f"{path} is {kind_of(head)}, expected keypoints as JSON, .npz or .npy")
+    return _json(path, read_json(path))
+
+
+def _json(path: Path, content) -> Content:
+    about = content if isinstance(content, dict) else {}
+    if inner := next((key for key in _LISTS if key in about), None):
+        content = about[inner]
+    elif any(key in about for key in _PEOPLE + _POINTS):
+        content = {0: about}
+    if isinstance(content, list):
+        content = _by_frame(content, path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is of type {type(content).__name__}, expected people or frames of people")
+    size, meta = (about.get("width"), about.get("height")), about.get("meta_info")
+    size = size if all(type(side) is int for side in size) else None
+    fps = about["fps"] if type(about.get("fps")) in (int, float) else None
+    layout = meta.get("dataset_name") if isinstance(meta, dict) else None
+    found = list(_detections(content, path))
+    coco = "COCO-17" if found and len(found[0].points) == 17 else None
+    return Content(found, size, fps, _layout(layout, path) or coco)
+
+
+def _by_frame(entries: list, path: Path) -> dict:
+    """Frames by the image's name or the frame's number: an entry is a person, or else a frame."""
+    frames, kinds = {}, [set(entry) if isinstance(entry, dict) else set() for entry in entries]
+    named = any("image_id" in keys for keys in kinds)
+    if not named and any("keypoint_scores" in keys for keys in kinds):
+        return {0: entries}  # MMPose's people of one image
+    for at, (entry, keys) in enumerate(zip(entries, kinds, strict=True)):
+        key = "image_id" if named else next((key for key in _NUMBERS if key in keys), None)
+        name = entry.get(key) if keys and key else at
+        if type(name) not in (int, str) or (named and not keys) or (name in frames and not named):
+            wanted = "the image's name" if named else "a whole number, each once"
+            raise ValueError(f"{path}, entry {at} has the {key} {str(name)[:40]!r}, expected {wanted}")
+        frames[name] = [*frames.get(name, ()), entry] if named else entry
+    return frames
+
+
+def _detections(frames: dict, path: Path) -> Iterator[Detection]:
+    names = {}
+    for name in frames:
+        digits = [str(name)] if type(name) is int else re.findall(r"\d+", Path(name).stem)
+        if not digits:
+            raise ValueError(f"{path}: {name[:40]!r} holds no number, expected the frame's as in 12.jpg")
+        other = names.setdefault(int(digits[-1][-18:]), name)
+        if other != name:
+            raise ValueError(f"{path} has {other} and {name}, expected one image for each number")
+    for number, name in sorted(names.items()):
+        for at, person in enumerate(_people(frames[name], f"{path}: frame {name}")):
+            detection = _person(number, person, f"{path}: frame {name}, person {at}")
+            if len(detection.points):
+                yield detection
+
+
+def _people(frame, where: str) -> list:
+    """The people of a frame of JSON: dicts, or the bare points of each."""
+    if isinstance(frame, dict):
+        key = next((key for key in _PEOPLE + _POINTS if key in frame), None)
+        if key is None:
+            raise ValueError(f"{where} has the keys {_few(frame)}, expected {', '.join(_PEOPLE + _POINTS)}")
+        frame = frame[key] if key in _PEOPLE or _several(frame[key]) else [frame]
+    elif frame and not _several(frame):
+        frame = [frame]
+    if frame is not None and not isinstance(frame, list):
+        raise ValueError(f"{where} is of type {type(frame).__name__}, expected a list of people")
+    return frame or []
+
+
+def _several(points) -> bool:
+    """Whether a list holds people, and not the landmarks, rows or numbers of one."""
+    first = points[0] if isinstance(points, list) and points else None
+    if isinstance(first, dict):
+        return "x" not in first
+    return isinstance(first, list) and bool(first) and isinstance(first[0], list | dict)
+
+
+def _few(keys) -> str:
+    return ", ".join(str(key)[:40] for key in list(keys)[:5]) or "none"
+
+
+def _person(frame: int, person, where: str) -> Detection:
+    points, scores, tracks = person, None, set()
+    if isinstance(person, dict):
+        key = next((key for key in _POINTS if key in person), None)
+        if key is None:
+            raise ValueError(f"{where} has the keys {_few(person)}, expected {', '.join(_POINTS)}")
+        points, scores, where = person[key] or [], person.get("keypoint_scores"), f"{where}: {key}"
+        tracks = next((_track(person[key]) for key in _TRACKS if key in person), tracks)
+    if isinstance(points, list) and all(isinstance(joint, dict) and "x" in joint for joint in points):
+        points = [[joint.get("x"), joint.get("y"), joint.get("visibility", 1)] for joint in points]
+    array = _numbers(points, where)
+    if array.ndim == 1 and array.size % 3 == 0:
+        array = array.reshape(-1, 3)
+    # AlphaPose takes several detections for one person, and names all of them.
+    return Detection(frame, *_columns(array, scores, where, 2), tracks.pop() if len(tracks) == 1 else None)
+
+
+def _track(name) -> set[int]:
+    if isinstance(name, list):
+        return {number for part in name for number in _track(part)}
+    return {int(name)} if type(name) in (int, float) and name >= 0 else set()  # OpenPose: -1 is nobody
+
+
+def _columns(array: np.ndarray, scores, where, dims: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points and confidence out of rows x, y; x, y, confidence; or x, y, z, visibility."""
+    if array.ndim != dims or not 2 <= array.shape[-1] <= 4:
+        wanted = "(joints, 2 or 3)" if dims == 2 else "(frames, joints, 2 or 3)"
+        raise ValueError(f"{where} has shape {array.shape}, expected {wanted}: x, y and confidence")
+    sure = array[..., -1] if array.shape[-1] > 2 else np.ones(array.shape[:-1])
+    sure = sure if scores is None else _numbers(scores, f"{where}'s scores")
+    if sure.shape != array.shape[:-1]:
+        raise ValueError(f"{where} has scores of shape {sure.shape}, expected {array.shape[:-1]}")
+    return array[..., :2], sure
+
+
+def _numbers(values, where) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except (ValueError, OverflowError):
+        array = np.asarray("")
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"{where} holds something else than numbers, or rows of several lengths")
+    array = array.astype(float)
+    odd = np.argwhere(~(np.abs(array) < 1e6)).tolist()
+    if odd:
+        wanted = "expected numbers below a million, and confidence 0 for a joint that was not found"
+        raise ValueError(f"{where} holds {array[tuple(odd[0])]:g} at {odd[0]}, {wanted}")
+    return array
+
+
+def _layout(name, path: Path) -> str | None:
+    if name is not None and str(name).lower() not in _LAYOUTS:
+        raise ValueError(f"{path} orders its joints as {str(name)[:40]!r}, expected {', '.join(_LAYOUTS)}")
+    return _LAYOUTS.get(str(name).lower())
+
+
+def _archive(path: Path, arrays: dict[str, np.ndarray]) -> Content:
+    about = arrays["metadata"].item() if "metadata" in arrays and arrays["metadata"].ndim == 0 else {}
+    about = about if isinstance(about, dict) else {}
+    if "positions_2d" in arrays:
+        # VideoPose3D's own: {video: {"custom": [one camera's (frames, 17, 2)]}}
+        try:
+            ((video, actions),) = arrays["positions_2d"].item().items()
+            ((points,),) = actions.values()
+        except (AttributeError, TypeError, ValueError):
+            raise ValueError(f"{path}: positions_2d holds no or several sequences, expected one") from None
+        videos = about.get("video_metadata")
+        size = _sides(videos.get(video)) if isinstance(videos, dict) else None
+        layout = _layout(about.get("layout_name"), path)
+        return _array(points, path)._replace(size=size, joint_set=layout)
+    if {"boxes", "keypoints"} <= set(arrays):
+        found = list(_detectron(arrays["keypoints"], path))
+        return Content(found, _sides(about), None, "COCO-17")
+    points = arrays.get("keypoints", next(iter(arrays.values())) if len(arrays) == 1 else None)
+    if points is None:
+        raise ValueError(f"{path} holds {_few(arrays)}, expected an array 'keypoints'")
+    return _array(points, path, arrays.get("confidence"))
+
+
+def _sides(about) -> tuple[int, int] | None:
+    sides = [about.get("w"), about.get("h")] if isinstance(about, dict) else [None]
+    return tuple(map(int, sides)) if all(isinstance(side, int | np.integer) for side in sides) else None
+
+
+def _detectron(keypoints: np.ndarray, path: Path) -> Iterator[Detection]:
+    """A frame is [other classes, people], a person `(4, 17)`: x, y, logit, probability."""
+    for frame, classes in enumerate(np.atleast_1d(keypoints)):
+        where = f"{path}: keypoints of frame {frame}"
+        try:
+            people = list(classes[1])
+        except (TypeError, LookupError):
+            raise ValueError(f"{where} are no Detectron lists of classes, expected [[], people]") from None
+        for at, person in enumerate(people):
+            rows = _numbers(person, f"{where}, person {at}")
+            if rows.ndim != 2 or len(rows) != 4:
+                raise ValueError(f"{where}, person {at} has shape {rows.shape}, expected (4, joints)")
+            yield Detection(frame, rows[:2].T, rows[3], None)
+
+
+def _array(array, path: Path, scores: np.ndarray | None = None) -> Content:
+    points, sure = _columns(_numbers(array, f"{path}: keypoints"), scores, f"{path}: keypoints", 3)
+    return Content([Detection(frame, *pair, 0) for frame, pair in enumerate(zip(points, sure, strict=True))])

@@ -1,0 +1,256 @@
+"""People out of what detectors wrote: who is who from frame to frame, gaps closed, 17 joints for each."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from posemamba.camera import normalise_screen
+from posemamba.keypoints.formats import Content, Detection, read_content
+from posemamba.keypoints.inspection import inspect
+from posemamba.skeleton import JOINT_NAMES, JOINT_SETS, JointSet
+
+# Boxes of one person in two frames share more than this of their union (SORT: Bewley et al., 2016).
+_SAME = 0.3
+# By the number of joints; 17 may be COCO's or ours. The two large ones begin with the small ones.
+_BY_COUNT = {len(s.joints): s.name for s in JOINT_SETS.values()} | {133: "COCO-17", 136: "Halpe-26"}
+del _BY_COUNT[17]
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """One person in consecutive frames, each with all 17 joints.
+
+    Attributes:
+        track: who it is: the file's number where it has one, else counted from 0. A person who was lost for
+            longer than the gap that was allowed comes back as another `Person` of the same track.
+        start: the file's number of the first frame.
+        keypoints: pixels, in Human3.6M's order, finite.
+        confidence: the least of the joints that a joint was made of; 0 where it was interpolated.
+        width, height: the image's size, pixels.
+    """
+
+    track: int
+    start: int
+    keypoints: Float[np.ndarray, "frames 17 2"] = field(repr=False)
+    confidence: Float[np.ndarray, "frames 17"] = field(repr=False)
+    width: int
+    height: int
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    @property
+    def found(self) -> Bool[np.ndarray, "frames 17"]:
+        """Which joints the detector found; the others are interpolated."""
+        return self.confidence > 0
+
+    def normalised(self) -> Float[np.ndarray, "frames 17 2"]:
+        """The network's input: the image's width spans [-1, 1]."""
+        return normalise_screen(self.keypoints, self.width, self.height)
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """The people in a video.
+
+    Attributes:
+        people: who is seen in most frames comes first.
+        width, height: the image's size, pixels.
+        fps: frames a second, None where the file does not tell.
+        joint_set: the set that the file's joints belong to.
+    """
+
+    people: tuple[Person, ...]
+    width: int
+    height: int
+    fps: float | None
+    joint_set: JointSet = field(repr=False)
+
+
+def read(
+    path: str | Path,
+    size: tuple[int, int] | None = None,
+    joint_set: str | JointSet | None = None,
+    max_gap: int = 10,
+    threshold: float = 0.0,
+    tracks: str = "file",
+) -> Detections:
+    """Reads the 2D keypoints that a detector wrote, as the 17 joints of each person.
+
+    AlphaPose's JSON, OpenPose's folder of JSON, MMPose's JSON, the .npz of Detectron2 or VideoPose3D,
+    MediaPipe's landmarks as JSON, an array `(frames, joints, 2 or 3)` as .npz or .npy: its content tells.
+    Fractions of the image become pixels.
+
+    Args:
+        size: the image's width and height, pixels, where the file does not tell.
+        joint_set: a name in `skeleton.JOINT_SETS`, or a set; by default the file's word or its number of
+            joints tells. An array of 17 joints needs it.
+        max_gap: for how many frames on end a person or a joint may be missing; they are interpolated
+            linearly. After a longer gap a new `Person` begins.
+        threshold: a joint whose confidence is not above it is missing.
+        tracks: "file": who is who is taken from the file where it tells, and else from the overlap of boxes
+            from frame to frame; "overlap": always from that.
+
+    Raises:
+        FileNotFoundError: there is no file.
+        ValueError: naming the file or argument, what was found and what was expected.
+
+    Warns:
+        RuntimeWarning: frames are left out; joints look as if they were in another order.
+    """
+    if tracks not in ("file", "overlap") or max_gap < 0:
+        wanted = "expected 'file' or 'overlap', and 0 frames or more"
+        raise ValueError(f"tracks is {tracks!r} and max_gap is {max_gap}, {wanted}")
+    content = read_content(path)
+    joint_set = _joint_set(content, joint_set, path)
+    everyone = [d.cut(len(joint_set.joints), threshold) for d in content.detections]
+    everyone = [d for d in everyone if d.confidence.any()]
+    if not everyone:
+        raise ValueError(f"{path} has nobody in it above a confidence of {threshold:g}, expected a person")
+    width, height = _size(content.size, size, path)
+    everyone = _in_pixels(everyone, width, height, path)
+    by_track = _tracks(everyone, tracks, max_gap, path)
+    people, lost = [], []
+    for track, run in _runs(by_track, max_gap):
+        points, confidence, present = joint_set.convert(*_closed(run, max_gap))
+        whole = present.all(1)
+        if not whole.all():
+            missing = ", ".join(JOINT_NAMES[joint] for joint in np.flatnonzero(~present.all(0)))
+            lost.append(f"{missing} in {(~whole).sum()} frames of person {track}")
+        for first, last in np.flatnonzero(np.diff(whole, prepend=False, append=False)).reshape(-1, 2):
+            part = points[first:last].astype(np.float32), confidence[first:last].astype(np.float32)
+            people.append(Person(track, run[0].frame + int(first), *part, width, height))
+    if lost:
+        others = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+        said = f"{path} lacks {lost[0]}{others} for longer than max_gap = {max_gap} frames"
+        if not people:
+            raise ValueError(f"{said}, expected a frame with all 17 joints")
+        warnings.warn(f"{said}: these frames are left out", RuntimeWarning, stacklevel=2)
+    people.sort(key=lambda person: (-len(person), person.track, person.start))
+    for doubt in _doubts(people[0], by_track[people[0].track], joint_set):
+        warnings.warn(f"{path}, person {people[0].track}: {doubt}", RuntimeWarning, stacklevel=2)
+    return Detections(tuple(people), width, height, content.fps, joint_set)
+
+
+def _joint_set(content: Content, wanted: str | JointSet | None, path) -> JointSet:
+    counts = {len(d.points): d.frame for d in content.detections}
+    if len(counts) != 1:
+        found = " and ".join(f"{n} joints in frame {at}" for n, at in sorted(counts.items())[:2]) or "nobody"
+        raise ValueError(f"{path} has {found}, expected people with one number of joints")
+    (count,) = counts
+    name = wanted or content.joint_set or _BY_COUNT.get(count)
+    found = name if isinstance(name, JointSet) else JOINT_SETS.get(name)
+    if found is None:
+        said = f"joint_set is {name!r}" if name else f"{path} does not tell which {count} joints it has"
+        raise ValueError(f"{said}, expected joint_set to be one of {', '.join(JOINT_SETS)}")
+    if count != len(found.joints) and _BY_COUNT.get(count) != found.name:
+        raise ValueError(f"{path} has {count} joints, expected {len(found.joints)}: {found.name}")
+    return found
+
+
+def _size(told: tuple[int, int] | None, given: tuple[int, int] | None, path) -> tuple[int, int]:
+    size = tuple(given or told or ())
+    if not size:
+        raise ValueError(f"{path} does not tell the image's size, expected the argument size=(width, height)")
+    if len(size) != 2 or not all(isinstance(side, int | np.integer) and side > 0 for side in size):
+        raise ValueError(f"size is {size}, expected the image's width and height in pixels")
+    if told not in (None, size):
+        raise ValueError(f"size is {size}, but {path} tells {told}, expected them to agree")
+    return int(size[0]), int(size[1])
+
+
+def _in_pixels(everyone: list[Detection], width: int, height: int, path) -> list[Detection]:
+    points = np.concatenate([d.points[d.confidence > 0] for d in everyone])
+    x, y = np.median(points, axis=0)
+    # Nobody is two pixels large: these are fractions of the image.
+    fractions = np.median(np.abs(points)) <= 2
+    if fractions and (points < 0).mean() > 0.2:
+        raise ValueError(f"{path} has joints around zero, expected pixels or fractions of the image")
+    if not fractions and not (0 <= x <= width and 0 <= y <= height):
+        raise ValueError(
+            f"{path} has joints around ({x:.0f}, {y:.0f}), expected an image of {width} x {height}"
+        )
+    return [d._replace(points=d.points * (width, height)) for d in everyone] if fractions else everyone
+
+
+def _tracks(everyone: list[Detection], tracks: str, max_gap: int, path) -> dict[int, list[Detection]]:
+    """The detections of each person in the frames' order."""
+    frames, by_track, alive = {}, {}, []
+    for d in sorted(everyone, key=lambda d: d.frame):
+        frames.setdefault(d.frame, []).append(d)
+        by_track.setdefault(d.track, []).append(d)
+    twice = [frame for frame, group in frames.items() if len({d.track for d in group}) < len(group)]
+    # Without its tracker AlphaPose calls everybody 0.
+    if tracks == "file" and None not in by_track and not (twice and len(by_track) == 1):
+        if twice:
+            hint = "tracks='overlap' ignores the file's numbers"
+            raise ValueError(f"{path} has two people of one number in frame {twice[0]}, expected one: {hint}")
+        return by_track
+    from scipy.optimize import linear_sum_assignment
+
+    by_track = {}
+    for frame, group in frames.items():
+        alive = [track for track in alive if frame - by_track[track][-1].frame <= max_gap + 1]
+        shares = _shared(_boxes(group), _boxes(by_track[track][-1] for track in alive))
+        pairs = zip(*linear_sum_assignment(-shares), strict=True)
+        same = {row: alive[column] for row, column in pairs if shares[row, column] > _SAME}
+        known = len(by_track)
+        for row, d in enumerate(group):
+            by_track.setdefault(same.get(row, len(by_track)), []).append(d)
+        alive += range(known, len(by_track))
+    return by_track
+
+
+def _boxes(group: Iterable[Detection]) -> Float[np.ndarray, "n 2 2"]:
+    """The corners of what each person's joints span: the lowest and the highest x and y."""
+    seen = [d.points[d.confidence > 0] for d in group]
+    return np.array([(points.min(0), points.max(0)) for points in seen]).reshape(-1, 2, 2)
+
+
+def _shared(boxes: Float[np.ndarray, "n 2 2"], others: Float[np.ndarray, "m 2 2"]) -> np.ndarray:
+    """The shares `(n, m)` that boxes have in common of their unions."""
+    boxes, others = boxes[:, None], others[None]
+    corners = np.maximum(boxes, others)[..., 0, :], np.minimum(boxes, others)[..., 1, :]
+    common = np.clip(corners[1] - corners[0], 0, None).prod(-1)
+    areas = [np.diff(side, axis=-2).prod((-1, -2)) for side in (boxes, others)]
+    return common / np.maximum(sum(areas) - common, 1e-9)
+
+
+def _runs(by_track: dict[int, list[Detection]], max_gap: int) -> Iterator[tuple[int, list[Detection]]]:
+    """The detections of each person, cut where more than `max_gap` frames are missing."""
+    for track, run in by_track.items():
+        steps = np.diff([d.frame for d in run])
+        ends = [0, *(np.flatnonzero(steps > max_gap + 1) + 1), len(run)]
+        yield from ((track, run[first:last]) for first, last in pairwise(ends))
+
+
+def _closed(run: list[Detection], max_gap: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points, confidence and presence in all frames of a run, the short gaps of each joint closed."""
+    at = np.array([d.frame for d in run]) - run[0].frame
+    frames, joints = np.arange(at[-1] + 1), len(run[0].points)
+    points, confidence = np.zeros((len(frames), joints, 2)), np.zeros((len(frames), joints))
+    points[at], confidence[at] = [d.points for d in run], [d.confidence for d in run]
+    present = confidence > 0
+    for joint in np.flatnonzero(present.any(0) & ~present.all(0)):
+        times = np.flatnonzero(present[:, joint])
+        place = np.searchsorted(times, frames, side="right")
+        gap = np.append(times, len(frames))[place] - np.insert(times, 0, -1)[place] - 1
+        for axis in range(2):
+            points[:, joint, axis] = np.interp(frames, times, points[times, joint, axis])
+        present[:, joint] |= gap <= max_gap
+    return points, confidence, present
+
+
+def _doubts(person: Person, run: list[Detection], joint_set: JointSet) -> list[str]:
+    """What is odd about the order. Joints that are made of others lie well even where that is wrong."""
+    doubts = [finding.sentence for finding in inspect(person.normalised())]
+    whole = [d.points for d in run if d.confidence.all()]
+    size = person.width, person.height
+    if joint_set.name == "COCO-17" and whole and not inspect(normalise_screen(np.array(whole), *size)):
+        doubts.append("the joints lie as Human3.6M orders them, expected COCO's order (see joint_set)")
+    return doubts
