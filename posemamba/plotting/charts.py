@@ -90,7 +90,7 @@ def clouds(
         if x.ndim != 1 or any(len(values) != len(x) for values in (y, *notes)):
             found = ", ".join(str(len(values)) for values in (x, y, *notes))
             raise ValueError(f"groups[{name!r}] has lengths {found}, expected the same for each.")
-        size, seen = (3.5, 0.5) if name in small else (6, 0.9)
+        size, seen = (3.5, 0.65) if name in small else (6, 0.9)
         look = dict(
             color=COLOURS[k % len(COLOURS)], size=size, opacity=seen, symbol=MARKERS[k % len(MARKERS)]
         )
@@ -98,6 +98,7 @@ def clouds(
         told = dict(text=list(notes[0]) if notes else None, hovertemplate=hover)
         figure.add_scatter(x=x, y=y, name=name, mode="markers", marker=look, **told)
     figure.update_layout(title_text=title, height=560, legend_itemsizing="constant")
+    figure.layout.meta = dict(narrow=dict(margin=dict(t=50 + 18 * len(groups))))  # a line for each name
     figure.update_layout(xaxis_title_text=xlabel, yaxis=dict(title_text=ylabel, scaleanchor="x"))
     told = (
         f"Points: {title or 'untitled'}. {ylabel or 'y'} over {xlabel or 'x'}; clouds: {', '.join(groups)}."
@@ -123,7 +124,7 @@ def dots(
         aside = 0.7 * (k + 0.5) / len(groups) - 0.35
         pairs = [(value, rows.index(row) + aside, row) for row in group for value in numbers(group[row])]
         x, y, notes = zip(*pairs, strict=True)
-        look = dict(color=COLOURS[k % len(COLOURS)], size=7, opacity=0.75, symbol=MARKERS[k % len(MARKERS)])
+        look = dict(color=COLOURS[k % len(COLOURS)], size=7, opacity=0.9, symbol=MARKERS[k % len(MARKERS)])
         hover = f"%{{text}}: %{{x:.3~g}}<extra>{name}</extra>"
         figure.add_scatter(x=x, y=y, name=name, mode="markers", marker=look, text=notes, hovertemplate=hover)
     ticks = dict(tickvals=list(range(len(rows))), ticktext=rows, autorange="reversed", zeroline=False)
