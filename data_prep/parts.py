@@ -19,26 +19,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from posemamba.motion import Clip, load_motion, save_motion
+from posemamba.motion import Clip, load_motion, read_about, save_motion
 from posemamba.motion.files import VERSION
 from posemamba.storage import atomic_path
 from posemamba.storage.kinds import existing_file
-
-try:  # until motion files have notes, this one lies beside
-    from posemamba.motion.files import read_about
-except ImportError:
-    from posemamba.storage import read_json, write_json
-
-    _plain_save = save_motion
-
-    def save_motion(path, clips, about=None):
-        _plain_save(path, clips)
-        if about:
-            write_json(Path(path).with_suffix(".about.json"), about)
-
-    def read_about(path):
-        return read_json(Path(path).with_suffix(".about.json"))
-
 
 # A mapped file is an open one, and systems allow 256 of them to a thousand.
 AT_ONCE = 100
@@ -76,10 +60,11 @@ class Outcome:
     kept: int
 
     def __str__(self) -> str:
-        size = f"{self.clips:,} clips, {self.frames:,} frames"
+        size = f"{self.clips:,} clip{'s' * (self.clips != 1)}, {self.frames:,} frames"
         if not self.converted + self.kept:
             return f"{self.target} is up to date: {size}"
-        went_on = f"; {self.kept} sources were there from an earlier run" if self.kept else ""
+        of = f"{self.kept} of {self.kept + self.converted} sources"
+        went_on = f"; {of} were there from an earlier run" if self.kept else ""
         return f"{size} written to {self.target}{went_on}"
 
 

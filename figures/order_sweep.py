@@ -8,9 +8,9 @@ command goes on, and skips what is done. When all runs are done it writes their 
 runs/orders/assets/measured/order_sweep.json. Seeds come one after the other, so that a sweep that was
 stopped early has whole seeds; the variants on which the claim about limbs hangs get more of them.
 
-The sweeps that the book shows were made so, on motion capture of the CMU database that is not distributed
-with it. The second trains two variants three times as long, and keeps the weights that fit the training
-split best:
+The sweeps that the book shows were made so, on an older reduction of the CMU database that is not
+distributed. The second trains two variants three times as long, and keeps the weights that fit the training
+split best (its configuration small drew all windows alike then, where it now draws actions alike):
 
     python figures/order_sweep.py --data cmu_mocap_17.npz --folder runs/orders_cmu --out posemamba/assets
     python figures/order_sweep.py --data cmu_mocap_17.npz --folder runs/longer --out posemamba/assets \\

@@ -19,7 +19,7 @@ from posemamba.plotting import COLOURS
 from posemamba.skeleton import BONES, LEFT
 
 OUT = Path(__file__).resolve().parents[1] / "book" / "_static" / "lifted.png"
-FRAMES = (18, 30, 66, 116)
+FRAMES = (18, 36, 68, 88)
 
 
 def draw(axis, points, colours) -> None:
@@ -39,7 +39,7 @@ def main() -> None:
     for column, frame in enumerate(FRAMES):
         flat = figure.add_subplot(2, 4, column + 1)
         draw(flat, keypoints[frame], blue)
-        flat.set(xlim=(-0.55, 0.55), ylim=(0.6, -0.5), aspect="equal", xticks=[], yticks=[])
+        flat.set(xlim=(-0.66, 0.66), ylim=(0.6, -0.72), aspect="equal", xticks=[], yticks=[])
         body = figure.add_subplot(2, 4, column + 5, projection="3d")
         for pose, colours in ((truth[frame], grey), (lifted[frame], blue)):
             draw(body, pose[:, [0, 2, 1]] * torch.tensor([1, 1, -1]), colours)

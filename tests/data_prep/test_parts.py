@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from data_prep import parts
-from data_prep.parts import Source, convert, read_about, run
-from posemamba.motion import Clip, load_motion
+from data_prep.parts import Source, convert, run
+from posemamba.motion import Clip, load_motion, read_about
 
 ABOUT = {"credit": "nobody"}
 
@@ -90,7 +90,7 @@ def test_a_failure_halfway_keeps_what_is_done(sources, tmp_path):
     reader = Reader()
     outcome = convert(target, sources, reader, ABOUT, {})
     assert reader.read == ["d", "e"]
-    assert "3 sources were there from an earlier run" in str(outcome)
+    assert "3 of 5 sources were there from an earlier run" in str(outcome)
     assert len(held(target)) == 5
 
 
@@ -245,3 +245,11 @@ def test_run_prints_what_the_command_returns(capsys):
 def test_quiet_where_nobody_looks(sources, tmp_path, capfd):
     convert(tmp_path / "out.safetensors", sources, Reader(), ABOUT, {})
     assert capfd.readouterr() == ("", "")
+
+
+def test_progress_on_a_terminal_is_on_standard_error(sources, tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what rich takes for a terminal
+    convert(tmp_path / "out.safetensors", sources, Reader(), ABOUT, {})
+    out, error = capfd.readouterr()
+    assert out == ""
+    assert "checking" in error and "converting" in error and "/5" in error
