@@ -63,7 +63,7 @@ def spread(length: int, frames: int, generator: np.random.Generator) -> Int[np.n
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A sequence that windows are cut from.
+    """A sequence that windows are cut from; of a view, up to its last valid frame.
 
     Attributes:
         clip, index: the clip, and its place in the list it came in.
@@ -84,9 +84,12 @@ class Piece:
 
     def __post_init__(self):
         whole = whole_stride(self.clip.fps, self.fps)
-        left, ratio = len(self.clip) - self.phase, whole or self.clip.fps / self.fps
+        end, ratio = len(self.clip), whole or self.clip.fps / self.fps
+        if self.number is not None and self.view.valid is not None:
+            end = end - int(self.view.valid[::-1].argmax()) if self.view.valid.any() else 0
+        left = end - self.phase
         object.__setattr__(self, "_ratio", ratio)
-        object.__setattr__(self, "_length", -(-left // whole) if whole else _count(left, ratio))
+        object.__setattr__(self, "_length", max(0, -(-left // whole) if whole else _count(left, ratio)))
 
     def __len__(self) -> int:
         """The number of frames at the windows' rate."""

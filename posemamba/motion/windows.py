@@ -38,14 +38,17 @@ def _check(clips: Sequence[Clip], fps: float, short: str, **sizes: int) -> None:
 
 
 def _pieces(clip: Clip, index: int, reading: Reading, phases: int, *rules) -> list[Piece]:
-    """The clip's sequences by phase and view, after a look at whether they have what is wanted."""
+    """The clip's sequences by phase and view, after a look at whether they have what is wanted.
+
+    A view in which no frame counts gives none.
+    """
     if reading.given and not clip.views:
         raise ValueError(f"clip {clip.name!r} has no views, expected some: views is 'given'")
     numbers = range(len(clip.views)) if reading.given else (None,)
     pieces = [Piece(clip, index, number, phase, *rules) for phase in range(phases) for number in numbers]
     for piece in pieces[: len(numbers)]:
         reading.check(piece)
-    return pieces
+    return [piece for piece in pieces if len(piece)]
 
 
 def _worlds(pieces: Sequence[Piece], at: Sequence) -> Float[Tensor, "n frames 17 3"]:
@@ -120,6 +123,8 @@ class WindowSampler:
         for index, clip in sorted(enumerate(clips), key=lambda entry: entry[1].action):
             phases = min(len(clip), max(1, whole_stride(clip.fps, self.fps)))
             self._pieces += _pieces(clip, index, self._reading, phases, *rules)
+        if not self._pieces:
+            raise ValueError("in the views of these clips no frame is valid, expected some")
         # A table of pieces and not of windows: there may be millions of these.
         count = torch.tensor([piece.last // self.stride + 1 for piece in self._pieces])
         self._ends: Int[Tensor, " pieces"] = count.cumsum(0)
@@ -134,7 +139,7 @@ class WindowSampler:
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The inputs `(batch, frames, 17, 2)` and targets `(batch, frames, 17, 3)` of a step, 0 or more.
 
-        They depend on the seed and the step alone, so training resumes anywhere.
+        They depend on the seed and the step alone, so training resumes anywhere, and threads may share this.
         """
         generator = _generator(self.seed, step)
         if self.balance == "frames":
@@ -158,12 +163,11 @@ class WindowSampler:
         # Errors have a generator of their own, so that with and without them the windows are the same.
         seeds = torch.randint(2**31, (self.batch_size,), generator=_generator(self.seed, step, 1))
         if self._reading.given:
-            seen = self._reading.of_views(pieces, at, mirrored.tolist(), seeds)
-            return seen.inputs, seen.targets
-        seen = self._reading.through(world, camera, seeds)
-        for part in (seen.inputs, seen.targets) if self.flip else ():
+            return self._reading.of_views(pieces, at, mirrored.tolist(), seeds)[:2]
+        inputs, targets, _ = self._reading.through(world, camera, seeds)
+        for part in (inputs, targets) if self.flip else ():
             part[mirrored] = flip_pose(part[mirrored])
-        return seen.inputs, seen.targets
+        return inputs, targets
 
 
 def _generator(*key: int) -> torch.Generator:
@@ -253,29 +257,28 @@ def evaluation_windows(
     stride = frames if stride is None else stride
     _check(clips, fps, short, frames=frames, views=1 if given else views, stride=stride)
     rig, reading = rig or CameraRig(), Reading(given, inputs, targets, confidence, noise)
-    actions, cameras, rows = tuple(sorted({clip.action for clip in clips})), [], []
+    actions, rows = tuple(sorted({clip.action for clip in clips})), []
     for index, clip in enumerate(clips):
-        pieces = _pieces(clip, index, reading, 1, fps, frames, short, seed)
-        piece, done, key = pieces[0], 0, zlib.crc32(clip.name.encode("utf-8"))
-        last = piece.last + (stride - 1 if tails == "cover" else 0)
-        for window, start in enumerate(range(0, last + 1, stride)):
-            start = min(start, piece.last)
-            place = np.arange(start, start + frames)
-            counts = (place >= done) & ((place < len(piece)) | (short == "resample"))
-            done = start + frames
-            for view in range(len(pieces) if given else views):
-                piece = pieces[view if given else 0]
-                at, scored = piece.at(start), counts
+        action, key = actions.index(clip.action), zlib.crc32(clip.name.encode("utf-8"))
+        for piece in _pieces(clip, index, reading, 1, fps, frames, short, seed):
+            last, done = piece.last + (stride - 1 if tails == "cover" else 0), 0
+            for window, start in enumerate(range(0, last + 1, stride)):
+                start = min(start, piece.last)
+                at, place = piece.at(start), np.arange(start, start + frames)
+                scored = (place >= done) & ((place < len(piece)) | (short == "resample"))
+                done = start + frames
                 if given and piece.view.valid is not None:
-                    scored = counts & piece.view.valid[piece.source(at)]
-                draws = _generator(seed, key, window, view)
-                if given:
-                    cameras.append(piece.view.camera)
-                else:
-                    cameras.append(rig.sample(draws, *middle_and_reach(_worlds([piece], [at])[0])))
-                noisy = torch.randint(2**31, (), generator=draws)
-                rows.append((piece, at, scored, noisy, (actions.index(clip.action), index, start, view)))
-    pieces, at, scored, seeds, places = zip(*rows, strict=True)
+                    scored &= piece.view.valid[piece.source(at)]
+                around = () if given else middle_and_reach(_worlds([piece], [at])[0])
+                for view in (piece.number,) if given else range(views):
+                    draws = _generator(seed, key, window, view)
+                    camera = piece.view.camera if given else rig.sample(draws, *around)
+                    noisy = torch.randint(2**31, (), generator=draws)
+                    places = (action, index, start, view)
+                    rows.append(((index, window, view), piece, at, scored, camera, noisy, places))
+    if not rows:
+        raise ValueError("in the views of these clips no frame is valid, expected some")
+    _, pieces, at, scored, cameras, seeds, places = zip(*sorted(rows, key=lambda row: row[0]), strict=True)
     seeds, (action, *places) = torch.stack(seeds), torch.tensor(places).unbind(1)
     if given:
         size = [(piece.view.width, piece.view.height) for piece in pieces]
@@ -283,11 +286,11 @@ def evaluation_windows(
         if all(camera is not None for camera in cameras):
             alike = dict(zip(("width", "height"), size[0], strict=True))
             camera = Camera.stack([replace(one, **alike) for one in cameras]).to(torch.float32)
-        seen = reading.of_views(pieces, at, [False] * len(pieces), seeds)
+        *seen, factor = reading.of_views(pieces, at, [False] * len(pieces), seeds)
     else:
         camera, size = Camera.stack(cameras), [(rig.size, rig.size)] * len(pieces)
-        seen = reading.through(_worlds(pieces, at), camera, seeds)
+        *seen, factor = reading.through(_worlds(pieces, at), camera, seeds)
     frame = [piece.source(where) for piece, where in zip(pieces, at, strict=True)]
     scored, frame = (torch.from_numpy(np.stack(part)) for part in (scored, frame))
-    rest = (frame, torch.tensor(size), seen.factor)
-    return EvaluationWindows(seen.inputs, seen.targets, scored, action, actions, *places, camera, *rest)
+    rest = (frame, torch.tensor(size), factor)
+    return EvaluationWindows(*seen, scored, action, actions, *places, camera, *rest)

@@ -209,6 +209,7 @@ def test_the_cost_over_length_is_measured(tmp_path, monkeypatch):
         ("memory.py", ("--threads", "1"), "PoseMamba-S, training: step"),
         pytest.param("lengths.py", ("--threads", "1"), "exponents: forward seconds", marks=pytest.mark.long),
         ("under_load.py", (), "passive"),
+        ("windows.py", ("--frames", "9"), "virtual cameras, noise"),
     ],
 )
 def test_each_command_runs(name, options, words, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """Windows of the views that clips come with."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from posemamba.motion import (
     synthetic_clips,
 )
 from posemamba.motion.pieces import spread
-from posemamba.motion.targets import normalise_image, to_image
+from posemamba.motion.targets import normalise_image, root_relative, to_image, to_millimetres
 from posemamba.skeleton import flip
 
 SIZES = ((1000, 1002), (1000, 1000), (1920, 1080))
@@ -106,8 +107,10 @@ def test_a_sampler_of_given_views_draws_all_of_them_and_mirrors_half():
         drawn.add(key)
         mirrored += turned
     assert len(drawn) == len(table) and 240 < mirrored < 360
-    again = WindowSampler(clips, 27, 50, batch_size=600, seed=1, views="given").batch(4)
-    assert all(torch.equal(a, b) for a, b in zip(sampler.batch(4), again, strict=True))
+    again = WindowSampler(clips, 27, 50, batch_size=600, seed=1, views="given")
+    with ThreadPoolExecutor(2) as pool:
+        for ours, theirs in zip(pool.map(sampler.batch, range(8)), map(again.batch, range(8)), strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 def test_windows_out_of_a_file_are_the_same(tmp_path):
@@ -130,6 +133,10 @@ def test_targets_2_5d_are_the_set_s_own_or_made_and_confidence_is_a_third_channe
             torch.testing.assert_close(windows.targets[row], wanted - wanted[:, :1], atol=2e-5, rtol=0)
             factor = torch.from_numpy(view.targets["2.5d_factor"][at])
             torch.testing.assert_close(windows.factor[row], factor, rtol=1e-4, atol=0)
+            # As the released evaluation: back to pixels, times the factor.
+            found = windows.targets[row] * (windows.size[row, 0] / 2) * windows.factor[row, :, None, None]
+            wanted = root_relative(to_millimetres(image, factor))
+            torch.testing.assert_close(found, wanted, atol=0.05, rtol=1e-4)
             torch.testing.assert_close(windows.inputs[row, ..., 2], torch.from_numpy(view.confidence[at]))
     mirrored = WindowSampler([own], 27, 50, 64, views="given", confidence=True).batch(0)[0]
     plain = WindowSampler([own], 27, 50, 64, views="given", confidence=True, flip=False).batch(0)[0]
@@ -175,6 +182,24 @@ def test_strides_and_tails_are_the_released_ones():
     overlapping = evaluation_windows(clips[3:4], 27, 50, "given", stride=9)
     assert overlapping.start.tolist() == [*range(0, 73, 9), 73]
     assert overlapping.frame[overlapping.scored].tolist() == [f for f in range(100) if f % 7 != 3]
+
+
+def test_a_view_that_ends_early_gives_the_windows_that_it_has():
+    clip = seen(TRUTH[0], 100)
+    for number, end in ((1, 60), (2, 0)):
+        clip.views[number].valid[end:] = False
+    windows = evaluation_windows([clip], 27, 50, "given", tails="drop")
+    assert list(zip(windows.start.tolist(), windows.view.tolist(), strict=True)) == [
+        *((0, 0), (0, 1), (27, 0), (27, 1), (54, 0))
+    ]
+    assert evaluation_windows([clip], 27, 50, "given").start.tolist() == [0, 0, 27, 27, 54, 32, 73]
+    assert len(WindowSampler([clip], 27, 50, views="given", stride=27)) == 3 + 2
+    for view in clip.views:
+        view.valid[:] = False
+    for call in (WindowSampler, evaluation_windows):
+        with pytest.raises(ValueError, match="no frame is valid"):
+            call([clip], 27, 50, views="given")
+        assert call([clip], 27, 50) is not None, "of no matter to virtual cameras"
 
 
 def test_a_short_clip_is_spread_as_the_released_code_spreads_it():
@@ -238,12 +263,25 @@ def test_what_cannot_be_had_is_refused_in_one_sentence(tmp_path):
             call([clip, bare], **given)
         with pytest.raises(ValueError, match="clip 'loose' has no joints in a world"):
             call([clip, loose])
-        with pytest.raises(ValueError, match="clip 'loose', view '0' cannot give metric targets"):
+        with pytest.raises(
+            ValueError,
+            match=r"'loose', view '0' lacks .* expected a camera and joints, or its target 'camera'",
+        ):
             call([loose], **given)
-        with pytest.raises(ValueError, match="'loose', view '0' cannot give projected inputs"):
+        with pytest.raises(
+            ValueError, match=r"lacks .* expected a camera and joints, or joint3d_image, for 'projected'"
+        ):
             call([loose], inputs="projected", targets="univ", **given)
-        with pytest.raises(ValueError, match="cannot give annot3 targets: it needs annot3 among its targets"):
+        with pytest.raises(ValueError, match=r"lacks .* expected its target 'annot3' for targets 'annot3'"):
             call([clip], targets="annot3", **given)
+        unseen = replace(clip, views=(replace(clip.views[0], keypoints=None),))
+        with pytest.raises(ValueError, match=r"lacks .* expected keypoints for 'detected' inputs"):
+            call([unseen], **given)
+        odd = replace(
+            clip, views=(replace(clip.views[0], targets={"camera": np.zeros((40, 17), np.float32)}),)
+        )
+        with pytest.raises(ValueError, match=r"expected its target 'camera' of shape \(frames, 17, 3\)"):
+            call([odd], **given)
         with pytest.raises(ValueError, match="noise is for joints that are projected"):
             call([clip], noise=DetectorNoise(), **given)
         for name, found in dict(short="cut", inputs="gt", targets="3d", views="all", stride=0).items():
