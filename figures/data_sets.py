@@ -4,12 +4,11 @@
 
 measures the package's own motion and leaves runs/data_sets/data_sets.json: each set's size, actions, people
 and bone lengths; the principal axes of its poses; how far test poses are from the nearest pose in training.
-What the book shows was measured on files that are not distributed, the first of which gives the axes:
+What the book shows was measured so, on the motion that `data_prep/cmu.py` fetches and converts and on a result
+of AlphaPose, which is not distributed; the first file gives the axes:
 
-    python figures/data_sets.py --motion "CMU, open"=cmu_open_17.npz \\
+    python figures/data_sets.py --motion "CMU, open"=cmu.safetensors \\
         --detections detections_alphapose_coco17.json --out posemamba/assets/measured/data_sets.json
-
-`data_prep/cmu.py` fetches and converts the trials of the first; the detections are a result of AlphaPose.
 """
 
 import argparse
