@@ -4,7 +4,7 @@
 
 measures the package's own motion and leaves runs/data_sets/data_sets.json: each set's size, actions, people
 and bone lengths; the principal axes of its poses; how far test poses are from the nearest pose in training.
-What the book shows was measured so, on the motion that `data_prep/cmu.py` fetches and converts and on a result
+What the book shows was measured so, on motion that `data_prep/cmu.py` fetches and converts and on a result
 of AlphaPose, which is not distributed; the first file gives the axes:
 
     python figures/data_sets.py --motion "CMU, open"=cmu.safetensors \\
