@@ -139,12 +139,11 @@ class JointSet:
     def __post_init__(self):
         for joint, recipe in [(name, recipe) for name in JOINT_NAMES for recipe in self.recipes(name)]:
             total, unknown = sum(recipe.values()), set(recipe) - set(self.joints)
-            if unknown:
-                fault = f"makes {joint!r} of {min(unknown)!r}, which is none of its joints"
-                raise ValueError(f"joint set {self.name!r} {fault}")
-            if abs(total - 1) > 1e-6:
-                fault = f"has weights for {joint!r} that sum to {total:g}, expected 1"
-                raise ValueError(f"joint set {self.name!r} {fault}")
+            if unknown or abs(total - 1) > 1e-6:
+                fault = (
+                    f"{min(unknown)!r}, none of its joints" if unknown else f"weights that sum to {total:g}"
+                )
+                raise ValueError(f"joint set {self.name!r} makes {joint!r} of {fault}")
 
     def recipes(self, joint: str) -> tuple[Recipe, ...]:
         """How one of the 17 is made: the rule, then what stands in for it."""
@@ -155,9 +154,7 @@ class JointSet:
         points: Float[np.ndarray, "*batch joints dims"],
         confidence: Float[np.ndarray, "*batch joints"] | None = None,
         present: Bool[np.ndarray, "*batch joints"] | None = None,
-    ) -> tuple[
-        Float[np.ndarray, "*batch 17 dims"], Float[np.ndarray, "*batch 17"], Bool[np.ndarray, "*batch 17"]
-    ]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Human3.6M's 17 joints out of the set's, in image or space.
 
         Args:
@@ -166,29 +163,26 @@ class JointSet:
             present: which of the points count; those of a confidence above 0 where left out.
 
         Returns:
-            The joints; their confidence, the least of those that they were made of; which of them could be
-            made. The others are 0.
+            The joints `(*batch, 17, dims)`; their confidence `(*batch, 17)`, the least of those that they
+            were made of; which of them could be made, likewise. The others are 0.
 
         Raises:
             ValueError: shapes that do not fit.
         """
         points, count = np.asarray(points), len(self.joints)
-        if points.ndim < 2 or points.shape[-2] != count:
-            raise ValueError(f"points has shape {points.shape}, expected (..., {count}, d): {self.name}")
         confidence = np.ones(points.shape[:-1]) if confidence is None else np.asarray(confidence)
         present = confidence > 0 if present is None else np.asarray(present)
-        for name, array in (("confidence", confidence), ("present", present)):
-            if array.shape != points.shape[:-1]:
-                raise ValueError(f"{name} has shape {array.shape}, expected {points.shape[:-1]}")
-        batch = points.shape[:-2]
-        joints = np.zeros((*batch, JOINTS, points.shape[-1]), np.result_type(points, np.float32))
-        least, there = np.zeros((*batch, JOINTS), confidence.dtype), np.zeros((*batch, JOINTS), bool)
+        shapes = points.shape, confidence.shape, present.shape
+        if points.ndim < 2 or points.shape[-2] != count or {*shapes[1:]} != {points.shape[:-1]}:
+            found = ", ".join(map(str, shapes))
+            raise ValueError(f"{self.name} has shapes {found}, expected (..., {count}, d) and (..., {count})")
+        joints = np.zeros((*points.shape[:-2], JOINTS, points.shape[-1]))
+        least, there = np.zeros(joints.shape[:-1]), np.zeros(joints.shape[:-1], bool)
         for at, joint in enumerate(JOINT_NAMES):
             for recipe in self.recipes(joint):
                 parts = [self.joints.index(part) for part in recipe]
                 use = present[..., parts].all(-1) & ~there[..., at]
-                weights = np.array(list(recipe.values()))[:, None]
-                joints[use, at] = (points[..., parts, :][use] * weights).sum(-2)
+                joints[use, at] = np.array(list(recipe.values())) @ points[..., parts, :][use]
                 least[use, at] = confidence[..., parts][use].min(-1)
                 there[use, at] = True
         return joints, least, there
@@ -205,20 +199,19 @@ def _along(start: Recipe, end: Recipe, share: float) -> Recipe:
 
 
 _HIPS, _SHOULDERS, _EARS = (_mean(f"left {part}", f"right {part}") for part in ("hip", "shoulder", "ear"))
-# From the set's own middles of hips and shoulders where it has them, else from the two sides.
 _TRUNK = {"pelvis": (_HIPS,), "spine": (_along(_HIPS, _SHOULDERS, 0.5),), "thorax": (_SHOULDERS,)}
 _NECK = {"thorax": (_mean("neck"), _SHOULDERS)}
-_MIDDLES = {
-    hip: {"pelvis": (_mean(hip), _HIPS), "spine": (_mean(hip, "neck"), *_TRUNK["spine"]), **_NECK}
-    for hip in ("hip", "middle hip")
-}
 # One ear stands in for both, the nose for the ears, the ears for the nose of somebody seen from behind. The
 # head's top is as far beyond the ears as 0.35 of their distance from the shoulders' middle.
 _ONE_EAR = (_EARS, _mean("left ear"), _mean("right ear"))
-_FACE = {
-    "nose": (_mean("nose"), *_ONE_EAR),
-    "head": tuple(_along(_SHOULDERS, ears, 1.35) for ears in (*_ONE_EAR, _mean("nose"))),
-}
+_HEADS = tuple(_along(_SHOULDERS, ears, 1.35) for ears in (*_ONE_EAR, _mean("nose")))
+_FACE = {"nose": (_mean("nose"), *_ONE_EAR), "head": _HEADS}
+
+
+def _middle(hip: str) -> dict[str, tuple[Recipe, ...]]:
+    """A trunk on the set's own middle of the hips and its neck; the sides stand in for them."""
+    return {"pelvis": (_mean(hip), _HIPS), "spine": (_mean(hip, "neck"), *_TRUNK["spine"]), **_NECK}
+
 
 _COCO = """nose, left eye, right eye, left ear, right ear, left shoulder, right shoulder, left elbow,
     right elbow, left wrist, right wrist, left hip, right hip, left knee, right knee, left ankle,
@@ -232,12 +225,12 @@ _SETS: dict[str, tuple[str, dict[str, tuple[Recipe, ...]]]] = {
     "Halpe-26": (
         f"""{_COCO}, head, neck, hip, left big toe, right big toe, left small toe, right small toe, left heel,
         right heel""",
-        _MIDDLES["hip"],
+        _middle("hip"),
     ),
     "BODY_25": (
         f"""{_ARMS}, middle hip, {_LEGS}, {_TEMPLES}, left big toe, left small toe, left heel, right big toe,
         right small toe, right heel""",
-        _MIDDLES["middle hip"] | _FACE,
+        _middle("middle hip") | _FACE,
     ),
     "COCO-18": (f"{_ARMS}, {_LEGS}, {_TEMPLES}", _TRUNK | _FACE | _NECK),
     "MPII-16": (

@@ -94,16 +94,18 @@ def _json(path: Path, content) -> Content:
 
 def _by_frame(entries: list, path: Path) -> dict:
     """Frames by the image's name or the frame's number: an entry is a person, or else a frame."""
-    frames, kinds = {}, [set(entry) if isinstance(entry, dict) else set() for entry in entries]
-    named = any("image_id" in keys for keys in kinds)
-    if not named and any("keypoint_scores" in keys for keys in kinds):
+    dicts = [entry for entry in entries if isinstance(entry, dict)]
+    named = any("image_id" in entry for entry in dicts)
+    if not named and any("keypoint_scores" in entry for entry in dicts):
         return {0: entries}  # MMPose's people of one image
-    for at, (entry, keys) in enumerate(zip(entries, kinds, strict=True)):
-        key = "image_id" if named else next((key for key in _NUMBERS if key in keys), None)
-        name = entry.get(key) if keys and key else at
-        if type(name) not in (int, str) or (named and not keys) or (name in frames and not named):
-            wanted = "the image's name" if named else "a whole number, each once"
-            raise ValueError(f"{path}, entry {at} has the {key} {str(name)[:40]!r}, expected {wanted}")
+    frames = {}
+    for at, entry in enumerate(entries):
+        keys, name = (("image_id",), None) if named else (_NUMBERS, at)
+        if isinstance(entry, dict):
+            name = next((entry[key] for key in keys if key in entry), name)
+        if type(name) not in (int, str) or (name in frames and not named):
+            wanted = "an image_id" if named else "a number of its own"
+            raise ValueError(f"{path}, entry {at} is of frame {str(name)[:40]!r}, expected {wanted}")
         frames[name] = [*frames.get(name, ()), entry] if named else entry
     return frames
 
@@ -127,9 +129,7 @@ def _detections(frames: dict, path: Path) -> Iterator[Detection]:
 def _people(frame, where: str) -> list:
     """The people of a frame of JSON: dicts, or the bare points of each."""
     if isinstance(frame, dict):
-        key = next((key for key in _PEOPLE + _POINTS if key in frame), None)
-        if key is None:
-            raise ValueError(f"{where} has the keys {_few(frame)}, expected {', '.join(_PEOPLE + _POINTS)}")
+        key = _key(frame, _PEOPLE + _POINTS, where)
         frame = frame[key] if key in _PEOPLE or _several(frame[key]) else [frame]
     elif frame and not _several(frame):
         frame = [frame]
@@ -146,16 +146,18 @@ def _several(points) -> bool:
     return isinstance(first, list) and bool(first) and isinstance(first[0], list | dict)
 
 
-def _few(keys) -> str:
-    return ", ".join(str(key)[:40] for key in list(keys)[:5]) or "none"
+def _key(item: dict, names: tuple[str, ...], where) -> str:
+    for name in names:
+        if name in item:
+            return name
+    found = ", ".join(str(key)[:40] for key in list(item)[:5]) or "none"
+    raise ValueError(f"{where} has the keys {found}, expected {', '.join(names)}")
 
 
 def _person(frame: int, person, where: str) -> Detection:
     points, scores, tracks = person, None, set()
     if isinstance(person, dict):
-        key = next((key for key in _POINTS if key in person), None)
-        if key is None:
-            raise ValueError(f"{where} has the keys {_few(person)}, expected {', '.join(_POINTS)}")
+        key = _key(person, _POINTS, where)
         points, scores, where = person[key] or [], person.get("keypoint_scores"), f"{where}: {key}"
         tracks = next((_track(person[key]) for key in _TRACKS if key in person), tracks)
     if isinstance(points, list) and all(isinstance(joint, dict) and "x" in joint for joint in points):
@@ -223,10 +225,8 @@ def _archive(path: Path, arrays: dict[str, np.ndarray]) -> Content:
     if {"boxes", "keypoints"} <= set(arrays):
         found = list(_detectron(arrays["keypoints"], path))
         return Content(found, _sides(about), None, "COCO-17")
-    points = arrays.get("keypoints", next(iter(arrays.values())) if len(arrays) == 1 else None)
-    if points is None:
-        raise ValueError(f"{path} holds {_few(arrays)}, expected an array 'keypoints'")
-    return _array(points, path, arrays.get("confidence"))
+    name = next(iter(arrays)) if len(arrays) == 1 else _key(arrays, ("keypoints",), path)
+    return _array(arrays[name], path, arrays.get("confidence"))
 
 
 def _sides(about) -> tuple[int, int] | None:

@@ -125,12 +125,11 @@ def read(
         for first, last in np.flatnonzero(np.diff(whole, prepend=False, append=False)).reshape(-1, 2):
             part = points[first:last].astype(np.float32), confidence[first:last].astype(np.float32)
             people.append(Person(track, run[0].frame + int(first), *part, width, height))
+    said = f"{path} lacks {'; '.join(lost[:2])}{'; ...' * (len(lost) > 2)}: longer than max_gap = {max_gap}"
+    if not people:
+        raise ValueError(f"{said}, expected a frame with all 17 joints")
     if lost:
-        others = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
-        said = f"{path} lacks {lost[0]}{others} for longer than max_gap = {max_gap} frames"
-        if not people:
-            raise ValueError(f"{said}, expected a frame with all 17 joints")
-        warnings.warn(f"{said}: these frames are left out", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"{said}, these frames are left out", RuntimeWarning, stacklevel=2)
     people.sort(key=lambda person: (-len(person), person.track, person.start))
     for doubt in _doubts(people[0], by_track[people[0].track], joint_set):
         warnings.warn(f"{path}, person {people[0].track}: {doubt}", RuntimeWarning, stacklevel=2)
@@ -154,14 +153,15 @@ def _joint_set(content: Content, wanted: str | JointSet | None, path) -> JointSe
 
 
 def _size(told: tuple[int, int] | None, given: tuple[int, int] | None, path) -> tuple[int, int]:
-    size = tuple(given or told or ())
-    if not size:
+    size = told if given is None else given
+    if size is None:
         raise ValueError(f"{path} does not tell the image's size, expected the argument size=(width, height)")
-    if len(size) != 2 or not all(isinstance(side, int | np.integer) and side > 0 for side in size):
-        raise ValueError(f"size is {size}, expected the image's width and height in pixels")
-    if told not in (None, size):
+    sides = list(size) if isinstance(size, tuple | list) else []
+    if len(sides) != 2 or not all(isinstance(side, int | np.integer) and 0 < side < 1e6 for side in sides):
+        raise ValueError(f"size is {size!r}, expected the image's width and height in pixels")
+    if told not in (None, tuple(sides)):
         raise ValueError(f"size is {size}, but {path} tells {told}, expected them to agree")
-    return int(size[0]), int(size[1])
+    return int(sides[0]), int(sides[1])
 
 
 def _in_pixels(everyone: list[Detection], width: int, height: int, path) -> list[Detection]:

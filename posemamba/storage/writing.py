@@ -108,5 +108,6 @@ def asset(name: str) -> Path:
     path = (_ASSETS / name).resolve()
     if path.exists() and path.is_relative_to(_ASSETS.resolve()):
         return path
-    there = sorted(p.relative_to(_ASSETS).as_posix() for p in _ASSETS.rglob("*") if p.is_file())
-    raise FileNotFoundError(f"the package has no asset {name!r}, only: {', '.join(there) or 'none'}")
+    folder = path.parent if path.parent.is_dir() and path.is_relative_to(_ASSETS.resolve()) else _ASSETS
+    there = ", ".join(sorted(file.name for file in folder.iterdir())) or "none"
+    raise FileNotFoundError(f"the package has no asset {name!r}, only: {there}")

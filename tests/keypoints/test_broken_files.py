@@ -56,11 +56,15 @@ def test_json_of_another_kind(tmp_path):
     refused(tmp_path, {"people": ["a"]}, "frame 0, person 0 holds something else than numbers")
     refused(tmp_path, {"people": 3}, "frame 0 is of type int, expected a list of people")
     refused(tmp_path, ["a", "b"], "frame 0, person 0 holds something else than numbers")
-    refused(tmp_path, [person(), 3], "entry 1", "expected the image's name")
-    refused(tmp_path, [person(), person(image_id=[1])], "entry 1 has the image_id '[1]'")
+    refused(tmp_path, [person(), 3], "entry 1 is of frame 'None', expected an image_id")
+    refused(tmp_path, [person(), person(image_id=[1])], "entry 1 is of frame '[1]', expected an image_id")
     refused(tmp_path, [person(image_id="cat.jpg")], "'cat.jpg' holds no number")
     refused(tmp_path, [person(image_id="a_1.jpg"), person(image_id="b_1.jpg")], "a_1.jpg and b_1.jpg")
-    refused(tmp_path, [{"frame": 1, "keypoints": FLAT}] * 2, "entry 1 has the frame '1'", "each once")
+    refused(
+        tmp_path,
+        [{"frame": 1, "keypoints": FLAT}] * 2,
+        "entry 1 is of frame '1', expected a number of its own",
+    )
     refused(tmp_path, {"meta_info": {"dataset_name": "aic"}, "instance_info": []}, "'aic'", "expected coco")
 
 
@@ -97,6 +101,7 @@ def test_people_and_images(tmp_path):
     for options, words in (
         ({"size": (0, 3)}, "size is"),
         ({"size": (640,)}, "size is"),
+        ({"size": "640x480"}, "size is '640x480', expected"),
         ({"tracks": "me"}, "tracks is 'me'"),
         ({"max_gap": -1}, "max_gap is -1"),
     ):
@@ -134,7 +139,7 @@ def test_arrays(tmp_path):
     path.write_bytes(path.read_bytes()[:-8])
     fails(path, "is cut short")
     np.savez(tmp_path / "two.npz", a=np.ones((3, 17, 2)), b=np.ones(3))
-    fails(tmp_path / "two.npz", "holds a, b, expected an array 'keypoints'")
+    fails(tmp_path / "two.npz", "has the keys a, b, expected keypoints")
     np.savez(tmp_path / "two.npz", keypoints=np.ones((3, 17, 2)), confidence=np.ones((2, 17)))
     fails(tmp_path / "two.npz", "scores of shape (2, 17), expected (3, 17)")
     (tmp_path / "cut.npz").write_bytes((tmp_path / "two.npz").read_bytes()[:200])

@@ -247,7 +247,8 @@ def test_joints_that_are_not_found(tmp_path, walk, as_set):
     points[20:40, 10, 2] = 0
     np.save(tmp_path / "some.npy", points)
     with pytest.warns(
-        RuntimeWarning, match="lacks right wrist in 20 frames of person 0 for longer than max_gap = 10"
+        RuntimeWarning,
+        match="lacks right wrist in 20 frames of person 0: longer than max_gap = 10, .* left out",
     ):
         first, second = read(tmp_path / "some.npy", size=SIZE, joint_set="COCO-17").people
     assert {(first.start, len(first)), (second.start, len(second))} == {(0, 20), (40, 20)}

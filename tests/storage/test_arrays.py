@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep.pickles import read_plain
 from posemamba.storage import read_arrays, read_checkpoint
+from posemamba.storage.pickles import read_plain
 
 
 def one_sentence(error: BaseException, *words: str) -> None:
