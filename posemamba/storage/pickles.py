@@ -54,8 +54,13 @@ def read_plain(stream, size: int):
     Raises:
         Refused: anything that is not data, damage included; nothing is executed.
     """
+    start = stream.tell()
     try:
-        found = _Machine(budget=16 * size + 65536).run(stream)
+        try:
+            found = _Machine(budget=16 * size + 65536).run(stream)
+        except _Again:
+            stream.seek(start)
+            found = _Machine(budget=16 * size + 65536, keep=True).run(stream)
         check_plain(found)
         return found
     except Refused:
@@ -63,6 +68,10 @@ def read_plain(stream, size: int):
     # A program of random or hostile bytes can go wrong in every way that Python knows.
     except Exception as error:
         raise Refused("is not a pickle, or is damaged or cut short") from error
+
+
+class _Again(Exception):
+    """Something is used again that was not kept."""
 
 
 class _Name:
@@ -135,10 +144,12 @@ class _Machine:
     """The stack machine. It builds no more than `budget` bytes of arrays and sets.
 
     Data stands in the file once: a program that builds far more than that is made to fill the memory.
+    An array's bytes are named in the memo and hardly ever used again. To keep them would hold every array
+    twice, so only `keep` does; without it the run ends with `_Again` where they are.
     """
 
-    def __init__(self, budget: int):
-        self.budget = budget
+    def __init__(self, budget: int, keep: bool = False):
+        self.budget, self.keep = budget, keep
         self.stack: list = []
         self.marks: list[int] = []  # how high the stack was
         self.memo: dict = {}
@@ -147,7 +158,7 @@ class _Machine:
         # What each instruction does with its argument.
         self.does = {
             **dict.fromkeys(_LITERALS, push),
-            **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda at: push(self.memo[at])),
+            **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda at: push(self.get(at))),
             **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), self.put),
             **dict.fromkeys(("PROTO", "FRAME"), lambda _: None),
             **{name: lambda _, value=value: push(value) for name, value in _CONSTANTS.items()},
@@ -185,8 +196,16 @@ class _Machine:
         """The uppermost items, which leave the stack."""
         return [self.stack.pop() for _ in range(count)][::-1]
 
+    def get(self, at: int):
+        if self.memo[at] is _Again:
+            raise _Again
+        return self.memo[at]
+
     def put(self, at: int):
-        self.memo[at] = self.stack[-1]
+        # The bytes stand in a tuple, an array's state, when they are named the second time.
+        top = self.stack[-1] if type(self.stack[-1]) is tuple else self.stack[-1:]
+        large = len(top) < 9 and any(type(x) in (bytes, bytearray, str) and len(x) > 65536 for x in top)
+        self.memo[at] = _Again if large and not self.keep else self.stack[-1]
         if type(self.stack[-1]) is _Pending:
             self.stack[-1].places.append(at)
 
