@@ -49,7 +49,7 @@ def test_a_quarter_turn_by_hand(tmp_path):
 
 
 def test_directions_count_as_they_are_written(tmp_path):
-    # A file's six digits are part of the motion made of it; only what is no direction of length 1 is made one.
+    # The digits of a file are part of the motion made of it; only what is far from length 1 is brought there.
     for direction, length in (([0.0, -1.0005, 0.0], 400.2), ([0.0, -2.0, 0.0], 400.0)):
         body = Body({"thigh": Bone("root", np.array(direction), 400.0, dof=())})
         _, ends = bone_ends(*written(tmp_path, body, {"root": np.zeros((1, 6))}))
