@@ -88,6 +88,10 @@ def read_bvh(path: str | Path) -> BvhMotion:
     else:
         raise ValueError(f"{path} ends before its MOTION section, expected one; is it cut short?")
     width = sum(map(len, channels.values()))
+    if bare := [name for name in parents if name not in offsets]:
+        raise ValueError(
+            f"{path}: joint {bare[0]!r} has no {{ OFFSET ... }}, expected each joint to have one"
+        )
     count, seconds = _header(text, lines, "frames:"), _header(text, lines, "frame time:")
     if seconds <= 0:
         raise ValueError(f"{path} has a Frame Time of {seconds:g}, expected a positive number of seconds")

@@ -68,12 +68,16 @@ def read_list(path: Path, chosen: str) -> dict[tuple[int, int], dict[str, str]]:
     """
     with existing_file(path).open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
-        if lacking := set(COLUMNS) - set(reader.fieldnames or ()):
+        try:
+            names, rows = reader.fieldnames or (), [(reader.line_num, row) for row in reader]
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is no list of trials in UTF-8, expected one: {error}") from error
+        if lacking := set(COLUMNS) - set(names):
             raise ValueError(
                 f"{path} has no column {', '.join(sorted(lacking))}, expected {', '.join(COLUMNS)}"
             )
         trials = {}
-        for row in reader:
+        for line, row in rows:
             try:
                 key, rate = (int(row["subject"]), int(row["trial"])), float(row["fps"] or 120)
             except (TypeError, ValueError):
@@ -82,7 +86,7 @@ def read_list(path: Path, chosen: str) -> dict[tuple[int, int], dict[str, str]]:
             if key is None or key in trials or not rate > 0 or not frames or row["split"] not in SPLITS:
                 found = f"found {list(row.values())}, expected numbers for subject, trial and fps"
                 expected = "train or test, frames as 1-504 or last 387 or none, and each trial once"
-                raise ValueError(f"{path}, line {reader.line_num}: {found}, {expected}")
+                raise ValueError(f"{path}, line {line}: {found}, {expected}")
             trials[key] = row
     return {key: row for key, row in trials.items() if chosen == "all" or row["set"] == chosen}
 

@@ -121,6 +121,7 @@ def test_missing_joints_and_sizes_are_named(tmp_path):
         ("Frame Time: .0083333", "Frame Time: 0", ("Frame Time of 0", "positive")),
         ("Frame Time:", "Time:", ("frame time:",)),
         ("{", "", ("expected a hierarchy",)),
+        ("}\n\t}\n", "}\n\tEnd Site\n\t}\n", ("has no { OFFSET",)),
     ],
 )
 def test_a_broken_file_is_told(tmp_path, old, new, words):

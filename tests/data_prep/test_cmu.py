@@ -283,6 +283,8 @@ def broken(folder, case):
         (folder.parent / "list.csv").write_text(HEAD + ROWS.replace("test", "validation"))
     elif case == "frames":
         (folder.parent / "list.csv").write_text(HEAD + ROWS.replace("120,", "120,twenty", 1))
+    elif case == "bytes":
+        (folder.parent / "list.csv").write_bytes(HEAD.encode() + b"3,1,open,train,walking,\xff,120,\n")
     elif case == "columns":
         (folder.parent / "list.csv").write_text("subject,trial\n3,1\n")
 
@@ -301,6 +303,7 @@ def broken(folder, case):
         ("split", ("list.csv", "line 4", "validation", "train or test")),
         ("frames", ("list.csv", "line 2", "twenty", "last 387")),
         ("columns", ("list.csv", "no column", "action")),
+        ("bytes", ("list.csv", "UTF-8")),
     ],
 )
 def test_broken_input_is_one_line(folder, tmp_path, capsys, case, words):
