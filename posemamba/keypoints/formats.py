@@ -1,7 +1,9 @@
 """The files that 2D detectors write, told apart by their content and read as detections, frame by frame."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,11 +31,6 @@ class Detection(NamedTuple):
     confidence: Float[np.ndarray, " joints"]
     track: int | None
 
-    def cut(self, joints: int, threshold: float) -> "Detection":
-        """With the first joints only, and confidence 0 where it is not above the threshold."""
-        sure = self.confidence[:joints]
-        return self._replace(points=self.points[:joints], confidence=np.where(sure > threshold, sure, 0))
-
 
 class Content(NamedTuple):
     """What a file holds; None where it does not tell. `joint_set` is a name of `skeleton.JOINT_SETS`."""
@@ -53,10 +50,10 @@ def read_content(path: str | Path) -> Content:
     """
     path = Path(path)
     if path.is_dir():
-        files = sorted(path.glob("*.json"))
+        files = {file.name: read_json(file) for file in sorted(path.glob("*.json"))}
         if not files:
             raise ValueError(f"{path} holds no .json files, expected one for each frame")
-        return _json(path, {file.name: read_json(file) for file in files})
+        return _json(path, files)
     with open(existing_file(path), "rb") as file:
         head = file.read(512)
     if head.startswith(ZIP):
@@ -74,68 +71,78 @@ def read_content(path: str | Path) -> Content:
 
 
 def _json(path: Path, content) -> Content:
-    about = content if isinstance(content, dict) else {}
-    if inner := next((key for key in _LISTS if key in about), None):
-        content = about[inner]
-    elif any(key in about for key in _PEOPLE + _POINTS):
-        content = {0: about}
-    if isinstance(content, list):
-        content = _by_frame(content, path)
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} is of type {type(content).__name__}, expected people or frames of people")
-    size, meta = (about.get("width"), about.get("height")), about.get("meta_info")
-    size = size if all(type(side) is int for side in size) else None
+    about, found = _dict(content), list(_detections(content, path))
     fps = about["fps"] if type(about.get("fps")) in (int, float) else None
-    layout = meta.get("dataset_name") if isinstance(meta, dict) else None
-    found = list(_detections(content, path))
     coco = "COCO-17" if found and len(found[0].points) == 17 else None
-    return Content(found, size, fps, _layout(layout, path) or coco)
+    layout = _layout(_dict(about.get("meta_info")).get("dataset_name"), path)
+    return Content(found, _size(about, "width", "height"), fps, layout or coco)
 
 
-def _by_frame(entries: list, path: Path) -> dict:
-    """Frames by the image's name or the frame's number: an entry is a person, or else a frame."""
-    dicts = [entry for entry in entries if isinstance(entry, dict)]
-    named = any("image_id" in entry for entry in dicts)
-    if not named and any("keypoint_scores" in entry for entry in dicts):
-        return {0: entries}  # MMPose's people of one image
-    frames = {}
-    for at, entry in enumerate(entries):
-        keys, name = (("image_id",), None) if named else (_NUMBERS, at)
-        if isinstance(entry, dict):
-            name = next((entry[key] for key in keys if key in entry), name)
-        if type(name) not in (int, str) or (name in frames and not named):
-            wanted = "an image_id" if named else "a number of its own"
-            raise ValueError(f"{path}, entry {at} is of frame {str(name)[:40]!r}, expected {wanted}")
-        frames[name] = [*frames.get(name, ()), entry] if named else entry
-    return frames
+def _dict(item) -> dict:
+    return item if isinstance(item, dict) else {}
 
 
-def _detections(frames: dict, path: Path) -> Iterator[Detection]:
-    names = {}
-    for name in frames:
+def _first(item: dict, keys: tuple[str, ...], default=None):
+    """What stands under the first of the keys that there is."""
+    return next((item[key] for key in keys if key in item), default)
+
+
+def _size(about: dict, *keys: str) -> tuple[int, int] | None:
+    sides = [about.get(key) for key in keys]
+    return tuple(map(int, sides)) if all(isinstance(side, int | np.integer) for side in sides) else None
+
+
+def _layout(name, path: Path) -> str | None:
+    if name is not None and str(name).lower() not in _LAYOUTS:
+        raise ValueError(f"{path} orders its joints as {str(name)[:40]!r}, expected {', '.join(_LAYOUTS)}")
+    return _LAYOUTS.get(str(name).lower())
+
+
+def _detections(content, path: Path) -> Iterator[Detection]:
+    names, people = {}, defaultdict(count)
+    for name, frame in _frames(content, path):
         digits = [str(name)] if type(name) is int else re.findall(r"\d+", Path(name).stem)
         if not digits:
             raise ValueError(f"{path}: {name[:40]!r} holds no number, expected the frame's as in 12.jpg")
-        other = names.setdefault(int(digits[-1][-18:]), name)
-        if other != name:
-            raise ValueError(f"{path} has {other} and {name}, expected one image for each number")
-    for number, name in sorted(names.items()):
-        for at, person in enumerate(_people(frames[name], f"{path}: frame {name}")):
-            detection = _person(number, person, f"{path}: frame {name}, person {at}")
+        number, where = int(digits[-1][-18:]), f"{path}: frame {name}"
+        if names.setdefault(number, name) != name:
+            raise ValueError(f"{path} has {names[number]} and {name}, expected one image for each number")
+        for person in _people(frame, where):
+            detection = _person(number, person, f"{where}, person {next(people[number])}")
             if len(detection.points):
                 yield detection
 
 
+def _frames(content, path: Path) -> Iterator[tuple[int | str, object]]:
+    """The frames or single people of JSON, each with the image's name or the frame's number."""
+    about, numbers = _dict(content), set()
+    content = _first(about, _LISTS, [about] if any(key in about for key in _PEOPLE + _POINTS) else content)
+    if isinstance(content, dict):
+        yield from content.items()
+        return
+    if not isinstance(content, list):
+        raise ValueError(f"{path} is of type {type(content).__name__}, expected people or frames of people")
+    named = any("image_id" in _dict(entry) for entry in content)
+    if not named and any("keypoint_scores" in _dict(entry) for entry in content):
+        content = [content]  # MMPose's people of one image
+    for at, entry in enumerate(content):
+        name = _dict(entry).get("image_id") if named else _first(_dict(entry), _NUMBERS, at)
+        if type(name) not in (int, str) or name in numbers:
+            wanted = "an image_id" if named else "a number of its own"
+            raise ValueError(f"{path}, entry {at} is of frame {str(name)[:40]!r}, expected {wanted}")
+        numbers |= set() if named else {name}
+        yield name, entry
+
+
 def _people(frame, where: str) -> list:
     """The people of a frame of JSON: dicts, or the bare points of each."""
-    if isinstance(frame, dict):
-        key = _key(frame, _PEOPLE + _POINTS, where)
-        frame = frame[key] if key in _PEOPLE or _several(frame[key]) else [frame]
-    elif frame and not _several(frame):
-        frame = [frame]
-    if frame is not None and not isinstance(frame, list):
-        raise ValueError(f"{where} is of type {type(frame).__name__}, expected a list of people")
-    return frame or []
+    key = _key(frame, _PEOPLE + _POINTS, where) if isinstance(frame, dict) else None
+    inner = frame[key] if key else frame
+    if inner and key not in _PEOPLE and not _several(inner):
+        return [frame]
+    if inner is not None and not isinstance(inner, list):
+        raise ValueError(f"{where} is of type {type(inner).__name__}, expected a list of people")
+    return inner or []
 
 
 def _several(points) -> bool:
@@ -159,7 +166,7 @@ def _person(frame: int, person, where: str) -> Detection:
     if isinstance(person, dict):
         key = _key(person, _POINTS, where)
         points, scores, where = person[key] or [], person.get("keypoint_scores"), f"{where}: {key}"
-        tracks = next((_track(person[key]) for key in _TRACKS if key in person), tracks)
+        tracks = _track(_first(person, _TRACKS))
     if isinstance(points, list) and all(isinstance(joint, dict) and "x" in joint for joint in points):
         points = [[joint.get("x"), joint.get("y"), joint.get("visibility", 1)] for joint in points]
     array = _numbers(points, where)
@@ -202,36 +209,23 @@ def _numbers(values, where) -> np.ndarray:
     return array
 
 
-def _layout(name, path: Path) -> str | None:
-    if name is not None and str(name).lower() not in _LAYOUTS:
-        raise ValueError(f"{path} orders its joints as {str(name)[:40]!r}, expected {', '.join(_LAYOUTS)}")
-    return _LAYOUTS.get(str(name).lower())
-
-
 def _archive(path: Path, arrays: dict[str, np.ndarray]) -> Content:
-    about = arrays["metadata"].item() if "metadata" in arrays and arrays["metadata"].ndim == 0 else {}
-    about = about if isinstance(about, dict) else {}
+    about = _dict(arrays.get("metadata", np.zeros(()))[()])
     if "positions_2d" in arrays:
         # VideoPose3D's own: {video: {"custom": [one camera's (frames, 17, 2)]}}
         try:
-            ((video, actions),) = arrays["positions_2d"].item().items()
+            ((video, actions),) = arrays["positions_2d"][()].items()
             ((points,),) = actions.values()
         except (AttributeError, TypeError, ValueError):
             raise ValueError(f"{path}: positions_2d holds no or several sequences, expected one") from None
-        videos = about.get("video_metadata")
-        size = _sides(videos.get(video)) if isinstance(videos, dict) else None
+        size = _size(_dict(_dict(about.get("video_metadata")).get(video)), "w", "h")
         layout = _layout(about.get("layout_name"), path)
         return _array(points, path)._replace(size=size, joint_set=layout)
     if {"boxes", "keypoints"} <= set(arrays):
         found = list(_detectron(arrays["keypoints"], path))
-        return Content(found, _sides(about), None, "COCO-17")
+        return Content(found, _size(about, "w", "h"), None, "COCO-17")
     name = next(iter(arrays)) if len(arrays) == 1 else _key(arrays, ("keypoints",), path)
     return _array(arrays[name], path, arrays.get("confidence"))
-
-
-def _sides(about) -> tuple[int, int] | None:
-    sides = [about.get("w"), about.get("h")] if isinstance(about, dict) else [None]
-    return tuple(map(int, sides)) if all(isinstance(side, int | np.integer) for side in sides) else None
 
 
 def _detectron(keypoints: np.ndarray, path: Path) -> Iterator[Detection]:

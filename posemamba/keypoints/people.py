@@ -1,7 +1,7 @@
 """People out of what detectors wrote: who is who from frame to frame, gaps closed, 17 joints for each."""
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -108,7 +108,11 @@ def read(
         raise ValueError(f"tracks is {tracks!r} and max_gap is {max_gap}, {wanted}")
     content = read_content(path)
     joint_set = _joint_set(content, joint_set, path)
-    everyone = [d.cut(len(joint_set.joints), threshold) for d in content.detections]
+    count = len(joint_set.joints)
+    everyone = [
+        d._replace(points=d.points[:count], confidence=(d.confidence * (d.confidence > threshold))[:count])
+        for d in content.detections
+    ]
     everyone = [d for d in everyone if d.confidence.any()]
     if not everyone:
         raise ValueError(f"{path} has nobody in it above a confidence of {threshold:g}, expected a person")
@@ -116,15 +120,16 @@ def read(
     everyone = _in_pixels(everyone, width, height, path)
     by_track = _tracks(everyone, tracks, max_gap, path)
     people, lost = [], []
-    for track, run in _runs(by_track, max_gap):
-        points, confidence, present = joint_set.convert(*_closed(run, max_gap))
-        whole = present.all(1)
-        if not whole.all():
-            missing = ", ".join(JOINT_NAMES[joint] for joint in np.flatnonzero(~present.all(0)))
-            lost.append(f"{missing} in {(~whole).sum()} frames of person {track}")
-        for first, last in np.flatnonzero(np.diff(whole, prepend=False, append=False)).reshape(-1, 2):
-            part = points[first:last].astype(np.float32), confidence[first:last].astype(np.float32)
-            people.append(Person(track, run[0].frame + int(first), *part, width, height))
+    for track, detections in by_track.items():
+        for run in _runs(detections, max_gap):
+            points, confidence, present = joint_set.convert(*_closed(run, max_gap))
+            whole = present.all(1)
+            if not whole.all():
+                missing = ", ".join(JOINT_NAMES[joint] for joint in np.flatnonzero(~present.all(0)))
+                lost.append(f"{missing} in {(~whole).sum()} frames of person {track}")
+            for first, last in np.flatnonzero(np.diff(whole, prepend=False, append=False)).reshape(-1, 2):
+                part = points[first:last].astype(np.float32), confidence[first:last].astype(np.float32)
+                people.append(Person(track, run[0].frame + int(first), *part, width, height))
     said = f"{path} lacks {'; '.join(lost[:2])}{'; ...' * (len(lost) > 2)}: longer than max_gap = {max_gap}"
     if not people:
         raise ValueError(f"{said}, expected a frame with all 17 joints")
@@ -158,7 +163,7 @@ def _size(told: tuple[int, int] | None, given: tuple[int, int] | None, path) -> 
         raise ValueError(f"{path} does not tell the image's size, expected the argument size=(width, height)")
     sides = list(size) if isinstance(size, tuple | list) else []
     if len(sides) != 2 or not all(isinstance(side, int | np.integer) and 0 < side < 1e6 for side in sides):
-        raise ValueError(f"size is {size!r}, expected the image's width and height in pixels")
+        raise ValueError(f"{path}: size is {size!r}, expected the image's width and height in pixels")
     if told not in (None, tuple(sides)):
         raise ValueError(f"size is {size}, but {path} tells {told}, expected them to agree")
     return int(sides[0]), int(sides[1])
@@ -172,15 +177,14 @@ def _in_pixels(everyone: list[Detection], width: int, height: int, path) -> list
     if fractions and (points < 0).mean() > 0.2:
         raise ValueError(f"{path} has joints around zero, expected pixels or fractions of the image")
     if not fractions and not (0 <= x <= width and 0 <= y <= height):
-        raise ValueError(
-            f"{path} has joints around ({x:.0f}, {y:.0f}), expected an image of {width} x {height}"
-        )
+        where = f"({x:.0f}, {y:.0f})"
+        raise ValueError(f"{path} has joints around {where}, expected an image of {width} x {height}")
     return [d._replace(points=d.points * (width, height)) for d in everyone] if fractions else everyone
 
 
 def _tracks(everyone: list[Detection], tracks: str, max_gap: int, path) -> dict[int, list[Detection]]:
     """The detections of each person in the frames' order."""
-    frames, by_track, alive = {}, {}, []
+    frames, by_track = {}, {}
     for d in sorted(everyone, key=lambda d: d.frame):
         frames.setdefault(d.frame, []).append(d)
         by_track.setdefault(d.track, []).append(d)
@@ -193,16 +197,16 @@ def _tracks(everyone: list[Detection], tracks: str, max_gap: int, path) -> dict[
         return by_track
     from scipy.optimize import linear_sum_assignment
 
-    by_track = {}
+    by_track, recent = {}, {}
     for frame, group in frames.items():
-        alive = [track for track in alive if frame - by_track[track][-1].frame <= max_gap + 1]
-        shares = _shared(_boxes(group), _boxes(by_track[track][-1] for track in alive))
+        recent = {track: d for track, d in recent.items() if frame - d.frame <= max_gap + 1}
+        known, shares = list(recent), _shared(_boxes(group), _boxes(recent.values()))
         pairs = zip(*linear_sum_assignment(-shares), strict=True)
-        same = {row: alive[column] for row, column in pairs if shares[row, column] > _SAME}
-        known = len(by_track)
+        same = {row: known[column] for row, column in pairs if shares[row, column] > _SAME}
         for row, d in enumerate(group):
-            by_track.setdefault(same.get(row, len(by_track)), []).append(d)
-        alive += range(known, len(by_track))
+            track = same.get(row, len(by_track))
+            by_track.setdefault(track, []).append(d)
+            recent[track] = d
     return by_track
 
 
@@ -215,18 +219,16 @@ def _boxes(group: Iterable[Detection]) -> Float[np.ndarray, "n 2 2"]:
 def _shared(boxes: Float[np.ndarray, "n 2 2"], others: Float[np.ndarray, "m 2 2"]) -> np.ndarray:
     """The shares `(n, m)` that boxes have in common of their unions."""
     boxes, others = boxes[:, None], others[None]
-    corners = np.maximum(boxes, others)[..., 0, :], np.minimum(boxes, others)[..., 1, :]
-    common = np.clip(corners[1] - corners[0], 0, None).prod(-1)
+    low, high = np.maximum(boxes, others)[..., 0, :], np.minimum(boxes, others)[..., 1, :]
+    common = np.clip(high - low, 0, None).prod(-1)
     areas = [np.diff(side, axis=-2).prod((-1, -2)) for side in (boxes, others)]
     return common / np.maximum(sum(areas) - common, 1e-9)
 
 
-def _runs(by_track: dict[int, list[Detection]], max_gap: int) -> Iterator[tuple[int, list[Detection]]]:
-    """The detections of each person, cut where more than `max_gap` frames are missing."""
-    for track, run in by_track.items():
-        steps = np.diff([d.frame for d in run])
-        ends = [0, *(np.flatnonzero(steps > max_gap + 1) + 1), len(run)]
-        yield from ((track, run[first:last]) for first, last in pairwise(ends))
+def _runs(detections: list[Detection], max_gap: int) -> list[list[Detection]]:
+    """One person's detections, cut where more than `max_gap` frames are missing."""
+    cuts = np.flatnonzero(np.diff([d.frame for d in detections]) > max_gap + 1) + 1
+    return [detections[first:last] for first, last in pairwise([0, *cuts, len(detections)])]
 
 
 def _closed(run: list[Detection], max_gap: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -236,14 +238,13 @@ def _closed(run: list[Detection], max_gap: int) -> tuple[np.ndarray, np.ndarray,
     points, confidence = np.zeros((len(frames), joints, 2)), np.zeros((len(frames), joints))
     points[at], confidence[at] = [d.points for d in run], [d.confidence for d in run]
     present = confidence > 0
+    last = np.maximum.accumulate(np.where(present, frames[:, None], -1))
+    following = np.minimum.accumulate(np.where(present, frames[:, None], len(frames))[::-1])[::-1]
     for joint in np.flatnonzero(present.any(0) & ~present.all(0)):
-        times = np.flatnonzero(present[:, joint])
-        place = np.searchsorted(times, frames, side="right")
-        gap = np.append(times, len(frames))[place] - np.insert(times, 0, -1)[place] - 1
+        seen = present[:, joint]
         for axis in range(2):
-            points[:, joint, axis] = np.interp(frames, times, points[times, joint, axis])
-        present[:, joint] |= gap <= max_gap
-    return points, confidence, present
+            points[:, joint, axis] = np.interp(frames, frames[seen], points[seen, joint, axis])
+    return points, confidence, present.any(0) & (following - last - 1 <= max_gap)
 
 
 def _doubts(person: Person, run: list[Detection], joint_set: JointSet) -> list[str]:
