@@ -2,13 +2,13 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
-from itertools import count
+from collections.abc import Iterable, Iterator
+from itertools import count, repeat
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from posemamba.storage import read_arrays, read_json
 from posemamba.storage.kinds import ZIP, existing_file, kind_of
@@ -23,31 +23,23 @@ _LAYOUTS = {"coco": "COCO-17", "coco_wholebody": "COCO-17", "halpe": "Halpe-26",
 _LAYOUTS |= {"h36m": "H36M-17", "mpii": "MPII-16"}
 
 
-class Detection(NamedTuple):
-    """One person in one frame; points are pixels or fractions of the image, `track` is who it is, if told."""
-
-    frame: int
-    points: Float[np.ndarray, "joints 2"]
-    confidence: Float[np.ndarray, " joints"]
-    track: int | None
-
-
 class Content(NamedTuple):
-    """What a file holds; None where it does not tell. `joint_set` is a name of `skeleton.JOINT_SETS`."""
+    """What a file holds: a row for each person in each frame, ordered by frames; None where it does not tell.
 
-    detections: list[Detection]
+    Points are pixels or fractions of the image. Who is of no known track has -1.
+    """
+
+    frames: Int[np.ndarray, " rows"]
+    points: Float[np.ndarray, "rows joints 2"]
+    confidence: Float[np.ndarray, "rows joints"]
+    tracks: Int[np.ndarray, " rows"]
     size: tuple[int, int] | None = None
     fps: float | None = None
     joint_set: str | None = None
 
 
 def read_content(path: str | Path) -> Content:
-    """Reads what a detector wrote: a JSON file, a folder of JSON files (one a frame), .npz or .npy.
-
-    Raises:
-        FileNotFoundError: there is no file.
-        ValueError: naming the file, the place in it and the fault.
-    """
+    """Reads a JSON file, a folder of JSON files (one a frame), .npz or .npy; raises as `read` does."""
     path = Path(path)
     if path.is_dir():
         files = {file.name: read_json(file) for file in sorted(path.glob("*.json"))}
@@ -71,20 +63,26 @@ def read_content(path: str | Path) -> Content:
 
 
 def _json(path: Path, content) -> Content:
-    about, found = _dict(content), list(_detections(content, path))
-    fps = about["fps"] if type(about.get("fps")) in (int, float) else None
-    coco = "COCO-17" if found and len(found[0].points) == 17 else None
+    about = _dict(content)
+    size, fps = _size(about, "width", "height"), about.get("fps")
     layout = _layout(_dict(about.get("meta_info")).get("dataset_name"), path)
-    return Content(found, _size(about, "width", "height"), fps, layout or coco)
+    found = _content(_rows(content, path), path)
+    layout = layout or {17: "COCO-17"}.get(found.points.shape[1])
+    return found._replace(size=size, fps=fps if type(fps) in (int, float) else None, joint_set=layout)
+
+
+def _content(rows: Iterable[tuple], path: Path) -> Content:
+    """Of rows of a frame's number, a person's points and confidence, and who it is."""
+    rows = sorted(rows, key=lambda row: row[0])
+    counts = {len(points): frame for frame, points, *_ in rows}
+    if len(counts) != 1:
+        found = " and ".join(f"{n} joints in frame {at}" for n, at in sorted(counts.items())[:2]) or "nobody"
+        raise ValueError(f"{path} has {found}, expected people with one number of joints")
+    return Content(*map(np.array, zip(*rows, strict=True)))
 
 
 def _dict(item) -> dict:
     return item if isinstance(item, dict) else {}
-
-
-def _first(item: dict, keys: tuple[str, ...], default=None):
-    """What stands under the first of the keys that there is."""
-    return next((item[key] for key in keys if key in item), default)
 
 
 def _size(about: dict, *keys: str) -> tuple[int, int] | None:
@@ -98,7 +96,7 @@ def _layout(name, path: Path) -> str | None:
     return _LAYOUTS.get(str(name).lower())
 
 
-def _detections(content, path: Path) -> Iterator[Detection]:
+def _rows(content, path: Path) -> Iterator[tuple]:
     names, people = {}, defaultdict(count)
     for name, frame in _frames(content, path):
         digits = [str(name)] if type(name) is int else re.findall(r"\d+", Path(name).stem)
@@ -108,30 +106,31 @@ def _detections(content, path: Path) -> Iterator[Detection]:
         if names.setdefault(number, name) != name:
             raise ValueError(f"{path} has {names[number]} and {name}, expected one image for each number")
         for person in _people(frame, where):
-            detection = _person(number, person, f"{where}, person {next(people[number])}")
-            if len(detection.points):
-                yield detection
+            row = _person(person, f"{where}, person {next(people[number])}")
+            if len(row[0]):
+                yield number, *row
 
 
 def _frames(content, path: Path) -> Iterator[tuple[int | str, object]]:
     """The frames or single people of JSON, each with the image's name or the frame's number."""
     about, numbers = _dict(content), set()
-    content = _first(about, _LISTS, [about] if any(key in about for key in _PEOPLE + _POINTS) else content)
+    content = about.get(_key(about, _LISTS), {0: about} if _key(about, _PEOPLE + _POINTS) else content)
     if isinstance(content, dict):
         yield from content.items()
         return
     if not isinstance(content, list):
         raise ValueError(f"{path} is of type {type(content).__name__}, expected people or frames of people")
-    named = any("image_id" in _dict(entry) for entry in content)
-    if not named and any("keypoint_scores" in _dict(entry) for entry in content):
-        content = [content]  # MMPose's people of one image
-    for at, entry in enumerate(content):
-        name = _dict(entry).get("image_id") if named else _first(_dict(entry), _NUMBERS, at)
+    entries = [_dict(entry) for entry in content]
+    named = any("image_id" in entry for entry in entries)
+    if not named and any("keypoint_scores" in entry for entry in entries):
+        content, entries = [content], [{}]  # MMPose's people of one image
+    for at, entry in enumerate(entries):
+        name = entry.get("image_id") if named else entry.get(_key(entry, _NUMBERS), at)
         if type(name) not in (int, str) or name in numbers:
             wanted = "an image_id" if named else "a number of its own"
             raise ValueError(f"{path}, entry {at} is of frame {str(name)[:40]!r}, expected {wanted}")
         numbers |= set() if named else {name}
-        yield name, entry
+        yield name, content[at]
 
 
 def _people(frame, where: str) -> list:
@@ -153,27 +152,29 @@ def _several(points) -> bool:
     return isinstance(first, list) and bool(first) and isinstance(first[0], list | dict)
 
 
-def _key(item: dict, names: tuple[str, ...], where) -> str:
-    for name in names:
-        if name in item:
-            return name
-    found = ", ".join(str(key)[:40] for key in list(item)[:5]) or "none"
-    raise ValueError(f"{where} has the keys {found}, expected {', '.join(names)}")
+def _key(item: dict, names: tuple[str, ...], where=None) -> str | None:
+    """The first of the names that is a key; where there must be one, `where` is its place in the file."""
+    found = next((name for name in names if name in item), None)
+    if where and not found:
+        there = ", ".join(str(key)[:40] for key in list(item)[:5]) or "none"
+        raise ValueError(f"{where} has the keys {there}, expected {', '.join(names)}")
+    return found
 
 
-def _person(frame: int, person, where: str) -> Detection:
+def _person(person, where: str) -> tuple[np.ndarray, np.ndarray, int]:
+    """A person's points, confidence and track."""
     points, scores, tracks = person, None, set()
     if isinstance(person, dict):
         key = _key(person, _POINTS, where)
         points, scores, where = person[key] or [], person.get("keypoint_scores"), f"{where}: {key}"
-        tracks = _track(_first(person, _TRACKS))
+        tracks = _track(person.get(_key(person, _TRACKS)))
     if isinstance(points, list) and all(isinstance(joint, dict) and "x" in joint for joint in points):
         points = [[joint.get("x"), joint.get("y"), joint.get("visibility", 1)] for joint in points]
     array = _numbers(points, where)
     if array.ndim == 1 and array.size % 3 == 0:
         array = array.reshape(-1, 3)
     # AlphaPose takes several detections for one person, and names all of them.
-    return Detection(frame, *_columns(array, scores, where, 2), tracks.pop() if len(tracks) == 1 else None)
+    return *_columns(array, scores, where, 2), tracks.pop() if len(tracks) == 1 else -1
 
 
 def _track(name) -> set[int]:
@@ -222,13 +223,13 @@ def _archive(path: Path, arrays: dict[str, np.ndarray]) -> Content:
         layout = _layout(about.get("layout_name"), path)
         return _array(points, path)._replace(size=size, joint_set=layout)
     if {"boxes", "keypoints"} <= set(arrays):
-        found = list(_detectron(arrays["keypoints"], path))
-        return Content(found, _size(about, "w", "h"), None, "COCO-17")
+        found = _content(_detectron(arrays["keypoints"], path), path)
+        return found._replace(size=_size(about, "w", "h"), joint_set="COCO-17")
     name = next(iter(arrays)) if len(arrays) == 1 else _key(arrays, ("keypoints",), path)
     return _array(arrays[name], path, arrays.get("confidence"))
 
 
-def _detectron(keypoints: np.ndarray, path: Path) -> Iterator[Detection]:
+def _detectron(keypoints: np.ndarray, path: Path) -> Iterator[tuple]:
     """A frame is [other classes, people], a person `(4, 17)`: x, y, logit, probability."""
     for frame, classes in enumerate(np.atleast_1d(keypoints)):
         where = f"{path}: keypoints of frame {frame}"
@@ -240,9 +241,9 @@ def _detectron(keypoints: np.ndarray, path: Path) -> Iterator[Detection]:
             rows = _numbers(person, f"{where}, person {at}")
             if rows.ndim != 2 or len(rows) != 4:
                 raise ValueError(f"{where}, person {at} has shape {rows.shape}, expected (4, joints)")
-            yield Detection(frame, rows[:2].T, rows[3], None)
+            yield frame, rows[:2].T, rows[3], -1
 
 
 def _array(array, path: Path, scores: np.ndarray | None = None) -> Content:
     points, sure = _columns(_numbers(array, f"{path}: keypoints"), scores, f"{path}: keypoints", 3)
-    return Content([Detection(frame, *pair, 0) for frame, pair in enumerate(zip(points, sure, strict=True))])
+    return _content(zip(range(len(points)), points, sure, repeat(0)), path)
