@@ -142,6 +142,8 @@ class JointSet:
     made: dict[str, tuple[Recipe, ...]] = field(default_factory=dict)
 
     def __post_init__(self):
+        if others := sorted(set(self.made) - set(JOINT_NAMES)):
+            raise ValueError(f"joint set {self.name!r} makes {others[0]!r}, none of Human3.6M's joints")
         for joint, recipe in [(name, recipe) for name in JOINT_NAMES for recipe in self.recipes(name)]:
             unknown, total = min(set(recipe) - set(self.joints), default=""), sum(recipe.values())
             fault = f"{unknown!r}, none of its joints" if unknown else f"weights that sum to {total:g}"

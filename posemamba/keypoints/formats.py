@@ -104,7 +104,8 @@ def _rows(content, path: Path) -> Iterator[tuple]:
             raise ValueError(f"{path}: {name[:40]!r} holds no number, expected the frame's as in 12.jpg")
         number, where = int(digits[-1][-18:]), f"{path}: frame {name}"
         if names.setdefault(number, name) != name:
-            raise ValueError(f"{path} has {names[number]} and {name}, expected one image for each number")
+            both = f"{names[number]!s:.40} and {name!s:.40}"
+            raise ValueError(f"{path} has {both}, expected one image for each number")
         for person in _people(frame, where):
             row = _person(person, f"{where}, person {next(people[number])}")
             if len(row[0]):
