@@ -11,6 +11,7 @@ from posemamba.camera import Camera
 from posemamba.skeleton import JOINTS
 
 SPLITS = ("train", "test")
+CAMERA_PARTS = ("rotation", "translation", "focal", "center", "radial", "tangential")
 
 
 def __getattr__(name: str):  # what lived here once
@@ -51,14 +52,20 @@ class View:
 
     def __post_init__(self, scan: bool):
         what = f"view {self.name!r}"
-        if not (self.width > 0 and self.height > 0):
-            raise ValueError(f"{what} is {self.width} x {self.height} pixels, expected positive sizes")
+        for name, text in (("name", self.name), *(("a target's name", name) for name in self.targets)):
+            _check_text(text, f"{what}: {name}")
+        if not (self.width > 0 and self.height > 0) or self.width % 1 or self.height % 1:
+            raise ValueError(
+                f"{what} is {self.width} x {self.height} pixels, expected positive sizes, whole pixels"
+            )
         if self.camera is not None:
             found = f"a camera of {self.camera.width} x {self.camera.height} pixels"
             if self.camera.batch_shape:
                 raise ValueError(f"{what} has {self.camera.batch_shape} cameras, expected one")
             if (self.camera.width, self.camera.height) != (self.width, self.height):
                 raise ValueError(f"{what} is {self.width} x {self.height} pixels but has {found}")
+            if scan and not all(getattr(self.camera, part).isfinite().all() for part in CAMERA_PARTS):
+                raise ValueError(f"{what} has a camera that holds NaN or infinity, expected finite numbers")
         ends = {"keypoints": (JOINTS, 2), "confidence": (JOINTS,), "valid": ()}
         for name, array in self.arrays():
             kind = np.bool_ if name == "valid" else np.float32
@@ -106,6 +113,8 @@ class Clip:
 
     def __post_init__(self, scan: bool):
         clip = f"clip {self.name!r}"
+        for name in ("name", "action", "subject"):
+            _check_text(getattr(self, name), f"{clip}: {name}")
         if self.joints is not None:
             _check(self.joints, f"{clip}: joints", np.float32, (JOINTS, 3), scan)
         elif not any(True for view in self.views for _ in view.arrays()):
@@ -128,6 +137,12 @@ class Clip:
         if self.joints is not None:
             return len(self.joints)
         return next(len(array) for view in self.views for _, array in view.arrays())
+
+
+def _check_text(text, what: str) -> None:
+    # Control characters would reach terminals, and half a surrogate cannot be written.
+    if not (isinstance(text, str) and text.isprintable()):
+        raise ValueError(f"{what} is {text!r}, expected text of printable characters")
 
 
 def _check(array, what: str, kind, end: tuple[int, ...] | None, scan: bool) -> None:
