@@ -106,9 +106,8 @@ def read(
         raise ValueError(f"tracks is {tracks!r} and max_gap is {max_gap}, {wanted}")
     content = read_content(path)
     joint_set = _joint_set(content, joint_set, path)
-    content = _sure(content, len(joint_set.joints), threshold, path)
     width, height = _size(content.size, size, path)
-    content = _in_pixels(content, width, height, path)
+    content = _in_pixels(content, len(joint_set.joints), threshold, (width, height), path)
     by_track = _tracks(content, tracks, max_gap, path)
     people, lost = [], []
     for track, rows in by_track.items():
@@ -156,29 +155,26 @@ def _size(told: tuple[int, int] | None, given: tuple[int, int] | None, path) -> 
     return int(sides[0]), int(sides[1])
 
 
-def _sure(content: Content, joints: int, threshold: float, path) -> Content:
-    """The first joints of whoever has one; confidence is 0 where it is not above the threshold."""
+def _in_pixels(content: Content, joints: int, threshold: float, size: tuple[int, int], path) -> Content:
+    """The first joints of whoever has one, in pixels; confidence is 0 where it is not above the threshold."""
     sure = content.confidence[:, :joints]
     sure = np.where(sure > threshold, sure, 0)
     rows = sure.any(1)
     if not rows.any():
         raise ValueError(f"{path} has nobody in it above a confidence of {threshold:g}, expected a person")
-    columns = content.frames, content.points[:, :joints], sure, content.tracks
-    return Content(*(column[rows] for column in columns), *content[4:])
-
-
-def _in_pixels(content: Content, width: int, height: int, path) -> Content:
-    points = content.points[content.confidence > 0]
-    x, y = np.median(points, axis=0)
+    points, sure = content.points[rows, :joints], sure[rows]
+    seen = points[sure > 0]
+    x, y = np.median(seen, axis=0)
     # Nobody is two pixels large: these are fractions of the image.
-    if np.median(np.abs(points)) <= 2:
-        if (points < 0).mean() > 0.2:
+    if np.median(np.abs(seen)) <= 2:
+        if (seen < 0).mean() > 0.2:
             raise ValueError(f"{path} has joints around zero, expected pixels or fractions of the image")
-        return content._replace(points=content.points * (width, height))
-    if not (0 <= x <= width and 0 <= y <= height):
+        points = points * size
+    elif not (0 <= x <= size[0] and 0 <= y <= size[1]):
         where = f"({x:.0f}, {y:.0f})"
-        raise ValueError(f"{path} has joints around {where}, expected an image of {width} x {height}")
-    return content
+        raise ValueError(f"{path} has joints around {where}, expected an image of {size[0]} x {size[1]}")
+    content = content._replace(frames=content.frames[rows], tracks=content.tracks[rows])
+    return content._replace(points=points, confidence=sure)
 
 
 def _tracks(content: Content, tracks: str, max_gap: int, path) -> dict[int, list[int]]:

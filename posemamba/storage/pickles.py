@@ -55,9 +55,7 @@ def read_plain(stream, size: int):
         Refused: anything that is not data, damage included; nothing is executed.
     """
     try:
-        found = _Machine(budget=16 * size + 65536).run(stream)
-        _check_plain(found)
-        return found
+        return _plain(_Machine(budget=16 * size + 65536).run(stream))
     except Refused:
         raise
     # A program of random or hostile bytes can go wrong in every way that Python knows.
@@ -226,8 +224,8 @@ class _Machine:
         return array
 
 
-def _check_plain(found) -> None:
-    """Raises `Refused` unless `found` is arrays, numbers, text and builtin containers all the way down."""
+def _plain(found):
+    """What was found, if it is arrays, numbers, text and builtin containers all the way down."""
     todo, seen = [found], set()
     while todo:
         item = todo.pop()
@@ -242,3 +240,4 @@ def _check_plain(found) -> None:
             raise Refused(f"holds a {getattr(item, 'name', 'half-built array')}, expected data")
         elif item.dtype == object:
             todo.extend(item.flat)
+    return found
