@@ -71,31 +71,6 @@ def _json(path: Path, content) -> Content:
     return found._replace(size=size, fps=fps if type(fps) in (int, float) else None, joint_set=layout)
 
 
-def _content(rows: Iterable[tuple], path: Path) -> Content:
-    """Of rows of a frame's number, a person's points and confidence, and who it is."""
-    rows = sorted(rows, key=lambda row: row[0])
-    counts = {len(points): frame for frame, points, *_ in rows}
-    if len(counts) != 1:
-        found = " and ".join(f"{n} joints in frame {at}" for n, at in sorted(counts.items())[:2]) or "nobody"
-        raise ValueError(f"{path} has {found}, expected people with one number of joints")
-    return Content(*map(np.array, zip(*rows, strict=True)))
-
-
-def _dict(item) -> dict:
-    return item if isinstance(item, dict) else {}
-
-
-def _size(about: dict, *keys: str) -> tuple[int, int] | None:
-    sides = [about.get(key) for key in keys]
-    return tuple(map(int, sides)) if all(isinstance(side, int | np.integer) for side in sides) else None
-
-
-def _layout(name, path: Path) -> str | None:
-    if name is not None and str(name).lower() not in _LAYOUTS:
-        raise ValueError(f"{path} orders its joints as {str(name)[:40]!r}, expected {', '.join(_LAYOUTS)}")
-    return _LAYOUTS.get(str(name).lower())
-
-
 def _rows(content, path: Path) -> Iterator[tuple]:
     names, people = {}, defaultdict(count)
     for name, frame in _frames(content, path):
@@ -153,15 +128,6 @@ def _several(points) -> bool:
     return isinstance(first, list) and bool(first) and isinstance(first[0], list | dict)
 
 
-def _key(item: dict, names: tuple[str, ...], where=None) -> str | None:
-    """The first of the names that is a key; where there must be one, `where` is its place in the file."""
-    found = next((name for name in names if name in item), None)
-    if where and not found:
-        there = ", ".join(str(key)[:40] for key in list(item)[:5]) or "none"
-        raise ValueError(f"{where} has the keys {there}, expected {', '.join(names)}")
-    return found
-
-
 def _person(person, where: str) -> tuple[np.ndarray, np.ndarray, int]:
     """A person's points, confidence and track."""
     points, scores, tracks = person, None, set()
@@ -182,33 +148,6 @@ def _track(name) -> set[int]:
     if isinstance(name, list):
         return {number for part in name for number in _track(part)}
     return {int(name)} if type(name) in (int, float) and name >= 0 else set()  # OpenPose: -1 is nobody
-
-
-def _columns(array: np.ndarray, scores, where, dims: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points and confidence out of rows x, y; x, y, confidence; or x, y, z, visibility."""
-    if array.ndim != dims or not 2 <= array.shape[-1] <= 4:
-        wanted = "(joints, 2 or 3)" if dims == 2 else "(frames, joints, 2 or 3)"
-        raise ValueError(f"{where} has shape {array.shape}, expected {wanted}: x, y and confidence")
-    sure = array[..., -1] if array.shape[-1] > 2 else np.ones(array.shape[:-1])
-    sure = sure if scores is None else _numbers(scores, f"{where}'s scores")
-    if sure.shape != array.shape[:-1]:
-        raise ValueError(f"{where} has scores of shape {sure.shape}, expected {array.shape[:-1]}")
-    return array[..., :2], sure
-
-
-def _numbers(values, where) -> np.ndarray:
-    try:
-        array = np.asarray(values)
-    except (ValueError, OverflowError):
-        array = np.asarray("")
-    if array.dtype.kind not in "iuf":
-        raise ValueError(f"{where} holds something else than numbers, or rows of several lengths")
-    array = array.astype(float)
-    odd = np.argwhere(~(np.abs(array) < 1e6)).tolist()
-    if odd:
-        wanted = "expected numbers below a million, and confidence 0 for a joint that was not found"
-        raise ValueError(f"{where} holds {array[tuple(odd[0])]:g} at {odd[0]}, {wanted}")
-    return array
 
 
 def _archive(path: Path, arrays: dict[str, np.ndarray]) -> Content:
@@ -248,3 +187,64 @@ def _detectron(keypoints: np.ndarray, path: Path) -> Iterator[tuple]:
 def _array(array, path: Path, scores: np.ndarray | None = None) -> Content:
     points, sure = _columns(_numbers(array, f"{path}: keypoints"), scores, f"{path}: keypoints", 3)
     return _content(zip(range(len(points)), points, sure, repeat(0)), path)
+
+
+def _content(rows: Iterable[tuple], path: Path) -> Content:
+    """Of rows of a frame's number, a person's points and confidence, and who it is."""
+    rows = sorted(rows, key=lambda row: row[0])
+    counts = {len(points): frame for frame, points, *_ in rows}
+    if len(counts) != 1:
+        found = " and ".join(f"{n} joints in frame {at}" for n, at in sorted(counts.items())[:2]) or "nobody"
+        raise ValueError(f"{path} has {found}, expected people with one number of joints")
+    return Content(*map(np.array, zip(*rows, strict=True)))
+
+
+def _columns(array: np.ndarray, scores, where, dims: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points and confidence out of rows x, y; x, y, confidence; or x, y, z, visibility."""
+    if array.ndim != dims or not 2 <= array.shape[-1] <= 4:
+        wanted = "(joints, 2 or 3)" if dims == 2 else "(frames, joints, 2 or 3)"
+        raise ValueError(f"{where} has shape {array.shape}, expected {wanted}: x, y and confidence")
+    sure = array[..., -1] if array.shape[-1] > 2 else np.ones(array.shape[:-1])
+    sure = sure if scores is None else _numbers(scores, f"{where}'s scores")
+    if sure.shape != array.shape[:-1]:
+        raise ValueError(f"{where} has scores of shape {sure.shape}, expected {array.shape[:-1]}")
+    return array[..., :2], sure
+
+
+def _numbers(values, where) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except (ValueError, OverflowError):
+        array = np.asarray("")
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"{where} holds something else than numbers, or rows of several lengths")
+    array = array.astype(float)
+    odd = np.argwhere(~(np.abs(array) < 1e6)).tolist()
+    if odd:
+        wanted = "expected numbers below a million, and confidence 0 for a joint that was not found"
+        raise ValueError(f"{where} holds {array[tuple(odd[0])]:g} at {odd[0]}, {wanted}")
+    return array
+
+
+def _layout(name, path: Path) -> str | None:
+    if name is not None and str(name).lower() not in _LAYOUTS:
+        raise ValueError(f"{path} orders its joints as {str(name)[:40]!r}, expected {', '.join(_LAYOUTS)}")
+    return _LAYOUTS.get(str(name).lower())
+
+
+def _size(about: dict, *keys: str) -> tuple[int, int] | None:
+    sides = [about.get(key) for key in keys]
+    return tuple(map(int, sides)) if all(isinstance(side, int | np.integer) for side in sides) else None
+
+
+def _key(item: dict, names: tuple[str, ...], where=None) -> str | None:
+    """The first of the names that is a key; where there must be one, `where` is its place in the file."""
+    found = next((name for name in names if name in item), None)
+    if where and not found:
+        there = ", ".join(str(key)[:40] for key in list(item)[:5]) or "none"
+        raise ValueError(f"{where} has the keys {there}, expected {', '.join(names)}")
+    return found
+
+
+def _dict(item) -> dict:
+    return item if isinstance(item, dict) else {}
