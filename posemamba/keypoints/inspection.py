@@ -69,4 +69,4 @@ def _joints(points: np.ndarray) -> Finding | None:
 
 def _spread(joints: Float[np.ndarray, "frames joints 2"]) -> Float[np.ndarray, " frames"]:
     """How large the joints are together: the root mean square distance from their middle."""
-    return np.sqrt(((joints - joints.mean(1, keepdims=True)) ** 2).sum(-1).mean(1))
+    return np.sqrt(joints.var(1).sum(-1))
