@@ -1,22 +1,15 @@
 """A clip of motion: one take of a body, what cameras have of it, and its place in training or test."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
-from importlib import import_module
 
 import numpy as np
 from jaxtyping import Bool, Float32
 
 from posemamba.camera import Camera
-from posemamba.skeleton import JOINTS
+from posemamba.skeleton import JOINT_NAMES, JOINTS
 
 SPLITS = ("train", "test")
-
-
-def __getattr__(name: str):  # what lived here once
-    if name in ("load_motion", "open_motion", "read_cmu", "save_motion"):
-        return getattr(import_module("posemamba.motion"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,12 +134,21 @@ def _check(array, what: str, kind, end: tuple[int, ...] | None, scan: bool) -> N
         check_finite(array, what)
 
 
-def check_finite(array: np.ndarray, what: str, first: int = 0) -> None:
-    """Raises ValueError naming the first frame of `(frames, ...)` that holds NaN; `first` is its number."""
-    finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+def check_finite(array: np.ndarray, what: str, frames: Sequence[int] | None = None) -> None:
+    """Raises ValueError naming the first frame of `(frames, ...)`, and its joint, that is not finite.
+
+    Args:
+        array: commonly `(frames, 17, ...)`.
+        what: its name.
+        frames: the numbers of its frames; they count from 0 where left out.
+    """
+    finite = np.isfinite(array)
     if not finite.all():
-        at = first + int(finite.argmin())
-        raise ValueError(f"{what} hold NaN or infinity in frame {at}, expected finite numbers")
+        at, *joint = np.argwhere(~finite)[0]
+        where = f"frame {at if frames is None else frames[at]}"
+        if joint and array.shape[1] == JOINTS:
+            where += f", joint {joint[0]} ({JOINT_NAMES[joint[0]]})"
+        raise ValueError(f"{what} hold NaN or infinity in {where}, expected finite numbers")
 
 
 def select_split(clips: Iterable[Clip], split: str) -> list[Clip]:

@@ -1,6 +1,5 @@
-"""Reading windows: what a virtual camera, or a camera of the data set, makes of them."""
+"""What a window holds: what a virtual camera, or a camera of the data set, makes of a piece's frames."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,20 +10,24 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from posemamba.camera import Camera
+from posemamba.motion.clips import Clip
 from posemamba.motion.noise import DetectorNoise
-from posemamba.motion.pieces import Piece
+from posemamba.motion.pieces import Piece, frames_apart
 from posemamba.motion.rig import see
 from posemamba.motion.targets import root_relative, to_image
 from posemamba.skeleton import FLIP_ORDER, JOINTS
 
 # What a view calls a target; any other name is the view's own.
 _NAMES = {"metric": "camera", "2.5d": "joint3d_image"}
-# For plain and mirrored windows: which joint (row) goes into which (column), as it is and less the root.
-_ORDER = [np.eye(JOINTS, dtype=np.float32)[list(order)] for order in (range(JOINTS), FLIP_ORDER)]
-_FROM_ROOT = [order - np.eye(JOINTS, 1, dtype=np.float32) for order in _ORDER]
 
 # Inputs (normalised, perhaps with confidences), targets (relative to the root), and of 2.5D the mm per pixel.
 Seen = tuple[Tensor, Tensor, Tensor | None]
+
+
+def expect(fine: bool, name: str, value, wanted: str) -> None:
+    """Raises ValueError where an argument is not fine."""
+    if not fine:
+        raise ValueError(f"{name} is {value!r}, expected {wanted}")
 
 
 @dataclass(frozen=True)
@@ -32,38 +35,52 @@ class Reading:
     """What windows hold; the arguments of `WindowSampler` and `evaluation_windows` say what they mean."""
 
     given: bool
+    frames: int
+    fps: float
+    seed: int
+    short: str
     inputs: str
     targets: str
     confidence: bool
     noise: DetectorNoise | None
 
     def __post_init__(self):
-        if self.inputs not in ("detected", "projected"):
-            raise ValueError(f"inputs is {self.inputs!r}, expected 'detected' or 'projected'")
-        if self.given and self.noise is not None and self.inputs == "detected":
+        noisy, known = self.noise is not None, self.given or self.targets in _NAMES
+        expect(self.fps > 0, "fps", self.fps, "a positive number")
+        expect(self.short in ("pad", "resample"), "short", self.short, "'pad' or 'resample'")
+        expect(self.inputs in ("detected", "projected"), "inputs", self.inputs, "'detected' or 'projected'")
+        expect(known, "targets", self.targets, "'metric' or '2.5d' with virtual cameras")
+        expect(not noisy or isinstance(self.noise, DetectorNoise), "noise", self.noise, "a DetectorNoise")
+        if self.given and noisy and self.inputs == "detected":
             raise ValueError("noise is for joints that are projected, and these inputs are 'detected'")
-        if not self.given and self.targets not in _NAMES:
-            raise ValueError(f"targets is {self.targets!r}, expected 'metric' or '2.5d' with virtual cameras")
 
-    def check(self, piece: Piece) -> None:
-        """Raises ValueError where the piece cannot give what is wanted."""
-        if not self.given:
-            if piece.clip.joints is None:
-                raise ValueError(f"{piece.name} has no joints in a world, expected some for virtual cameras")
-            return
-        view, placed, name = piece.view, _placed(piece), _NAMES.get(self.targets, self.targets)
-        wanted = None
-        if self.inputs == "detected" and view.keypoints is None:
-            wanted = "keypoints for 'detected' inputs"
-        elif self.inputs == "projected" and not placed and "joint3d_image" not in view.targets:
-            wanted = "a camera and joints, or joint3d_image, for 'projected' inputs"
-        elif name in view.targets and view.targets[name].shape[1:] != (JOINTS, 3):
-            wanted = f"its target {name!r} of shape (frames, {JOINTS}, 3)"
-        elif name not in view.targets and not (placed and self.targets in _NAMES):
-            other = "a camera and joints, or " if self.targets in _NAMES else ""
-            wanted = f"{other}its target {name!r} for targets {self.targets!r}"
-        if wanted:
-            raise ValueError(f"{piece.name} lacks what is asked for, expected {wanted}")
+    def pieces(self, clips: Sequence[Clip], phases: bool) -> list[Piece]:
+        """What windows are cut from, by clip, phase and view; with `phases` all of these, else the first.
+
+        A view in which no frame counts gives none. The first frame of each is read: so what a view lacks is
+        refused at once.
+        """
+        if not clips:
+            raise ValueError("there are no clips to cut windows from, expected at least one")
+        rules, found = (self.fps, self.frames, self.short, self.seed), []
+        for index, clip in enumerate(clips):
+            if self.given and not clip.views:
+                raise ValueError(f"clip {clip.name!r} has no views, expected some: views is 'given'")
+            if not self.given and clip.joints is None:
+                wanted = "some for virtual cameras"
+                raise ValueError(f"clip {clip.name!r} has no joints in a world, expected {wanted}")
+            numbers, ratio = (
+                range(len(clip.views)) if self.given else (None,),
+                frames_apart(clip.fps, self.fps),
+            )
+            for phase in range(ratio if phases and isinstance(ratio, int) else 1):
+                found += [Piece(index, clip, number, phase, *rules) for number in numbers]
+        found = [piece for piece in found if len(piece)]
+        if not found:
+            raise ValueError("in the views of these clips no frame is valid, expected some")
+        for piece in found if self.given else ():
+            self._raw(piece, slice(0, 1), False)
+        return found
 
     def through(
         self, world: Float[Tensor, "n frames 17 3"], camera: Camera, seeds: Int[Tensor, " n"]
@@ -79,75 +96,79 @@ class Reading:
         self, pieces: Sequence[Piece], at: Sequence, mirrored: Sequence[bool], seeds: Int[Tensor, " n"]
     ) -> Seen:
         """What the views of these pieces have of these frames."""
-        shape = (len(pieces), pieces[0].frames, JOINTS)
-        inputs, targets = (np.empty((*shape, size), np.float32) for size in (2, 3))
-        sure = np.ones(shape, np.float32) if self.confidence else None
-        factor = np.full(shape[:2], np.nan, np.float32)
+        shape = (len(pieces), self.frames)
+        inputs, targets = (np.empty((*shape, JOINTS * size), np.float32) for size in (2, 3))
+        sure = np.ones((*shape, JOINTS), np.float32) if self.confidence else None
+        factor = np.full(shape, np.nan, np.float32)
         for row, (piece, frames, mirror) in enumerate(zip(pieces, at, mirrored, strict=True)):
             view = piece.view
-            pixels, body, axes, factor[row] = self._raw(piece, frames)
-            _product(pixels, _scaled(2, 2 / view.width, mirror), inputs[row])
-            inputs[row, ..., 0] -= -1 if mirror else 1
-            inputs[row, ..., 1] -= view.height / view.width
-            turned = _scaled(3, axes, mirror) if isinstance(axes, float) else _matrix(axes, mirror)
-            _product(body, turned, targets[row])
+            pixels, body, turned, factor[row] = self._raw(piece, frames, mirror)
+            piece.refuse_nan(pixels, frames, "inputs")
+            piece.refuse_nan(body, frames, "targets")
+            scaled, middle = _screen(view.width, view.height, mirror)
+            np.matmul(pixels.reshape(self.frames, -1), scaled, out=inputs[row])
+            inputs[row] -= middle
+            np.matmul(body.reshape(self.frames, -1), turned, out=targets[row])
             if self.confidence and view.confidence is not None and self.inputs == "detected":
                 rows = piece.take(view.confidence, frames)
                 piece.refuse_nan(rows, frames, "confidences")
                 sure[row] = rows[:, list(FLIP_ORDER)] if mirror else rows
-            # A sum of squares is finite where all numbers are; it costs less than to look at each.
-            if not math.isfinite(sum(np.vdot(part[row], part[row]) for part in (inputs, targets))):
-                piece.refuse_nan(pixels, frames, "inputs")
-                piece.refuse_nan(body, frames, "targets")
-        sure = inputs[..., 0] if sure is None else sure
-        inputs, targets, sure, factor = (torch.from_numpy(part) for part in (inputs, targets, sure, factor))
-        return self._finish(inputs, sure, seeds), targets, factor if self.targets == "2.5d" else None
+        inputs, targets, factor = (torch.from_numpy(part) for part in (inputs, targets, factor))
+        inputs = self._finish(inputs.view(*shape, JOINTS, 2), sure, seeds)
+        return inputs, targets.view(*shape, JOINTS, 3), factor if self.targets == "2.5d" else None
 
-    def _finish(self, inputs: Tensor, sure: Tensor, seeds: Int[Tensor, " n"]) -> Tensor:
+    def _finish(self, inputs: Tensor, sure: Tensor | np.ndarray | None, seeds: Int[Tensor, " n"]) -> Tensor:
         if self.noise is not None:
             inputs, sure = self.noise.apply(inputs, None, seeds)
-        return torch.cat([inputs, sure[..., None]], dim=-1) if self.confidence else inputs
+        return torch.cat([inputs, torch.as_tensor(sure)[..., None]], dim=-1) if self.confidence else inputs
 
-    def _raw(self, piece: Piece, at) -> tuple[np.ndarray, np.ndarray, np.ndarray | float, np.ndarray | float]:
+    def _raw(
+        self, piece: Piece, at, mirrored: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | float]:
         """Pixels, joints, what turns or scales these into a target, and mm per pixel or NaN."""
-        view, name = piece.view, _NAMES.get(self.targets, self.targets)
-        made = self.targets == "2.5d" and name not in view.targets
-        points, axes, factor = None, 2 / view.width if self.targets == "2.5d" else 1.0, np.nan
-        if _placed(piece) and (made or self.inputs == "projected"):
-            camera = view.camera.to(torch.float32)
-            points = torch.from_numpy(np.array(piece.take(view.targets.get("camera", piece.clip.joints), at)))
-            points = points if "camera" in view.targets else camera.world_to_camera(points)
+        view, world, own = piece.view, piece.clip.joints, piece.view.targets
+        flat, name = self.targets == "2.5d", _NAMES.get(self.targets, self.targets)
+        # Whether it is known where the joints are in the frame of the view's camera.
+        placed = view.camera is not None and (world is not None or "camera" in own)
+        if placed and (self.inputs == "projected" or (flat and name not in own)):
+            camera = _single(view.camera)
+            points = piece.target("camera", at) if "camera" in own else piece.take(world, at)
+            points = torch.from_numpy(np.array(points))
+            points = points if "camera" in own else camera.world_to_camera(points)
         if self.inputs == "detected":
+            if view.keypoints is None:
+                raise piece.lacks("keypoints for 'detected' inputs")
             pixels = piece.take(view.keypoints, at)
-        elif points is not None:
+        elif placed:
             pixels = camera.project(points).numpy()
+        elif "joint3d_image" in own:
+            pixels = piece.target("joint3d_image", at)[..., :2]
         else:
-            pixels = piece.take(view.targets["joint3d_image"], at)[..., :2]
-        if made:
+            raise piece.lacks("a camera and joints, or joint3d_image, for 'projected' inputs")
+        turned, factor = _scaled(3, 2 / view.width if flat else 1.0, mirrored), np.nan
+        if name in own:
+            body = piece.target(name, at)
+            if flat and "2.5d_factor" in own:
+                factor = piece.target("2.5d_factor", at, ())
+        elif flat and placed:
             body, factor = (part.numpy() for part in to_image(points, camera))
-        elif name in view.targets:
-            body = piece.take(view.targets[name], at)
-            if self.targets == "2.5d" and "2.5d_factor" in view.targets:
-                factor = piece.take(view.targets["2.5d_factor"], at)
+        elif placed and self.targets in _NAMES:
+            body, turned = piece.take(world, at), _turned(view.camera, mirrored)
         else:
-            body, axes = piece.take(piece.clip.joints, at), view.camera.rotation.numpy().T
-        return pixels, body, axes, factor
+            other = "a camera and joints, or " if self.targets in _NAMES else ""
+            raise piece.lacks(f"{other}its target {name!r} for targets {self.targets!r}")
+        return pixels, body, turned, factor
 
 
-def _placed(piece: Piece) -> bool:
-    """Whether it is known where the joints are in the frame of the view's camera."""
-    return piece.view.camera is not None and (piece.clip.joints is not None or "camera" in piece.view.targets)
+# Some twenty cameras make all of a set's views, so what follows from one is made once.
+@lru_cache
+def _single(camera: Camera) -> Camera:
+    return camera.to(torch.float32)
 
 
-def _matrix(axes: Float[np.ndarray, "k k"], mirrored: bool) -> Float[np.ndarray, "17k 17k"]:
-    """What turns a frame's joints, all in one row, and mirrors them; in space also relative to the root.
-
-    One product with it is by far the fastest way to do that for a window.
-    """
-    joints = (_ORDER if len(axes) == 2 else _FROM_ROOT)[mirrored]
-    axes = axes * ([-1] + [1] * (len(axes) - 1) if mirrored else 1)
-    turned = joints[:, None, :, None] * axes[None, :, None, :].astype(np.float32)
-    return turned.reshape(JOINTS * len(axes), -1)
+@lru_cache
+def _turned(camera: Camera, mirrored: bool) -> np.ndarray:
+    return _matrix(camera.rotation.numpy().T, mirrored)
 
 
 @lru_cache
@@ -155,5 +176,22 @@ def _scaled(size: int, scale: float, mirrored: bool) -> np.ndarray:
     return _matrix(np.eye(size) * scale, mirrored)
 
 
-def _product(rows: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> None:
-    np.matmul(rows.reshape(len(rows), -1), matrix, out=out.reshape(len(rows), -1))
+@lru_cache
+def _screen(width: int, height: int, mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
+    """What a frame's pixels, all in one row, are multiplied with, and what is then subtracted."""
+    middle = [-1 if mirrored else 1, height / width]
+    return _scaled(2, 2 / width, mirrored), np.tile(np.array(middle, np.float32), JOINTS)
+
+
+def _matrix(axes: Float[np.ndarray, "k k"], mirrored: bool) -> Float[np.ndarray, "17k 17k"]:
+    """What turns a frame's joints, all in one row, and mirrors them; in space also relative to the root.
+
+    One product with it is by far the fastest way to do that for a window.
+    """
+    # Which joint (row) goes into which (column).
+    joints = np.eye(JOINTS, dtype=np.float32)[list(FLIP_ORDER) if mirrored else range(JOINTS)]
+    if len(axes) == 3:
+        joints = joints - np.eye(JOINTS, 1, dtype=np.float32)
+    axes = axes * ([-1] + [1] * (len(axes) - 1) if mirrored else 1)
+    turned = joints[:, None, :, None] * axes[None, :, None, :].astype(np.float32)
+    return turned.reshape(JOINTS * len(axes), -1)

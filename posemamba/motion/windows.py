@@ -8,6 +8,7 @@ views of a file's memory map, when a window holds them.
 import zlib
 from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, replace
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -17,49 +18,26 @@ from torch import Tensor
 from posemamba.camera import Camera
 from posemamba.motion.clips import Clip
 from posemamba.motion.noise import DetectorNoise
-from posemamba.motion.pieces import Piece, resample, whole_stride
-from posemamba.motion.reading import Reading
+from posemamba.motion.pieces import Piece, resample
+from posemamba.motion.reading import Reading, expect
 from posemamba.motion.rig import CameraRig, middle_and_reach
 from posemamba.skeleton import flip as flip_pose
 
-__all__ = ["EvaluationWindows", "WindowSampler", "evaluation_windows", "resample", "whole_stride"]
+__all__ = ["EvaluationWindows", "WindowSampler", "evaluation_windows", "resample"]
 
 
-def _check(clips: Sequence[Clip], fps: float, short: str, **sizes: int) -> None:
-    if not clips:
-        raise ValueError("there are no clips to cut windows from, expected at least one")
-    if not fps > 0:
-        raise ValueError(f"fps is {fps}, expected a positive number")
-    if short not in ("pad", "resample"):
-        raise ValueError(f"short is {short!r}, expected 'pad' or 'resample'")
+def _check_sizes(**sizes: int) -> None:
     for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name} is {size}, expected at least 1")
-
-
-def _pieces(clip: Clip, index: int, reading: Reading, phases: int, *rules) -> list[Piece]:
-    """The clip's sequences by phase and view, after a look at whether they have what is wanted.
-
-    A view in which no frame counts gives none.
-    """
-    if reading.given and not clip.views:
-        raise ValueError(f"clip {clip.name!r} has no views, expected some: views is 'given'")
-    numbers = range(len(clip.views)) if reading.given else (None,)
-    pieces = [Piece(clip, index, number, phase, *rules) for phase in range(phases) for number in numbers]
-    for piece in pieces[: len(numbers)]:
-        reading.check(piece)
-    return [piece for piece in pieces if len(piece)]
+        whole = isinstance(size, Integral) and size >= 1
+        expect(whole, name, size, "a whole number, at least 1")
 
 
 def _worlds(pieces: Sequence[Piece], at: Sequence) -> Float[Tensor, "n frames 17 3"]:
     """The joints of windows in the world, mm."""
     world = np.empty((len(pieces), pieces[0].frames, *pieces[0].clip.joints.shape[1:]), np.float32)
-    for row, (piece, frames) in enumerate(zip(pieces, at, strict=True)):
-        world[row] = piece.take(piece.clip.joints, frames)
-    finite = np.isfinite(world).all((1, 2, 3))
-    if not finite.all():
-        row = finite.argmin()
-        pieces[row].refuse_nan(world[row], at[row], "joints")
+    for rows, piece, frames in zip(world, pieces, at, strict=True):
+        rows[:] = piece.take(piece.clip.joints, frames)
+        piece.refuse_nan(rows, frames, "joints")
     return torch.from_numpy(world)
 
 
@@ -108,23 +86,15 @@ class WindowSampler:
     noise: DetectorNoise | None = None
 
     def __post_init__(self, clips: Sequence[Clip]):
-        sizes = dict(frames=self.frames, batch_size=self.batch_size, stride=self.stride)
-        _check(clips, self.fps, self.short, **sizes)
-        if self.balance not in ("frames", "actions"):
-            raise ValueError(f"balance is {self.balance!r}, expected 'frames' or 'actions'")
-        if self.views not in ("virtual", "given"):
-            raise ValueError(f"views is {self.views!r}, expected 'virtual' or 'given'")
+        _check_sizes(frames=self.frames, batch_size=self.batch_size, stride=self.stride)
+        expect(self.balance in ("frames", "actions"), "balance", self.balance, "'frames' or 'actions'")
+        expect(self.views in ("virtual", "given"), "views", self.views, "'virtual' or 'given'")
         self.rig = self.rig or CameraRig()
-        self._reading = Reading(self.views == "given", self.inputs, self.targets, self.confidence, self.noise)
-        self.actions = tuple(sorted({clip.action for clip in clips}))
-        rules = self.fps, self.frames, self.short, self.seed
-        self._pieces: list[Piece] = []
+        rules = self.frames, self.fps, self.seed, self.short, self.inputs, self.targets
+        self._reading = Reading(self.views == "given", *rules, self.confidence, self.noise)
         # Sorted by action, so that an action's windows are one range.
-        for index, clip in sorted(enumerate(clips), key=lambda entry: entry[1].action):
-            phases = min(len(clip), max(1, whole_stride(clip.fps, self.fps)))
-            self._pieces += _pieces(clip, index, self._reading, phases, *rules)
-        if not self._pieces:
-            raise ValueError("in the views of these clips no frame is valid, expected some")
+        self._pieces = self._reading.pieces(sorted(clips, key=lambda clip: clip.action), phases=True)
+        self.actions = tuple(sorted({clip.action for clip in clips}))
         # A table of pieces and not of windows: there may be millions of these.
         count = torch.tensor([piece.last // self.stride + 1 for piece in self._pieces])
         self._ends: Int[Tensor, " pieces"] = count.cumsum(0)
@@ -157,15 +127,13 @@ class WindowSampler:
         if not self._reading.given:
             world = _worlds(pieces, at)
             camera = self.rig.sample(generator, *middle_and_reach(world))
-        mirrored = torch.zeros(self.batch_size, dtype=torch.bool)
-        if self.flip:
-            mirrored = torch.rand(self.batch_size, generator=generator) < 0.5
+        mirrored = torch.rand(self.batch_size, generator=generator) < (0.5 if self.flip else 0)
         # Errors have a generator of their own, so that with and without them the windows are the same.
         seeds = torch.randint(2**31, (self.batch_size,), generator=_generator(self.seed, step, 1))
         if self._reading.given:
             return self._reading.of_views(pieces, at, mirrored.tolist(), seeds)[:2]
         inputs, targets, _ = self._reading.through(world, camera, seeds)
-        for part in (inputs, targets) if self.flip else ():
+        for part in (inputs, targets):
             part[mirrored] = flip_pose(part[mirrored])
         return inputs, targets
 
@@ -249,35 +217,30 @@ def evaluation_windows(
         ValueError: no clips, sizes that are not positive, unknown choices, clips that cannot give what is
             wanted, frames that hold NaN.
     """
-    given = views == "given"
-    if isinstance(views, str) and not given:
-        raise ValueError(f"views is {views!r}, expected a number or 'given'")
-    if tails not in ("cover", "drop"):
-        raise ValueError(f"tails is {tails!r}, expected 'cover' or 'drop'")
-    stride = frames if stride is None else stride
-    _check(clips, fps, short, frames=frames, views=1 if given else views, stride=stride)
-    rig, reading = rig or CameraRig(), Reading(given, inputs, targets, confidence, noise)
+    given, stride = views == "given", frames if stride is None else stride
+    expect(given or not isinstance(views, str), "views", views, "a number or 'given'")
+    expect(tails in ("cover", "drop"), "tails", tails, "'cover' or 'drop'")
+    _check_sizes(frames=frames, views=1 if given else views, stride=stride)
+    rig = rig or CameraRig()
+    reading = Reading(given, frames, fps, seed, short, inputs, targets, confidence, noise)
     actions, rows = tuple(sorted({clip.action for clip in clips})), []
-    for index, clip in enumerate(clips):
-        action, key = actions.index(clip.action), zlib.crc32(clip.name.encode("utf-8"))
-        for piece in _pieces(clip, index, reading, 1, fps, frames, short, seed):
-            last, done = piece.last + (stride - 1 if tails == "cover" else 0), 0
-            for window, start in enumerate(range(0, last + 1, stride)):
-                start = min(start, piece.last)
-                at, place = piece.at(start), np.arange(start, start + frames)
-                scored = (place >= done) & ((place < len(piece)) | (short == "resample"))
-                done = start + frames
-                if given and piece.view.valid is not None:
-                    scored &= piece.view.valid[piece.source(at)]
-                around = () if given else middle_and_reach(_worlds([piece], [at])[0])
-                for view in (piece.number,) if given else range(views):
-                    draws = _generator(seed, key, window, view)
-                    camera = piece.view.camera if given else rig.sample(draws, *around)
-                    noisy = torch.randint(2**31, (), generator=draws)
-                    places = (action, index, start, view)
-                    rows.append(((index, window, view), piece, at, scored, camera, noisy, places))
-    if not rows:
-        raise ValueError("in the views of these clips no frame is valid, expected some")
+    for piece in reading.pieces(clips, phases=False):
+        action, key = actions.index(piece.clip.action), zlib.crc32(piece.clip.name.encode("utf-8"))
+        last, done = piece.last + (stride - 1 if tails == "cover" else 0), 0
+        for window, start in enumerate(range(0, last + 1, stride)):
+            start = min(start, piece.last)
+            at, place = piece.at(start), np.arange(start, start + frames)
+            scored = (place >= done) & ((place < len(piece)) | (short == "resample"))
+            done = start + frames
+            if given and piece.view.valid is not None:
+                scored &= piece.view.valid[piece.source(at)]
+            around = () if given else middle_and_reach(_worlds([piece], [at])[0])
+            for view in (piece.number,) if given else range(views):
+                draws = _generator(seed, key, window, view)
+                camera = piece.view.camera if given else rig.sample(draws, *around)
+                noisy = torch.randint(2**31, (), generator=draws)
+                places = (action, piece.index, start, view)
+                rows.append(((piece.index, window, view), piece, at, scored, camera, noisy, places))
     _, pieces, at, scored, cameras, seeds, places = zip(*sorted(rows, key=lambda row: row[0]), strict=True)
     seeds, (action, *places) = torch.stack(seeds), torch.tensor(places).unbind(1)
     if given:
