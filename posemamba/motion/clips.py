@@ -46,12 +46,12 @@ class View:
         what = f"view {self.name!r}"
         if not (self.width > 0 and self.height > 0):
             raise ValueError(f"{what} is {self.width} x {self.height} pixels, expected positive sizes")
-        if self.camera is not None:
-            found = f"a camera of {self.camera.width} x {self.camera.height} pixels"
-            if self.camera.batch_shape:
-                raise ValueError(f"{what} has {self.camera.batch_shape} cameras, expected one")
-            if (self.camera.width, self.camera.height) != (self.width, self.height):
-                raise ValueError(f"{what} is {self.width} x {self.height} pixels but has {found}")
+        if (camera := self.camera) is not None:
+            if camera.batch_shape:
+                raise ValueError(f"{what} has {camera.batch_shape} cameras, expected one")
+            if (camera.width, camera.height) != (self.width, self.height):
+                found = f"but has a camera of {camera.width} x {camera.height} pixels"
+                raise ValueError(f"{what} is {self.width} x {self.height} pixels {found}")
         ends = {"keypoints": (JOINTS, 2), "confidence": (JOINTS,), "valid": ()}
         for name, array in self.arrays():
             kind = np.bool_ if name == "valid" else np.float32
@@ -135,12 +135,9 @@ def _check(array, what: str, kind, end: tuple[int, ...] | None, scan: bool) -> N
 
 
 def check_finite(array: np.ndarray, what: str, frames: Sequence[int] | None = None) -> None:
-    """Raises ValueError naming the first frame of `(frames, ...)`, and its joint, that is not finite.
+    """Raises ValueError naming the first frame of `(frames, ...)`, and the joint, that holds NaN or infinity.
 
-    Args:
-        array: commonly `(frames, 17, ...)`.
-        what: its name.
-        frames: the numbers of its frames; they count from 0 where left out.
+    `frames` are the frames' numbers, which count from 0 where left out.
     """
     finite = np.isfinite(array)
     if not finite.all():

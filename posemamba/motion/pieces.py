@@ -1,7 +1,6 @@
 """Where a window's frames are: pieces of clips, at the windows' rate, which are read when a window asks."""
 
 import math
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,8 +67,6 @@ class Piece:
         index, clip: the clip, and its place in the list it came in.
         number: which of the clip's views it is; None for the motion alone.
         phase, fps: the clip's frame that comes first, and the windows' rate.
-        frames, short, seed: how long windows are; what is done where the piece is shorter, "pad" (its last
-            frame, repeated) or "resample" (`spread`); what decides, with the name, how `spread` falls out.
     """
 
     index: int
@@ -77,9 +74,6 @@ class Piece:
     number: int | None
     phase: int
     fps: float
-    frames: int
-    short: str
-    seed: int
 
     def __post_init__(self):
         end, valid = len(self.clip), None if self.number is None else self.view.valid
@@ -102,20 +96,6 @@ class Piece:
         """For messages."""
         return f"clip {self.clip.name!r}" + ("" if self.number is None else f", view {self.view.name!r}")
 
-    @property
-    def last(self) -> int:
-        """The last start from which a window fits."""
-        return max(0, len(self) - self.frames)
-
-    def at(self, start: int) -> slice | Int[np.ndarray, " frames"]:
-        """The frames of a window, at the windows' rate."""
-        if len(self) >= self.frames:
-            return slice(start, start + self.frames)
-        if self.short == "pad":
-            return np.minimum(np.arange(self.frames), len(self) - 1)
-        key = (self.seed, zlib.crc32(self.name.encode("utf-8")), self.phase)
-        return spread(len(self), self.frames, np.random.default_rng(key))
-
     def source(self, at: slice | np.ndarray) -> Int[np.ndarray, " frames"]:
         """The clip's frames that these are, or that come before them."""
         return (self.phase + np.arange(len(self))[at] * self._ratio).astype(int)
@@ -127,7 +107,7 @@ class Piece:
         return _between(array, np.arange(len(self))[at] * self._ratio)
 
     def target(self, name: str, at: slice | np.ndarray, end: tuple[int, ...] = (JOINTS, 3)) -> np.ndarray:
-        """These frames of a target that the view has, whose frames are of shape `end`."""
+        """These frames of a target that the view has, each of shape `end`."""
         array = self.view.targets[name]
         if array.shape[1:] != end:
             raise self.lacks(f"its target {name!r} of shape ({', '.join(map(str, ('frames', *end)))})")
