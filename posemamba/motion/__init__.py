@@ -9,16 +9,6 @@ from posemamba.motion.sources import open_motion
 from posemamba.motion.synthetic import synthetic_clips
 from posemamba.motion.windows import EvaluationWindows, WindowSampler, evaluation_windows
 
-__all__ = ["CameraRig", "Clip", "EvaluationWindows", "WindowSampler", "evaluation_windows", "load_motion"]
-__all__ += [
-    "DetectorNoise",
-    "View",
-    "open_motion",
-    "read_about",
-    "read_cmu",
-    "resample",
-    "save_motion",
-    "see",
-    "select_split",
-    "synthetic_clips",
-]
+__all__ = ["CameraRig", "Clip", "DetectorNoise", "EvaluationWindows", "View", "WindowSampler"]
+__all__ += ["evaluation_windows", "load_motion", "open_motion", "read_about", "read_cmu", "resample"]
+__all__ += ["save_motion", "see", "select_split", "synthetic_clips"]

@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -16,13 +17,10 @@ from posemamba.motion.noise import DetectorNoise
 from posemamba.motion.pieces import Piece, frames_apart, spread
 from posemamba.motion.rig import see
 from posemamba.motion.targets import root_relative, to_image
-from posemamba.skeleton import FLIP_ORDER, JOINTS
+from posemamba.skeleton import JOINTS, flip
 
 # What a view calls a target; any other name is the view's own.
 _NAMES = {"metric": "camera", "2.5d": "joint3d_image"}
-
-# Inputs (normalised), targets (relative to the root), and of 2.5D the mm per pixel.
-Seen = tuple[Tensor, Tensor, Tensor | None]
 
 
 def expect(fine: bool, name: str, value, wanted: str) -> None:
@@ -33,10 +31,14 @@ def expect(fine: bool, name: str, value, wanted: str) -> None:
 
 @dataclass(frozen=True)
 class Reading:
-    """What windows hold; the arguments of `WindowSampler` and `evaluation_windows` say what they mean."""
+    """What windows hold; the arguments of `WindowSampler` and `evaluation_windows` say what they mean.
+
+    Read are inputs (normalised), targets (relative to the root), and of 2.5D the mm per pixel, else None.
+    """
 
     given: bool
     frames: int
+    stride: int
     fps: float
     seed: int
     short: str
@@ -45,8 +47,11 @@ class Reading:
     noise: DetectorNoise | None
 
     def __post_init__(self):
+        for name, least in dict(frames=1, stride=1, seed=0).items():
+            size, wanted = getattr(self, name), f"a whole number, {least} or more"
+            expect(isinstance(size, Integral) and size >= least, name, size, wanted)
         known, noisy = self.given or self.targets in _NAMES, self.noise is not None
-        expect(self.fps > 0, "fps", self.fps, "a positive number")
+        expect(0 < self.fps < np.inf, "fps", self.fps, "a positive number")
         expect(self.short in ("pad", "resample"), "short", self.short, "'pad' or 'resample'")
         expect(self.inputs in ("detected", "projected"), "inputs", self.inputs, "'detected' or 'projected'")
         expect(known, "targets", self.targets, "'metric' or '2.5d' with virtual cameras")
@@ -64,15 +69,12 @@ class Reading:
             raise ValueError("there are no clips to cut windows from, expected at least one")
         found = []
         for index, clip in enumerate(clips):
-            if not (clip.views if self.given else clip.joints is not None):
-                needs = "views, expected some" if self.given else "joints in a world, expected some"
-                raise ValueError(
-                    f"clip {clip.name!r} has no {needs} for {'given' if self.given else 'virtual'} views"
-                )
-            numbers, ratio = (
-                range(len(clip.views)) if self.given else [None],
-                frames_apart(clip.fps, self.fps),
-            )
+            if self.given and not clip.views:
+                raise ValueError(f"clip {clip.name!r} has no views, expected some: views is 'given'")
+            if not self.given and clip.joints is None:
+                raise ValueError(f"clip {clip.name!r} has no joints in a world, which virtual cameras need")
+            numbers = range(len(clip.views)) if self.given else [None]
+            ratio = frames_apart(clip.fps, self.fps)
             for phase in range(ratio if phases and isinstance(ratio, int) else 1):
                 found += [Piece(index, clip, number, phase, self.fps) for number in numbers]
         found = [piece for piece in found if len(piece)]
@@ -103,9 +105,7 @@ class Reading:
             piece.refuse_nan(rows, frames, "joints")
         return torch.from_numpy(world)
 
-    def virtual(
-        self, world: Float[Tensor, "n frames 17 3"], camera: Camera, seeds: Int[Tensor, " n"]
-    ) -> Seen:
+    def virtual(self, world: Float[Tensor, "n frames 17 3"], camera: Camera, seeds: Int[Tensor, " n"]):
         """What virtual cameras see of windows; the seeds are the noise's."""
         (inputs, targets), factor = see(world, camera), None
         if self.targets == "2.5d":
@@ -113,31 +113,26 @@ class Reading:
             targets = root_relative(image) * (2 / camera.width)
         return self._noisy(inputs, seeds), targets, factor
 
-    def of_views(
-        self, pieces: Sequence[Piece], at: Sequence, mirrored: Sequence[bool], seeds: Tensor
-    ) -> Seen:
-        """What the views of these pieces have of these frames."""
-        shape = (len(pieces), self.frames)
-        inputs, targets = (np.empty((*shape, JOINTS * size), np.float32) for size in (2, 3))
-        factor = np.full(shape, np.nan, np.float32)
+    def of_views(self, pieces: Sequence[Piece], at: Sequence, mirrored: Sequence[bool], seeds: Tensor):
+        """What the pieces' views have of these frames, mirrored or not; the seeds are the noise's."""
+        shape = (len(pieces), self.frames, JOINTS)
+        inputs, targets = (np.empty((*shape, size), np.float32) for size in (2, 3))
+        factor = np.full(shape[:2], np.nan, np.float32)
         for row, (piece, frames, mirror) in enumerate(zip(pieces, at, mirrored, strict=True)):
             pixels, body, turned, factor[row] = self._raw(piece, frames, mirror)
             piece.refuse_nan(pixels, frames, "inputs")
             piece.refuse_nan(body, frames, "targets")
-            scaled, middle = _screen(piece.view.width, piece.view.height, mirror)
-            np.matmul(pixels.reshape(self.frames, -1), scaled, out=inputs[row])
+            scaled, middle = _to_input(piece.view.width, piece.view.height, mirror)
+            _product(pixels, scaled, inputs[row])
             inputs[row] -= middle
-            np.matmul(body.reshape(self.frames, -1), turned, out=targets[row])
+            _product(body, turned, targets[row])
         inputs, targets, factor = (torch.from_numpy(part) for part in (inputs, targets, factor))
-        inputs, targets = inputs.view(*shape, JOINTS, 2), targets.view(*shape, JOINTS, 3)
         return self._noisy(inputs, seeds), targets, factor if self.targets == "2.5d" else None
 
     def _noisy(self, inputs: Tensor, seeds: Int[Tensor, " n"]) -> Tensor:
         return inputs if self.noise is None else self.noise.apply(inputs, None, seeds)[0]
 
-    def _raw(
-        self, piece: Piece, at, mirrored: bool
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | float]:
+    def _raw(self, piece: Piece, at: slice | np.ndarray, mirrored: bool) -> tuple:
         """Pixels, joints, the matrix that makes these a target, and mm per pixel or NaN."""
         view, world, own = piece.view, piece.clip.joints, piece.view.targets
         flat, name, factor = self.targets == "2.5d", _NAMES.get(self.targets, self.targets), np.nan
@@ -157,7 +152,7 @@ class Reading:
             raise piece.lacks("keypoints for 'detected' inputs")
         else:
             pixels = piece.take(view.keypoints, at)
-        turned = _turned(2 / view.width if flat else 1.0, mirrored)
+        turned = _to_target(2 / view.width if flat else 1.0, mirrored)
         if name in own:
             body = piece.target(name, at)
             if flat and "2.5d_factor" in own:
@@ -165,40 +160,36 @@ class Reading:
         elif flat and placed:
             body, factor = (part.numpy() for part in to_image(points, camera))
         elif placed and self.targets in _NAMES:
-            body, turned = piece.take(world, at), _turned(view.camera, mirrored)
+            body, turned = piece.take(world, at), _to_target(view.camera, mirrored)
         else:
             other = "a camera and joints, or " if self.targets in _NAMES else ""
             raise piece.lacks(f"{other}its target {name!r} for targets {self.targets!r}")
         return pixels, body, turned, factor
 
 
-# Some twenty cameras make all of a set's views: what follows from one is made once.
-@lru_cache
+# A set's cameras are few, so what follows from one is made once. One product with a matrix is by far the
+# fastest way to turn and mirror a window; the matrix's rows are what becomes of unit poses.
+@lru_cache(1024)
 def _single(camera: Camera) -> Camera:
     return camera.to(torch.float32)
 
 
-@lru_cache
-def _turned(axes: Camera | float, mirrored: bool) -> Float[np.ndarray, "51 51"]:
-    """What makes a target of a frame's joints, all in one row: turns them as a camera does, or scales them."""
-    return _matrix(axes.rotation.numpy().T if isinstance(axes, Camera) else np.eye(3) * axes, mirrored)
+@lru_cache(1024)
+def _to_target(axes: Camera | float, mirrored: bool) -> Float[np.ndarray, "51 17 3"]:
+    """Joints turned as a camera turns them, or scaled; relative to the root, and perhaps mirrored."""
+    turn = axes.rotation.numpy().T if isinstance(axes, Camera) else np.eye(3) * axes
+    poses = np.eye(JOINTS * 3, dtype=np.float32).reshape(-1, JOINTS, 3) @ turn.astype(np.float32)
+    poses = poses - poses[:, :1]
+    return flip(poses) if mirrored else poses
 
 
 @lru_cache
-def _screen(width: int, height: int, mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
-    """What a frame's pixels, all in one row, are multiplied with, and what is then subtracted."""
-    middle = np.array([-1 if mirrored else 1, height / width], np.float32)
-    return _matrix(np.eye(2) * (2 / width), mirrored), np.tile(middle, JOINTS)
+def _to_input(width: int, height: int, mirrored: bool) -> list[np.ndarray]:
+    """Pixels scaled and perhaps mirrored, `(34, 17, 2)`; and what is then subtracted, `(17, 2)`."""
+    poses = np.eye(JOINTS * 2, dtype=np.float32).reshape(-1, JOINTS, 2) * np.float32(2 / width)
+    middle = np.tile(np.float32([1, height / width]), (JOINTS, 1))
+    return [flip(part) if mirrored else part for part in (poses, middle)]
 
 
-def _matrix(axes: Float[np.ndarray, "k k"], mirrored: bool) -> Float[np.ndarray, "17k 17k"]:
-    """What turns a frame's joints, all in one row, and mirrors them; in space also relative to the root.
-
-    One product with it is by far the fastest way to do that for a window.
-    """
-    # Which joint (row) goes into which (column).
-    joints = np.eye(JOINTS, dtype=np.float32)[list(FLIP_ORDER) if mirrored else slice(None)]
-    if len(axes) == 3:
-        joints = joints - np.eye(JOINTS, 1, dtype=np.float32)
-    axes = axes * ([-1] + [1] * (len(axes) - 1) if mirrored else 1)
-    return np.kron(joints, axes.astype(np.float32))
+def _product(rows: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> None:
+    np.matmul(*(part.reshape(len(part), -1) for part in (rows, matrix)), out=out.reshape(len(out), -1))

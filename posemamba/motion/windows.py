@@ -65,12 +65,12 @@ class WindowSampler:
     noise: DetectorNoise | None = None
 
     def __post_init__(self, clips: Sequence[Clip]):
-        _check_sizes(frames=self.frames, batch_size=self.batch_size, stride=self.stride)
+        expect(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         expect(self.balance in ("frames", "actions"), "balance", self.balance, "'frames' or 'actions'")
         expect(self.views in ("virtual", "given"), "views", self.views, "'virtual' or 'given'")
         self.rig = self.rig or CameraRig()
-        rules = self.frames, self.fps, self.seed, self.short, self.inputs, self.targets, self.noise
-        self._reading = Reading(self.views == "given", *rules)
+        rules = self.frames, self.stride, self.fps, self.seed, self.short, self.inputs, self.targets
+        self._reading = Reading(self.views == "given", *rules, self.noise)
         # Sorted by action, so that an action's windows are one range.
         self._pieces = self._reading.pieces(sorted(clips, key=lambda clip: clip.action), phases=True)
         self.actions = tuple(sorted({clip.action for clip in clips}))
@@ -188,10 +188,9 @@ def evaluation_windows(
             wanted, frames that hold NaN.
     """
     given, stride = views == "given", frames if stride is None else stride
-    expect(given or not isinstance(views, str), "views", views, "a number or 'given'")
+    expect(given or (isinstance(views, Integral) and views >= 1), "views", views, "1 or more, or 'given'")
     expect(tails in ("cover", "drop"), "tails", tails, "'cover' or 'drop'")
-    _check_sizes(frames=frames, views=1 if given else views, stride=stride)
-    reading = Reading(given, frames, fps, seed, short, inputs, targets, noise)
+    reading = Reading(given, frames, stride, fps, seed, short, inputs, targets, noise)
     rig, rows = rig or CameraRig(), []
     for piece in reading.pieces(clips, phases=False):
         key, fits, done = zlib.crc32(piece.clip.name.encode("utf-8")), reading.last(piece), 0
@@ -225,12 +224,6 @@ def evaluation_windows(
     scored, frame = torch.from_numpy(np.stack(scored)), torch.from_numpy(frame)
     clip, start, view, action, size = map(torch.tensor, (clip, start, view, action, size))
     return EvaluationWindows(*seen, scored, action, actions, clip, start, view, camera, frame, size, factor)
-
-
-def _check_sizes(**sizes: int) -> None:
-    for name, size in sizes.items():
-        whole = isinstance(size, Integral) and size >= 1
-        expect(whole, name, size, "a whole number, at least 1")
 
 
 def _generator(*key: int) -> torch.Generator:
