@@ -17,6 +17,7 @@ from torch import Tensor
 from posemamba.camera import Camera
 from posemamba.motion.clips import Clip
 from posemamba.motion.noise import DetectorNoise
+from posemamba.motion.pieces import Piece
 from posemamba.motion.reading import Reading, expect
 from posemamba.motion.rig import CameraRig, middle_and_reach
 from posemamba.skeleton import flip as flip_pose
@@ -73,14 +74,12 @@ class WindowSampler:
         self._reading = Reading(self.views == "given", *rules, self.noise)
         # Sorted by action, so that an action's windows are one range.
         self._pieces = self._reading.pieces(sorted(clips, key=lambda clip: clip.action), phases=True)
-        self.actions = tuple(sorted({clip.action for clip in clips}))
+        self.actions, action = _actions(self._pieces)
         # A table of pieces and not of windows: there may be millions of these.
         count = torch.tensor([self._reading.last(piece) // self.stride + 1 for piece in self._pieces])
         self._ends: Int[Tensor, " pieces"] = count.cumsum(0)
         self._begins = self._ends - count
-        action = torch.tensor([self.actions.index(piece.clip.action) for piece in self._pieces])
-        nothing = torch.zeros(len(self.actions), dtype=torch.int64)
-        self._counts: Int[Tensor, " actions"] = nothing.scatter_add(0, action, count)
+        self._counts: Int[Tensor, " actions"] = torch.bincount(action, weights=count.double()).long()
 
     def __len__(self) -> int:
         """The number of different windows, virtual cameras and flips apart."""
@@ -218,12 +217,17 @@ def evaluation_windows(
     else:
         size, camera = [(rig.size, rig.size)] * len(pieces), Camera.stack(camera)
         *seen, factor = reading.virtual(reading.worlds(pieces, at), camera, torch.stack(seeds))
-    actions = tuple(sorted({clip.action for clip in clips}))
-    action = [actions.index(piece.clip.action) for piece in pieces]
+    actions, action = _actions(pieces)
     frame = np.stack([piece.source(where) for piece, where in zip(pieces, at, strict=True)])
     scored, frame = torch.from_numpy(np.stack(scored)), torch.from_numpy(frame)
-    clip, start, view, action, size = map(torch.tensor, (clip, start, view, action, size))
+    clip, start, view, size = map(torch.tensor, (clip, start, view, size))
     return EvaluationWindows(*seen, scored, action, actions, clip, start, view, camera, frame, size, factor)
+
+
+def _actions(pieces: Sequence[Piece]) -> tuple[tuple[str, ...], Int[Tensor, " n"]]:
+    """The actions' sorted names, and which of them each piece shows."""
+    names = tuple(sorted({piece.clip.action for piece in pieces}))
+    return names, torch.tensor([names.index(piece.clip.action) for piece in pieces])
 
 
 def _generator(*key: int) -> torch.Generator:

@@ -202,6 +202,15 @@ def test_a_view_that_ends_early_gives_the_windows_that_it_has():
         assert call([clip], 27, 50) is not None, "of no matter to virtual cameras"
 
 
+def test_an_action_that_no_window_shows_is_not_drawn():
+    clips = [seen(TRUTH[0], 60), replace(seen(TRUTH[1], 60), action="zzz", scan=True)]
+    for view in clips[1].views:
+        view.valid[:] = False
+    sampler = WindowSampler(clips, 27, 50, 64, views="given", balance="actions")
+    assert sampler.actions == ("walking",) and sampler.batch(0)[0].isfinite().all()
+    assert evaluation_windows(clips, 27, 50, "given").actions == ("walking",)
+
+
 def test_a_short_clip_is_spread_as_the_released_code_spreads_it():
     generator = np.random.default_rng(0)
     found = np.stack([spread(20, 27, generator) for _ in range(4000)])
