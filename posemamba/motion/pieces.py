@@ -66,21 +66,20 @@ class Piece:
     Attributes:
         index, clip: the clip, and its place in the list it came in.
         number: which of the clip's views it is; None for the motion alone.
-        phase, fps: the clip's frame that comes first, and the windows' rate.
+        phase, ratio: the clip's frame that comes first, and how many of its frames are one of the windows.
     """
 
     index: int
     clip: Clip
     number: int | None
     phase: int
-    fps: float
+    ratio: int | float
 
     def __post_init__(self):
         end, valid = len(self.clip), None if self.number is None else self.view.valid
         if valid is not None:
             end = end - int(valid[::-1].argmax()) if valid.any() else 0
-        self._ratio = frames_apart(self.clip.fps, self.fps)
-        self._length = _count(end - self.phase, self._ratio)
+        self._length = _count(end - self.phase, self.ratio)
 
     def __len__(self) -> int:
         """The number of frames at the windows' rate."""
@@ -98,13 +97,13 @@ class Piece:
 
     def source(self, at: slice | np.ndarray) -> Int[np.ndarray, " frames"]:
         """The clip's frames that these are, or that come before them."""
-        return (self.phase + np.arange(len(self))[at] * self._ratio).astype(int)
+        return (self.phase + np.arange(len(self))[at] * self.ratio).astype(int)
 
     def take(self, array: Float[np.ndarray, "clip ..."], at: slice | np.ndarray) -> np.ndarray:
         """These frames of one of the clip's arrays, and where nothing must be computed no copy of them."""
-        if isinstance(self._ratio, int):
-            return array[self.phase :: self._ratio][at]
-        return _between(array, np.arange(len(self))[at] * self._ratio)
+        if isinstance(self.ratio, int):
+            return array[self.phase :: self.ratio][at]
+        return _between(array, np.arange(len(self))[at] * self.ratio)
 
     def target(self, name: str, at: slice | np.ndarray, end: tuple[int, ...] = (JOINTS, 3)) -> np.ndarray:
         """These frames of a target that the view has, each of shape `end`."""

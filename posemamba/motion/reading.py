@@ -75,8 +75,8 @@ class Reading:
                 raise ValueError(f"clip {clip.name!r} has no joints in a world, which virtual cameras need")
             numbers = range(len(clip.views)) if self.given else [None]
             ratio = frames_apart(clip.fps, self.fps)
-            for phase in range(ratio if phases and isinstance(ratio, int) else 1):
-                found += [Piece(index, clip, number, phase, self.fps) for number in numbers]
+            for phase in range(min(ratio, len(clip)) if phases and isinstance(ratio, int) else 1):
+                found += [Piece(index, clip, number, phase, ratio) for number in numbers]
         found = [piece for piece in found if len(piece)]
         if not found:
             raise ValueError("in the views of these clips no frame is valid, expected some")
