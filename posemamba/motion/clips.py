@@ -111,16 +111,20 @@ class Clip:
                 if len(array) != len(self):
                     found = f"{name} of view {view.name!r} has {len(array)} frames"
                     raise ValueError(f"{clip}: {found}, expected {len(self)} as the others")
-        if not 0 < self.fps < np.inf:
-            raise ValueError(f"{clip}: fps is {self.fps}, expected a positive number")
-        if self.split not in SPLITS:
-            raise ValueError(f"{clip}: split is {self.split!r}, expected 'train' or 'test'")
+        expect(0 < self.fps < np.inf, f"{clip}: fps", self.fps, "a positive number")
+        expect(self.split in SPLITS, f"{clip}: split", self.split, "'train' or 'test'")
 
     def __len__(self) -> int:
         """The number of frames."""
         if self.joints is not None:
             return len(self.joints)
         return next(len(array) for view in self.views for _, array in view.arrays())
+
+
+def expect(fine: bool, name: str, value, wanted: str) -> None:
+    """Raises ValueError where an argument is not fine."""
+    if not fine:
+        raise ValueError(f"{name} is {value!r}, expected {wanted}")
 
 
 def _check(array, what: str, kind, end: tuple[int, ...] | None, scan: bool) -> None:

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from posemamba.camera import Camera
-from posemamba.motion.clips import Clip
+from posemamba.motion.clips import Clip, expect
 from posemamba.motion.noise import DetectorNoise
 from posemamba.motion.pieces import Piece, frames_apart, spread
 from posemamba.motion.rig import see
@@ -21,12 +21,6 @@ from posemamba.skeleton import JOINTS, flip
 
 # What a view calls a target; any other name is the view's own.
 _NAMES = {"metric": "camera", "2.5d": "joint3d_image"}
-
-
-def expect(fine: bool, name: str, value, wanted: str) -> None:
-    """Raises ValueError where an argument is not fine."""
-    if not fine:
-        raise ValueError(f"{name} is {value!r}, expected {wanted}")
 
 
 @dataclass(frozen=True)
@@ -105,20 +99,23 @@ class Reading:
             piece.refuse_nan(rows, frames, "joints")
         return torch.from_numpy(world)
 
-    def virtual(self, world: Float[Tensor, "n frames 17 3"], camera: Camera, seeds: Int[Tensor, " n"]):
-        """What virtual cameras see of windows; the seeds are the noise's."""
+    def virtual(self, world: Float[Tensor, "n frames 17 3"], camera: Camera, mirrored: Tensor, seeds: Tensor):
+        """What virtual cameras see of windows, mirrored or not, `(n,)`; the seeds `(n,)` are the noise's."""
         (inputs, targets), factor = see(world, camera), None
         if self.targets == "2.5d":
             image, factor = to_image(camera.world_to_camera(world), camera)
             targets = root_relative(image) * (2 / camera.width)
-        return self._noisy(inputs, seeds), targets, factor
+        inputs = self._noisy(inputs, seeds)
+        for part in (inputs, targets):
+            part[mirrored] = flip(part[mirrored])
+        return inputs, targets, factor
 
-    def of_views(self, pieces: Sequence[Piece], at: Sequence, mirrored: Sequence[bool], seeds: Tensor):
-        """What the pieces' views have of these frames, mirrored or not; the seeds are the noise's."""
+    def of_views(self, pieces: Sequence[Piece], at: Sequence, mirrored: Tensor, seeds: Tensor):
+        """What the pieces' views have of these frames, as `virtual` gives it."""
         shape = (len(pieces), self.frames, JOINTS)
         inputs, targets = (np.empty((*shape, size), np.float32) for size in (2, 3))
         factor = np.full(shape[:2], np.nan, np.float32)
-        for row, (piece, frames, mirror) in enumerate(zip(pieces, at, mirrored, strict=True)):
+        for row, (piece, frames, mirror) in enumerate(zip(pieces, at, mirrored.tolist(), strict=True)):
             pixels, body, turned, factor[row] = self._raw(piece, frames, mirror)
             piece.refuse_nan(pixels, frames, "inputs")
             piece.refuse_nan(body, frames, "targets")

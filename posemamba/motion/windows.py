@@ -15,12 +15,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from posemamba.camera import Camera
-from posemamba.motion.clips import Clip
+from posemamba.motion.clips import Clip, expect
 from posemamba.motion.noise import DetectorNoise
 from posemamba.motion.pieces import Piece
-from posemamba.motion.reading import Reading, expect
+from posemamba.motion.reading import Reading
 from posemamba.motion.rig import CameraRig, middle_and_reach
-from posemamba.skeleton import flip as flip_pose
 
 
 @dataclass(eq=False)
@@ -109,11 +108,8 @@ class WindowSampler:
         # Errors have a generator of their own, so that with and without them the windows are the same.
         seeds = torch.randint(2**31, (self.batch_size,), generator=_generator(self.seed, step, 1))
         if reading.given:
-            return reading.of_views(pieces, at, mirrored.tolist(), seeds)[:2]
-        inputs, targets, _ = reading.virtual(world, camera, seeds)
-        for part in (inputs, targets):
-            part[mirrored] = flip_pose(part[mirrored])
-        return inputs, targets
+            return reading.of_views(pieces, at, mirrored, seeds)[:2]
+        return reading.virtual(world, camera, mirrored, seeds)[:2]
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,15 +204,16 @@ def evaluation_windows(
                 rows.append((piece.index, window, view, start, piece, at, scored, camera, noisy))
     rows.sort(key=lambda row: row[:3])
     clip, _, view, start, pieces, at, scored, camera, seeds = zip(*rows, strict=True)
+    seeds, mirrored = torch.stack(seeds), torch.zeros(len(rows), dtype=torch.bool)
     if given:
         size = [(piece.view.width, piece.view.height) for piece in pieces]
         alike = dict(zip(("width", "height"), size[0], strict=True))
         camera = None if None in camera else Camera.stack([replace(one, **alike) for one in camera])
         camera = camera and camera.to(torch.float32)
-        *seen, factor = reading.of_views(pieces, at, [False] * len(pieces), torch.stack(seeds))
+        *seen, factor = reading.of_views(pieces, at, mirrored, seeds)
     else:
         size, camera = [(rig.size, rig.size)] * len(pieces), Camera.stack(camera)
-        *seen, factor = reading.virtual(reading.worlds(pieces, at), camera, torch.stack(seeds))
+        *seen, factor = reading.virtual(reading.worlds(pieces, at), camera, mirrored, seeds)
     actions, action = _actions(pieces)
     frame = np.stack([piece.source(where) for piece, where in zip(pieces, at, strict=True)])
     scored, frame = torch.from_numpy(np.stack(scored)), torch.from_numpy(frame)
