@@ -172,21 +172,22 @@ def _single(camera: Camera) -> Camera:
 
 
 @lru_cache(1024)
-def _to_target(axes: Camera | float, mirrored: bool) -> Float[np.ndarray, "51 17 3"]:
+def _to_target(axes: Camera | float, mirrored: bool) -> Float[np.ndarray, "51 51"]:
     """Joints turned as a camera turns them, or scaled; relative to the root, and perhaps mirrored."""
     turn = axes.rotation.numpy().T if isinstance(axes, Camera) else np.eye(3) * axes
     poses = np.eye(JOINTS * 3, dtype=np.float32).reshape(-1, JOINTS, 3) @ turn.astype(np.float32)
     poses = poses - poses[:, :1]
-    return flip(poses) if mirrored else poses
+    return (flip(poses) if mirrored else poses).reshape(len(poses), -1)
 
 
 @lru_cache
-def _to_input(width: int, height: int, mirrored: bool) -> list[np.ndarray]:
-    """Pixels scaled and perhaps mirrored, `(34, 17, 2)`; and what is then subtracted, `(17, 2)`."""
+def _to_input(width: int, height: int, mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels scaled and perhaps mirrored, `(34, 34)`; and what is then subtracted, `(17, 2)`."""
     poses = np.eye(JOINTS * 2, dtype=np.float32).reshape(-1, JOINTS, 2) * np.float32(2 / width)
     middle = np.tile(np.float32([1, height / width]), (JOINTS, 1))
-    return [flip(part) if mirrored else part for part in (poses, middle)]
+    poses, middle = (flip(part) if mirrored else part for part in (poses, middle))
+    return poses.reshape(len(poses), -1), middle
 
 
 def _product(rows: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> None:
-    np.matmul(*(part.reshape(len(part), -1) for part in (rows, matrix)), out=out.reshape(len(out), -1))
+    np.matmul(rows.reshape(len(rows), -1), matrix, out=out.reshape(len(rows), -1))
