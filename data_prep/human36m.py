@@ -1,9 +1,9 @@
 """Turn Human3.6M, as people exchange it, into a motion file of posemamba.
 
-    human36m.py motionbert h36m_sh_conf_cam_source_final.pkl h36m.safetensors
-    human36m.py videopose3d data_3d_h36m.npz data_2d_h36m_gt.npz h36m_gt.safetensors
-    human36m.py videopose3d data_3d_h36m.npz data_2d_h36m_cpn_ft_h36m_dbb.npz h36m_cpn.safetensors \\
-        --cameras data_2d_h36m_gt.npz
+    python data_prep/human36m.py motionbert h36m_sh_conf_cam_source_final.pkl h36m.safetensors
+    python data_prep/human36m.py videopose3d data_3d_h36m.npz data_2d_h36m_gt.npz h36m_gt.safetensors
+    python data_prep/human36m.py videopose3d data_3d_h36m.npz data_2d_h36m_cpn_ft_h36m_dbb.npz \\
+        h36m_cpn.safetensors --cameras data_2d_h36m_gt.npz
 
 The first is MotionBERT's file, with the detections that the paper uses and the 2.5D targets it learns; the
 others are VideoPose3D's pair, joints in the world and their pixels, exact or detected. All give the same

@@ -28,11 +28,11 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from data_prep.matlab import read_matlab_5, read_matlab_73
 from data_prep.parts import Outcome, Source, convert, run
-from data_prep.pickles import read_plain
 from data_prep.skeletool import fit_camera, read_calibration
 from posemamba.motion import Clip, View
 from posemamba.motion.mpi_inf_3dhp import TO_H36M, image_size, to_h36m
 from posemamba.storage import read_arrays
+from posemamba.storage.pickles import read_plain
 
 NAME = "mpi_inf_3dhp"
 ABOUT = {

@@ -125,7 +125,12 @@ def convert(
             if part.exists():
                 kept += 1
                 continue
-            clips = read(source)
+            try:
+                clips = read(source)
+            except BaseException:
+                with suppress(OSError):
+                    folder.rmdir()  # where nothing is done, nothing stays behind
+                raise
             if clips:
                 save_motion(part, clips)
             else:

@@ -60,11 +60,16 @@ class Skeleton:
         return tuple(other.get(joint, joint) for joint in range(len(self.joints)))
 
 
-_PAIRED = ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
-_LEFT, _RIGHT = ([f"{side} {joint}" for joint in _PAIRED] for side in ("left", "right"))
+def _both(*parts: str) -> list[str]:
+    """Left and right of each part in turn."""
+    return [f"{side} {part}" for part in parts for side in ("left", "right")]
+
+
+_LEGS, _ARMS = _both("hip", "knee", "ankle"), _both("shoulder", "elbow", "wrist")
+_LEFT_LEG, _RIGHT_LEG, _LEFT_ARM, _RIGHT_ARM = _LEGS[::2], _LEGS[1::2], _ARMS[::2], _ARMS[1::2]
 H36M = Skeleton(
     name="Human3.6M",
-    joints=("pelvis", *_RIGHT[:3], *_LEFT[:3], "spine", "thorax", "nose", "head", *_LEFT[3:], *_RIGHT[3:]),
+    joints=("pelvis", *_RIGHT_LEG, *_LEFT_LEG, "spine", "thorax", "nose", "head", *_LEFT_ARM, *_RIGHT_ARM),
     parents=(-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15),
     left=(4, 5, 6, 11, 12, 13),
     right=(1, 2, 3, 14, 15, 16),
@@ -137,12 +142,12 @@ class JointSet:
     made: dict[str, tuple[Recipe, ...]] = field(default_factory=dict)
 
     def __post_init__(self):
+        if others := sorted(set(self.made) - set(JOINT_NAMES)):
+            raise ValueError(f"joint set {self.name!r} makes {others[0]!r}, none of Human3.6M's joints")
         for joint, recipe in [(name, recipe) for name in JOINT_NAMES for recipe in self.recipes(name)]:
-            total, unknown = sum(recipe.values()), set(recipe) - set(self.joints)
+            unknown, total = min(set(recipe) - set(self.joints), default=""), sum(recipe.values())
+            fault = f"{unknown!r}, none of its joints" if unknown else f"weights that sum to {total:g}"
             if unknown or abs(total - 1) > 1e-6:
-                fault = (
-                    f"{min(unknown)!r}, none of its joints" if unknown else f"weights that sum to {total:g}"
-                )
                 raise ValueError(f"joint set {self.name!r} makes {joint!r} of {fault}")
 
     def recipes(self, joint: str) -> tuple[Recipe, ...]:
@@ -188,66 +193,40 @@ class JointSet:
         return joints, least, there
 
 
-def _mean(*joints: str) -> Recipe:
-    return dict.fromkeys(joints, 1 / len(joints))
-
-
-def _along(start: Recipe, end: Recipe, share: float) -> Recipe:
-    """The point that lies a share of the way from one point to another."""
-    parts = dict.fromkeys([*start, *end])
-    return {part: (1 - share) * start.get(part, 0) + share * end.get(part, 0) for part in parts}
-
-
-_HIPS, _SHOULDERS, _EARS = (_mean(f"left {part}", f"right {part}") for part in ("hip", "shoulder", "ear"))
-_TRUNK = {"pelvis": (_HIPS,), "spine": (_along(_HIPS, _SHOULDERS, 0.5),), "thorax": (_SHOULDERS,)}
-_NECK = {"thorax": (_mean("neck"), _SHOULDERS)}
+_HIPS, _SHOULDERS, _EARS = (dict.fromkeys(_both(part), 0.5) for part in ("hip", "shoulder", "ear"))
+_HALF_WAY = dict.fromkeys((*_HIPS, *_SHOULDERS), 0.25)
+_TRUNK = {"pelvis": (_HIPS,), "spine": (_HALF_WAY,), "thorax": (_SHOULDERS,)}
+_NECK = {"thorax": ({"neck": 1}, _SHOULDERS)}
 # One ear stands in for both, the nose for the ears, the ears for the nose of somebody seen from behind. The
 # head's top is as far beyond the ears as 0.35 of their distance from the shoulders' middle.
-_ONE_EAR = (_EARS, _mean("left ear"), _mean("right ear"))
-_HEADS = tuple(_along(_SHOULDERS, ears, 1.35) for ears in (*_ONE_EAR, _mean("nose")))
-_FACE = {"nose": (_mean("nose"), *_ONE_EAR), "head": _HEADS}
+_ONE_EAR = (_EARS, {"left ear": 1}, {"right ear": 1})
+_BEYOND = dict.fromkeys(_SHOULDERS, -0.175)
+_HEADS = tuple(_BEYOND | dict.fromkeys(ears, 1.35 / len(ears)) for ears in (*_ONE_EAR, {"nose": 1}))
+_FACE = {"nose": ({"nose": 1}, *_ONE_EAR), "head": _HEADS}
 
 
 def _middle(hip: str) -> dict[str, tuple[Recipe, ...]]:
     """A trunk on the set's own middle of the hips and its neck; the sides stand in for them."""
-    return {"pelvis": (_mean(hip), _HIPS), "spine": (_mean(hip, "neck"), *_TRUNK["spine"]), **_NECK}
+    return {"pelvis": ({hip: 1}, _HIPS), "spine": ({hip: 0.5, "neck": 0.5}, _HALF_WAY)} | _NECK
 
 
-_COCO = """nose, left eye, right eye, left ear, right ear, left shoulder, right shoulder, left elbow,
-    right elbow, left wrist, right wrist, left hip, right hip, left knee, right knee, left ankle,
-    right ankle"""
-_ARMS = "nose, neck, right shoulder, right elbow, right wrist, left shoulder, left elbow, left wrist"
-_LEGS = "right hip, right knee, right ankle, left hip, left knee, left ankle"
-_TEMPLES = "right eye, left eye, right ear, left ear"
-_SETS: dict[str, tuple[str, dict[str, tuple[Recipe, ...]]]] = {
-    "H36M-17": (", ".join(JOINT_NAMES), {}),
+_COCO = ("nose", *_both("eye", "ear"), *_ARMS, *_LEGS)
+# OpenPose's two sets.
+_UPPER, _LOWER = ("nose", "neck", *_RIGHT_ARM, *_LEFT_ARM), (*_RIGHT_LEG, *_LEFT_LEG)
+_FACES = ("right eye", "left eye", "right ear", "left ear")
+_FEET = [f"{side} {part}" for side in ("left", "right") for part in ("big toe", "small toe", "heel")]
+_MPII = (*_RIGHT_LEG[::-1], *_LEFT_LEG, "pelvis", "thorax", "upper neck", "head top", *_RIGHT_ARM[::-1])
+_MPII_TRUNK = {"spine": ({"pelvis": 0.5, "thorax": 0.5},)}
+_MPII_FACE = {"nose": ({"upper neck": 1},), "head": ({"head top": 1},)}
+_EYES = [f"{side} eye{part}" for side in ("left", "right") for part in (" inner", "", " outer")]
+_MEDIAPIPE = ("nose", *_EYES, *_both("ear", "mouth"), *_ARMS, *_both("pinky", "index", "thumb"), *_LEGS)
+_SETS = {
+    "H36M-17": (JOINT_NAMES, {}),
     "COCO-17": (_COCO, _TRUNK | _FACE),
-    "Halpe-26": (
-        f"""{_COCO}, head, neck, hip, left big toe, right big toe, left small toe, right small toe, left heel,
-        right heel""",
-        _middle("hip"),
-    ),
-    "BODY_25": (
-        f"""{_ARMS}, middle hip, {_LEGS}, {_TEMPLES}, left big toe, left small toe, left heel, right big toe,
-        right small toe, right heel""",
-        _middle("middle hip") | _FACE,
-    ),
-    "COCO-18": (f"{_ARMS}, {_LEGS}, {_TEMPLES}", _TRUNK | _FACE | _NECK),
-    "MPII-16": (
-        """right ankle, right knee, right hip, left hip, left knee, left ankle, pelvis, thorax, upper neck,
-        head top, right wrist, right elbow, right shoulder, left shoulder, left elbow, left wrist""",
-        {"spine": (_mean("pelvis", "thorax"),), "nose": (_mean("upper neck"),), "head": (_mean("head top"),)},
-    ),
-    "BlazePose-33": (
-        """nose, left eye inner, left eye, left eye outer, right eye inner, right eye, right eye outer,
-        left ear, right ear, left mouth, right mouth, left shoulder, right shoulder, left elbow, right elbow,
-        left wrist, right wrist, left pinky, right pinky, left index, right index, left thumb, right thumb,
-        left hip, right hip, left knee, right knee, left ankle, right ankle, left heel, right heel,
-        left foot index, right foot index""",
-        _TRUNK | _FACE,
-    ),
+    "Halpe-26": ((*_COCO, "head", "neck", "hip", *_both("big toe", "small toe", "heel")), _middle("hip")),
+    "BODY_25": ((*_UPPER, "middle hip", *_LOWER, *_FACES, *_FEET), _middle("middle hip") | _FACE),
+    "COCO-18": ((*_UPPER, *_LOWER, *_FACES), _TRUNK | _FACE | _NECK),
+    "MPII-16": ((*_MPII, *_LEFT_ARM), _MPII_TRUNK | _MPII_FACE),
+    "BlazePose-33": ((*_MEDIAPIPE, *_both("heel", "foot index")), _TRUNK | _FACE),
 }
-JOINT_SETS = {
-    name: JointSet(name, tuple(" ".join(joints.split()).split(", ")), made)
-    for name, (joints, made) in _SETS.items()
-}
+JOINT_SETS = {name: JointSet(name, joints, made) for name, (joints, made) in _SETS.items()}

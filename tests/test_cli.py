@@ -5,13 +5,15 @@ import os
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from posemamba.cli import main
 from posemamba.metrics import METRICS
-from posemamba.motion import save_motion, synthetic_clips
+from posemamba.motion import Clip, View, load_motion, save_motion, synthetic_clips
 
 CONFIG = "{frames: 5, depth: 2, channels: 8, state: 2, batch_size: 2, steps: 3, warmup: 1}"
 
@@ -155,9 +157,146 @@ def test_what_was_typed_wrong_is_named_in_a_line(capsys, arguments, named):
 def test_without_a_command_there_is_help(capsys):
     code, out, err = run(capsys)
     assert code == 2
-    for name in ("info", "train", "evaluate", "benchmark"):
+    for name in ("info", "train", "evaluate", "benchmark", "data"):
         assert name in out + err
     assert "posemamba: " not in err
+
+
+@pytest.fixture(scope="module")
+def views(tmp_path_factory):
+    """Two clips with a body each: seen by a camera, and known from a camera alone."""
+    one, other = synthetic_clips(seed=1, train=1, test=1, seconds=4.0, actions=["waving"])
+    pixels = one.joints[..., [0, 2]] * np.float32([1, -1])
+    pixels = 500 + (pixels - pixels.mean((0, 1))) / 4
+    view = View("left", 1000, 1000, keypoints=pixels, targets={"camera": other.joints})
+    path = tmp_path_factory.mktemp("views") / "views.safetensors"
+    flat = Clip(None, 25.0, "flat", "sit", "test", "S2", (view,))
+    save_motion(
+        path,
+        [replace(one, subject="S1", views=(view,)), flat],
+        {"credit": "nobody in particular", "ü": "a\x1b[2J\nb"},
+    )
+    return path
+
+
+def test_data_list_tells_what_a_file_holds(capsys, tmp_path, views):
+    code, out, _ = run(capsys, "data", "list", views, "--json", tmp_path / "facts.json")
+    assert code == 0
+    for told in (
+        "2 clips, 480 frames",
+        "60 fps (1 clips), 25 fps (1 clips)",
+        "world joints: in 1 clips",
+        "credit: nobody in particular\n",
+        "ü: a [2J b\n",
+        "view left: 1000 x 1000 pixels; frames with keypoints (480), targets.camera (480)",
+    ):
+        assert told in out
+    facts = json.loads((tmp_path / "facts.json").read_text(encoding="utf-8"))
+    assert facts["actions"] == {"waving": {"train": 240}, "sit": {"test": 240}}
+    assert (
+        facts["subjects"]["S1"]["frames"] == 240 and 380 < facts["subjects"]["S1"]["bones"]["thigh"][0] < 500
+    )
+    assert 380 < facts["subjects"]["S2"]["bones"]["thigh"][0] < 500  # from what its camera has
+    assert abs(facts["minutes"] - (4 + 9.6) / 60) < 1e-6
+
+
+def test_data_list_of_the_generator_and_of_an_npz(capsys, tmp_path):
+    assert "42 clips, 12,600 frames, 3.5 minutes" in run(capsys, "data", "list", "synthetic")[1]
+    (clip,) = synthetic_clips(seed=1, train=1, test=0, seconds=4.0, actions=["waving"])
+    texts = {name: np.array([getattr(clip, name)]) for name in ("name", "action", "split")}
+    arrays = dict(joints=clip.joints, length=np.array([240]), fps=np.float32(60), subject=np.array([7]))
+    np.savez(tmp_path / "reduced.npz", **arrays, **texts)
+    code, out, _ = run(capsys, "data", "list", tmp_path / "reduced.npz")
+    assert code == 0 and "reduced.npz: 1 clips, 240 frames" in out and "│ 7" in out
+
+
+def test_data_check_says_what_is_wrong_and_its_code_whether_something_is(capsys, tmp_path):
+    code, out, _ = run(capsys, "data", "check", "synthetic")
+    assert (code, out.strip()) == (0, "42 clips, 0 findings.")
+    clips = [
+        replace(clip, joints=clip.joints.copy())
+        for clip in synthetic_clips(seed=1, train=5, test=0, seconds=4.0, actions=["waving"])
+    ]
+    for clip in clips:
+        clip.joints[100] += np.float32([0, 0, 900])
+    clips.append(replace(clips[0], joints=clips[0].joints / np.float32(1000), name="small"))
+    save_motion(tmp_path / "bad.safetensors", clips)
+    code, out, _ = run(
+        capsys, "data", "check", tmp_path / "bad.safetensors", "--json", tmp_path / "found.json"
+    )
+    assert code == 1
+    assert "units: 1\n  clip 'small': a leg is 0." in out and "the nearest unit is metres." in out
+    assert "And 3 more, which --all prints." in out and "6 clips, 7 findings." in out
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert sorted({one["kind"] for one in found}) == ["jump", "units"]
+    assert all(one["sentence"].startswith("clip ") and one["certain"] for one in found)
+    out = run(capsys, "data", "check", tmp_path / "bad.safetensors", "--all")[1]
+    assert out.count("frame 10") == 6 and "more" not in out
+
+
+def test_data_check_looks_at_the_order_of_keypoints(capsys, tmp_path, views):
+    assert run(capsys, "data", "check", views)[0] == 0
+    flat = load_motion(views)[1]
+    turned = replace(flat.views[0], keypoints=flat.views[0].keypoints[:, ::-1].copy())
+    save_motion(tmp_path / "turned.safetensors", [replace(flat, views=(turned,))])
+    code, out, _ = run(capsys, "data", "check", tmp_path / "turned.safetensors")
+    assert code == 1 and "clip 'flat': view 'left': " in out and "Human3.6M's order" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told", "drawn"),
+    [
+        ((), "waving, subject S1, 1 in 3 of frames 0 to 239 of 240, 60 fps", ("scene", "image x")),
+        (
+            ("flat", "--start", 8, "--seconds", 0.4),
+            "sit, subject S2, frames 200 to 209 of 240, 25 fps",
+            ("scene",),
+        ),
+        (("flat", "--view", "left"), "1 in 3 of frames 0 to 239 of 240", ("scene", "image x")),
+    ],
+)
+def test_data_show_writes_a_page_that_needs_no_network(capsys, tmp_path, views, arguments, told, drawn):
+    page = tmp_path / "page.html"
+    code, out, _ = run(capsys, "data", "show", views, *arguments, "--out", page)
+    assert code == 0 and told in out and str(page) in out.replace("\n", "")
+    text = page.read_text(encoding="utf-8")
+    assert told in text and all(part in text for part in drawn)
+    assert "<script src" not in text and "plotly.js v" in text
+
+
+def test_data_show_of_keypoints_alone_and_its_own_name_for_the_page(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    view = View("0", 640, 480, keypoints=np.random.default_rng(0).random((5, 17, 2), np.float32) * 400)
+    bare = View("1", 640, 480, valid=np.ones(5, bool))
+    clips = [Clip(None, 25.0, f"../a/{n}", "sit", "test", "", (v,)) for n, v in (("b c", view), ("d", bare))]
+    save_motion("m.safetensors", clips)
+    assert run(capsys, "data", "show", "m.safetensors")[0] == 0
+    assert sorted(os.listdir()) == ["a-b-c.html", "m.safetensors"]
+    code, _, err = run(capsys, "data", "show", "m.safetensors", "../a/d")
+    assert code == 2 and "neither joints nor keypoints to show" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("list", "nowhere.npz"), "nowhere.npz does not exist"),
+        (("check", "nowhere.npz"), "nowhere.npz does not exist"),
+        (("show", "FILE", "flot"), "has no clip 'flot' among its 2, such as 'flat'"),
+        (
+            ("show", "FILE", "flat", "--view", "lift"),
+            "clip 'flat' has no view 'lift' among its 1, such as 'left'",
+        ),
+        (("show", "FILE", "flat", "--start", "99"), "clip 'flat' has 9.60 s, --start is 99"),
+        (("show", "FILE", "flat", "--out", "nowhere/page.html"), "the folder nowhere does not exist"),
+        (("list",), "FILE"),
+        (("lost",), "lost"),
+    ],
+)
+def test_data_refuses_in_a_line(capsys, tmp_path, monkeypatch, views, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(capsys, "data", *(str(views) if word == "FILE" else word for word in arguments))
+    assert code == 2 and len(err.strip().splitlines()) == 1
+    assert message in err.replace(str(tmp_path) + os.sep, "")
 
 
 def test_the_module_runs_and_importing_it_is_quick():

@@ -7,6 +7,7 @@ squares (Levenberg-Marquardt), with one lens a camera for all subjects. A key is
 """
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def read_cameras(path: str | Path) -> dict[Key, Camera]:
     raise ValueError(f"{path} is neither XML nor JSON, {_EXPECTED}")
 
 
-class _Wrong(Exception):
+class _Wrong(ValueError):
     """What was found; continues a sentence that starts with the file's name."""
 
 
@@ -131,7 +132,10 @@ def fit_cameras(pairs: dict[Key, tuple[np.ndarray, np.ndarray]]) -> tuple[dict[K
         subjects = [subject for subject, other in pairs if other == name]
         count = min(len(pairs[subject, name][0]) for subject in subjects)
         world, pixels = (np.stack([pairs[s, name][part][:count] for s in subjects]) for part in (0, 1))
-        fitted, off = _fit_one(name, world.astype(float), pixels.astype(float))
+        try:
+            fitted, off = _fit_one(name, world.astype(float), pixels.astype(float))
+        except (ValueError, np.linalg.LinAlgError):  # the search ran away
+            return cameras, math.inf
         cameras |= {(subject, name): fitted[at] for at, subject in enumerate(subjects)}
         largest = max(largest, off)
         if not largest < EXACT:

@@ -12,9 +12,9 @@ import torch
 from data_prep.h36m.cameras import EXACT, NAMES, read_cameras, triangulate
 from data_prep.h36m.facts import SPLITS, SUBJECTS, Take, camera_of, make_clip, title
 from data_prep.parts import Source
-from data_prep.pickles import read_pickle
 from posemamba.motion import Clip
 from posemamba.motion.targets import to_image
+from posemamba.storage.pickles import read_pickle
 
 # What a frame has: numbers by their shape, and text.
 FIELDS = {"source": None, "camera_name": None, "action": None, "joint_2d": (17, 2), "confidence": (17,)}

@@ -10,12 +10,12 @@ import torch
 from data_prep.h36m.cameras import EXACT, NAMES, Key, fit_cameras, read_cameras
 from data_prep.h36m.facts import ACTIONS, SPELT, SUBJECTS, TAKES, Take, camera_of, make_clip, title
 from data_prep.parts import Source
-from data_prep.pickles import read_plain
 from posemamba.camera import Camera
 from posemamba.motion import Clip
 from posemamba.motion.targets import to_image, to_millimetres
 from posemamba.storage import read_arrays
 from posemamba.storage.kinds import existing_file, kind_of
+from posemamba.storage.pickles import read_plain
 
 # The 17 of the 32 joints: the others do not move, or mark hands and feet.
 OF_32 = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]

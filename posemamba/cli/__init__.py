@@ -1,4 +1,4 @@
-"""The command line: `posemamba info | train | evaluate | benchmark`, a module a command.
+"""The command line: `posemamba info | train | evaluate | benchmark | data`, a module a command.
 
 What a command needs is imported when it runs. Bad input ends in one line and exit code 2, no traceback.
 """
@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from posemamba.cli.benchmark import benchmark
+from posemamba.cli.data import data
 from posemamba.cli.evaluate import evaluate
 from posemamba.cli.info import info
 from posemamba.cli.train import train
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 for command in (info, train, evaluate, benchmark):
     app.command()(command)
+app.add_typer(data, name="data")
 
 
 @app.callback(invoke_without_command=True)

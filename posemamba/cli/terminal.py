@@ -11,7 +11,7 @@ from typer import Option
 
 out = Console(markup=False)
 
-Data = Annotated[str, Option(help="'synthetic', a motion file of posemamba, or cmu_mocap_17.npz.")]
+Data = Annotated[str, Option(help="'synthetic', or a motion file (data_prep/ makes them).")]
 Seed = Annotated[int, Option(min=0, help="Seed of everything random.")]
 
 

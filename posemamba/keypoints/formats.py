@@ -1,12 +1,14 @@
 """The files that 2D detectors write, told apart by their content and read as detections, frame by frame."""
 
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import count, repeat
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from posemamba.storage import read_arrays, read_json
 from posemamba.storage.kinds import ZIP, existing_file, kind_of
@@ -21,42 +23,29 @@ _LAYOUTS = {"coco": "COCO-17", "coco_wholebody": "COCO-17", "halpe": "Halpe-26",
 _LAYOUTS |= {"h36m": "H36M-17", "mpii": "MPII-16"}
 
 
-class Detection(NamedTuple):
-    """One person in one frame; points are pixels or fractions of the image, `track` is who it is, if told."""
-
-    frame: int
-    points: Float[np.ndarray, "joints 2"]
-    confidence: Float[np.ndarray, " joints"]
-    track: int | None
-
-    def cut(self, joints: int, threshold: float) -> "Detection":
-        """With the first joints only, and confidence 0 where it is not above the threshold."""
-        sure = self.confidence[:joints]
-        return self._replace(points=self.points[:joints], confidence=np.where(sure > threshold, sure, 0))
-
-
 class Content(NamedTuple):
-    """What a file holds; None where it does not tell. `joint_set` is a name of `skeleton.JOINT_SETS`."""
+    """What a file holds: a row for each person in each frame, ordered by frames; None where it does not tell.
 
-    detections: list[Detection]
+    Points are pixels or fractions of the image. Who is of no known track has -1.
+    """
+
+    frames: Int[np.ndarray, " rows"]
+    points: Float[np.ndarray, "rows joints 2"]
+    confidence: Float[np.ndarray, "rows joints"]
+    tracks: Int[np.ndarray, " rows"]
     size: tuple[int, int] | None = None
     fps: float | None = None
     joint_set: str | None = None
 
 
 def read_content(path: str | Path) -> Content:
-    """Reads what a detector wrote: a JSON file, a folder of JSON files (one a frame), .npz or .npy.
-
-    Raises:
-        FileNotFoundError: there is no file.
-        ValueError: naming the file, the place in it and the fault.
-    """
+    """Reads a JSON file, a folder of JSON files (one a frame), .npz or .npy; raises as `read` does."""
     path = Path(path)
     if path.is_dir():
-        files = sorted(path.glob("*.json"))
+        files = {file.name: read_json(file) for file in sorted(path.glob("*.json"))}
         if not files:
             raise ValueError(f"{path} holds no .json files, expected one for each frame")
-        return _json(path, {file.name: read_json(file) for file in files})
+        return _json(path, files)
     with open(existing_file(path), "rb") as file:
         head = file.read(512)
     if head.startswith(ZIP):
@@ -74,68 +63,61 @@ def read_content(path: str | Path) -> Content:
 
 
 def _json(path: Path, content) -> Content:
-    about = content if isinstance(content, dict) else {}
-    if inner := next((key for key in _LISTS if key in about), None):
-        content = about[inner]
-    elif any(key in about for key in _PEOPLE + _POINTS):
-        content = {0: about}
-    if isinstance(content, list):
-        content = _by_frame(content, path)
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} is of type {type(content).__name__}, expected people or frames of people")
-    size, meta = (about.get("width"), about.get("height")), about.get("meta_info")
-    size = size if all(type(side) is int for side in size) else None
-    fps = about["fps"] if type(about.get("fps")) in (int, float) else None
-    layout = meta.get("dataset_name") if isinstance(meta, dict) else None
-    found = list(_detections(content, path))
-    coco = "COCO-17" if found and len(found[0].points) == 17 else None
-    return Content(found, size, fps, _layout(layout, path) or coco)
+    about = _dict(content)
+    size, fps = _size(about, "width", "height"), about.get("fps")
+    layout = _layout(_dict(about.get("meta_info")).get("dataset_name"), path)
+    found = _content(_rows(content, path), path)
+    layout = layout or {17: "COCO-17"}.get(found.points.shape[1])
+    return found._replace(size=size, fps=fps if type(fps) in (int, float) else None, joint_set=layout)
 
 
-def _by_frame(entries: list, path: Path) -> dict:
-    """Frames by the image's name or the frame's number: an entry is a person, or else a frame."""
-    dicts = [entry for entry in entries if isinstance(entry, dict)]
-    named = any("image_id" in entry for entry in dicts)
-    if not named and any("keypoint_scores" in entry for entry in dicts):
-        return {0: entries}  # MMPose's people of one image
-    frames = {}
-    for at, entry in enumerate(entries):
-        keys, name = (("image_id",), None) if named else (_NUMBERS, at)
-        if isinstance(entry, dict):
-            name = next((entry[key] for key in keys if key in entry), name)
-        if type(name) not in (int, str) or (name in frames and not named):
-            wanted = "an image_id" if named else "a number of its own"
-            raise ValueError(f"{path}, entry {at} is of frame {str(name)[:40]!r}, expected {wanted}")
-        frames[name] = [*frames.get(name, ()), entry] if named else entry
-    return frames
-
-
-def _detections(frames: dict, path: Path) -> Iterator[Detection]:
-    names = {}
-    for name in frames:
+def _rows(content, path: Path) -> Iterator[tuple]:
+    names, people = {}, defaultdict(count)
+    for name, frame in _frames(content, path):
         digits = [str(name)] if type(name) is int else re.findall(r"\d+", Path(name).stem)
         if not digits:
             raise ValueError(f"{path}: {name[:40]!r} holds no number, expected the frame's as in 12.jpg")
-        other = names.setdefault(int(digits[-1][-18:]), name)
-        if other != name:
-            raise ValueError(f"{path} has {other} and {name}, expected one image for each number")
-    for number, name in sorted(names.items()):
-        for at, person in enumerate(_people(frames[name], f"{path}: frame {name}")):
-            detection = _person(number, person, f"{path}: frame {name}, person {at}")
-            if len(detection.points):
-                yield detection
+        number, where = int(digits[-1][-18:]), f"{path}: frame {name}"
+        if names.setdefault(number, name) != name:
+            both = f"{names[number]!s:.40} and {name!s:.40}"
+            raise ValueError(f"{path} has {both}, expected one image for each number")
+        for person in _people(frame, where):
+            row = _person(person, f"{where}, person {next(people[number])}")
+            if len(row[0]):
+                yield number, *row
+
+
+def _frames(content, path: Path) -> Iterator[tuple[int | str, object]]:
+    """The frames or single people of JSON, each with the image's name or the frame's number."""
+    about, numbers = _dict(content), set()
+    content = about.get(_key(about, _LISTS), {0: about} if _key(about, _PEOPLE + _POINTS) else content)
+    if isinstance(content, dict):
+        yield from content.items()
+        return
+    if not isinstance(content, list):
+        raise ValueError(f"{path} is of type {type(content).__name__}, expected people or frames of people")
+    entries = [_dict(entry) for entry in content]
+    named = any("image_id" in entry for entry in entries)
+    if not named and any("keypoint_scores" in entry for entry in entries):
+        content, entries = [content], [{}]  # MMPose's people of one image
+    for at, entry in enumerate(entries):
+        name = entry.get("image_id") if named else entry.get(_key(entry, _NUMBERS), at)
+        if type(name) not in (int, str) or name in numbers:
+            wanted = "an image_id" if named else "a number of its own"
+            raise ValueError(f"{path}, entry {at} is of frame {str(name)[:40]!r}, expected {wanted}")
+        numbers |= set() if named else {name}
+        yield name, content[at]
 
 
 def _people(frame, where: str) -> list:
     """The people of a frame of JSON: dicts, or the bare points of each."""
-    if isinstance(frame, dict):
-        key = _key(frame, _PEOPLE + _POINTS, where)
-        frame = frame[key] if key in _PEOPLE or _several(frame[key]) else [frame]
-    elif frame and not _several(frame):
-        frame = [frame]
-    if frame is not None and not isinstance(frame, list):
-        raise ValueError(f"{where} is of type {type(frame).__name__}, expected a list of people")
-    return frame or []
+    key = _key(frame, _PEOPLE + _POINTS, where) if isinstance(frame, dict) else None
+    inner = frame[key] if key else frame
+    if inner and key not in _PEOPLE and not _several(inner):
+        return [frame]
+    if inner is not None and not isinstance(inner, list):
+        raise ValueError(f"{where} is of type {type(inner).__name__}, expected a list of people")
+    return inner or []
 
 
 def _several(points) -> bool:
@@ -146,33 +128,75 @@ def _several(points) -> bool:
     return isinstance(first, list) and bool(first) and isinstance(first[0], list | dict)
 
 
-def _key(item: dict, names: tuple[str, ...], where) -> str:
-    for name in names:
-        if name in item:
-            return name
-    found = ", ".join(str(key)[:40] for key in list(item)[:5]) or "none"
-    raise ValueError(f"{where} has the keys {found}, expected {', '.join(names)}")
-
-
-def _person(frame: int, person, where: str) -> Detection:
+def _person(person, where: str) -> tuple[np.ndarray, np.ndarray, int]:
+    """A person's points, confidence and track."""
     points, scores, tracks = person, None, set()
     if isinstance(person, dict):
         key = _key(person, _POINTS, where)
         points, scores, where = person[key] or [], person.get("keypoint_scores"), f"{where}: {key}"
-        tracks = next((_track(person[key]) for key in _TRACKS if key in person), tracks)
+        tracks = _track(person.get(_key(person, _TRACKS)))
     if isinstance(points, list) and all(isinstance(joint, dict) and "x" in joint for joint in points):
         points = [[joint.get("x"), joint.get("y"), joint.get("visibility", 1)] for joint in points]
     array = _numbers(points, where)
     if array.ndim == 1 and array.size % 3 == 0:
         array = array.reshape(-1, 3)
     # AlphaPose takes several detections for one person, and names all of them.
-    return Detection(frame, *_columns(array, scores, where, 2), tracks.pop() if len(tracks) == 1 else None)
+    return *_columns(array, scores, where, 2), tracks.pop() if len(tracks) == 1 else -1
 
 
 def _track(name) -> set[int]:
     if isinstance(name, list):
         return {number for part in name for number in _track(part)}
     return {int(name)} if type(name) in (int, float) and name >= 0 else set()  # OpenPose: -1 is nobody
+
+
+def _archive(path: Path, arrays: dict[str, np.ndarray]) -> Content:
+    about = _dict(arrays.get("metadata", np.zeros(()))[()])
+    if "positions_2d" in arrays:
+        # VideoPose3D's own: {video: {"custom": [one camera's (frames, 17, 2)]}}
+        try:
+            ((video, actions),) = arrays["positions_2d"][()].items()
+            ((points,),) = actions.values()
+        except (AttributeError, TypeError, ValueError):
+            raise ValueError(f"{path}: positions_2d holds no or several sequences, expected one") from None
+        size = _size(_dict(_dict(about.get("video_metadata")).get(video)), "w", "h")
+        layout = _layout(about.get("layout_name"), path)
+        return _array(points, path)._replace(size=size, joint_set=layout)
+    if {"boxes", "keypoints"} <= set(arrays):
+        found = _content(_detectron(arrays["keypoints"], path), path)
+        return found._replace(size=_size(about, "w", "h"), joint_set="COCO-17")
+    name = next(iter(arrays)) if len(arrays) == 1 else _key(arrays, ("keypoints",), path)
+    return _array(arrays[name], path, arrays.get("confidence"))
+
+
+def _detectron(keypoints: np.ndarray, path: Path) -> Iterator[tuple]:
+    """A frame is [other classes, people], a person `(4, 17)`: x, y, logit, probability."""
+    for frame, classes in enumerate(np.atleast_1d(keypoints)):
+        where = f"{path}: keypoints of frame {frame}"
+        try:
+            people = list(classes[1])
+        except (TypeError, LookupError):
+            raise ValueError(f"{where} are no Detectron lists of classes, expected [[], people]") from None
+        for at, person in enumerate(people):
+            rows = _numbers(person, f"{where}, person {at}")
+            if rows.ndim != 2 or len(rows) != 4:
+                raise ValueError(f"{where}, person {at} has shape {rows.shape}, expected (4, joints)")
+            yield frame, rows[:2].T, rows[3], -1
+
+
+def _array(array, path: Path, scores: np.ndarray | None = None) -> Content:
+    points, sure = _columns(_numbers(array, f"{path}: keypoints"), scores, f"{path}: keypoints", 3)
+    return _content(zip(range(len(points)), points, sure, repeat(0)), path)
+
+
+def _content(rows: Iterable[tuple], path: Path) -> Content:
+    """Of rows of a frame's number, a person's points and confidence, and who it is."""
+    rows = sorted(rows, key=lambda row: row[0])
+    counts = {len(points): frame for frame, points, *_ in rows}
+    if len(counts) != 1:
+        found = " and ".join(f"{n} joints in frame {at}" for n, at in sorted(counts.items())[:2]) or "nobody"
+        raise ValueError(f"{path} has {found}, expected people with one number of joints")
+    return Content(*map(np.array, zip(*rows, strict=True)))
 
 
 def _columns(array: np.ndarray, scores, where, dims: int) -> tuple[np.ndarray, np.ndarray]:
@@ -208,47 +232,19 @@ def _layout(name, path: Path) -> str | None:
     return _LAYOUTS.get(str(name).lower())
 
 
-def _archive(path: Path, arrays: dict[str, np.ndarray]) -> Content:
-    about = arrays["metadata"].item() if "metadata" in arrays and arrays["metadata"].ndim == 0 else {}
-    about = about if isinstance(about, dict) else {}
-    if "positions_2d" in arrays:
-        # VideoPose3D's own: {video: {"custom": [one camera's (frames, 17, 2)]}}
-        try:
-            ((video, actions),) = arrays["positions_2d"].item().items()
-            ((points,),) = actions.values()
-        except (AttributeError, TypeError, ValueError):
-            raise ValueError(f"{path}: positions_2d holds no or several sequences, expected one") from None
-        videos = about.get("video_metadata")
-        size = _sides(videos.get(video)) if isinstance(videos, dict) else None
-        layout = _layout(about.get("layout_name"), path)
-        return _array(points, path)._replace(size=size, joint_set=layout)
-    if {"boxes", "keypoints"} <= set(arrays):
-        found = list(_detectron(arrays["keypoints"], path))
-        return Content(found, _sides(about), None, "COCO-17")
-    name = next(iter(arrays)) if len(arrays) == 1 else _key(arrays, ("keypoints",), path)
-    return _array(arrays[name], path, arrays.get("confidence"))
-
-
-def _sides(about) -> tuple[int, int] | None:
-    sides = [about.get("w"), about.get("h")] if isinstance(about, dict) else [None]
+def _size(about: dict, *keys: str) -> tuple[int, int] | None:
+    sides = [about.get(key) for key in keys]
     return tuple(map(int, sides)) if all(isinstance(side, int | np.integer) for side in sides) else None
 
 
-def _detectron(keypoints: np.ndarray, path: Path) -> Iterator[Detection]:
-    """A frame is [other classes, people], a person `(4, 17)`: x, y, logit, probability."""
-    for frame, classes in enumerate(np.atleast_1d(keypoints)):
-        where = f"{path}: keypoints of frame {frame}"
-        try:
-            people = list(classes[1])
-        except (TypeError, LookupError):
-            raise ValueError(f"{where} are no Detectron lists of classes, expected [[], people]") from None
-        for at, person in enumerate(people):
-            rows = _numbers(person, f"{where}, person {at}")
-            if rows.ndim != 2 or len(rows) != 4:
-                raise ValueError(f"{where}, person {at} has shape {rows.shape}, expected (4, joints)")
-            yield Detection(frame, rows[:2].T, rows[3], None)
+def _key(item: dict, names: tuple[str, ...], where=None) -> str | None:
+    """The first of the names that is a key; where there must be one, `where` is its place in the file."""
+    found = next((name for name in names if name in item), None)
+    if where and not found:
+        there = ", ".join(str(key)[:40] for key in list(item)[:5]) or "none"
+        raise ValueError(f"{where} has the keys {there}, expected {', '.join(names)}")
+    return found
 
 
-def _array(array, path: Path, scores: np.ndarray | None = None) -> Content:
-    points, sure = _columns(_numbers(array, f"{path}: keypoints"), scores, f"{path}: keypoints", 3)
-    return Content([Detection(frame, *pair, 0) for frame, pair in enumerate(zip(points, sure, strict=True))])
+def _dict(item) -> dict:
+    return item if isinstance(item, dict) else {}

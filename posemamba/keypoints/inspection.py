@@ -1,28 +1,16 @@
 """What 2D keypoints betray about their units, their axes and the order of their joints."""
 
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from posemamba.motion.inspection import Finding
 from posemamba.skeleton import check_joints
 
 _SPAN = "expected the image's width to span [-1, 1]: camera.normalise_screen turns pixels into that"
 _ORDER = "expected Human3.6M's order, skeleton.JOINT_NAMES"
 _length = partial(np.linalg.norm, axis=-1)
-
-
-class Finding(NamedTuple):
-    """One thing that is wrong with keypoints.
-
-    Attributes:
-        sentence: what was seen and what was expected.
-        certain: false where a rare view of a person could look so too.
-    """
-
-    sentence: str
-    certain: bool
 
 
 def inspect(points: Float[np.ndarray, "frames 17 2"]) -> list[Finding]:
@@ -81,4 +69,4 @@ def _joints(points: np.ndarray) -> Finding | None:
 
 def _spread(joints: Float[np.ndarray, "frames joints 2"]) -> Float[np.ndarray, " frames"]:
     """How large the joints are together: the root mean square distance from their middle."""
-    return np.sqrt(((joints - joints.mean(1, keepdims=True)) ** 2).sum(-1).mean(1))
+    return np.sqrt(joints.var(1).sum(-1))

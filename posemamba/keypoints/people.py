@@ -1,16 +1,14 @@
 """People out of what detectors wrote: who is who from frame to frame, gaps closed, 17 joints for each."""
 
 import warnings
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from posemamba.camera import normalise_screen
-from posemamba.keypoints.formats import Content, Detection, read_content
+from posemamba.keypoints.formats import Content, read_content
 from posemamba.keypoints.inspection import inspect
 from posemamba.skeleton import JOINT_NAMES, JOINT_SETS, JointSet
 
@@ -108,40 +106,33 @@ def read(
         raise ValueError(f"tracks is {tracks!r} and max_gap is {max_gap}, {wanted}")
     content = read_content(path)
     joint_set = _joint_set(content, joint_set, path)
-    everyone = [d.cut(len(joint_set.joints), threshold) for d in content.detections]
-    everyone = [d for d in everyone if d.confidence.any()]
-    if not everyone:
-        raise ValueError(f"{path} has nobody in it above a confidence of {threshold:g}, expected a person")
     width, height = _size(content.size, size, path)
-    everyone = _in_pixels(everyone, width, height, path)
-    by_track = _tracks(everyone, tracks, max_gap, path)
+    content = _in_pixels(content, len(joint_set.joints), threshold, (width, height), path)
+    by_track = _tracks(content, tracks, max_gap, path)
     people, lost = [], []
-    for track, run in _runs(by_track, max_gap):
-        points, confidence, present = joint_set.convert(*_closed(run, max_gap))
-        whole = present.all(1)
-        if not whole.all():
-            missing = ", ".join(JOINT_NAMES[joint] for joint in np.flatnonzero(~present.all(0)))
-            lost.append(f"{missing} in {(~whole).sum()} frames of person {track}")
-        for first, last in np.flatnonzero(np.diff(whole, prepend=False, append=False)).reshape(-1, 2):
-            part = points[first:last].astype(np.float32), confidence[first:last].astype(np.float32)
-            people.append(Person(track, run[0].frame + int(first), *part, width, height))
+    for track, rows in by_track.items():
+        for run in np.split(rows, np.flatnonzero(np.diff(content.frames[rows]) > max_gap + 1) + 1):
+            points, confidence, present = joint_set.convert(*_closed(content, run, max_gap))
+            whole = present.all(1)
+            if not whole.all():
+                missing = ", ".join(JOINT_NAMES[joint] for joint in np.flatnonzero(~present.all(0)))
+                lost.append(f"{missing} in {(~whole).sum()} frames of person {track}")
+            for first, last in np.flatnonzero(np.diff(whole, prepend=False, append=False)).reshape(-1, 2):
+                part = points[first:last].astype(np.float32), confidence[first:last].astype(np.float32)
+                people.append(Person(track, int(content.frames[run[0]] + first), *part, width, height))
     said = f"{path} lacks {'; '.join(lost[:2])}{'; ...' * (len(lost) > 2)}: longer than max_gap = {max_gap}"
     if not people:
         raise ValueError(f"{said}, expected a frame with all 17 joints")
     if lost:
         warnings.warn(f"{said}, these frames are left out", RuntimeWarning, stacklevel=2)
     people.sort(key=lambda person: (-len(person), person.track, person.start))
-    for doubt in _doubts(people[0], by_track[people[0].track], joint_set):
+    for doubt in _doubts(people[0], content, by_track[people[0].track], joint_set):
         warnings.warn(f"{path}, person {people[0].track}: {doubt}", RuntimeWarning, stacklevel=2)
     return Detections(tuple(people), width, height, content.fps, joint_set)
 
 
 def _joint_set(content: Content, wanted: str | JointSet | None, path) -> JointSet:
-    counts = {len(d.points): d.frame for d in content.detections}
-    if len(counts) != 1:
-        found = " and ".join(f"{n} joints in frame {at}" for n, at in sorted(counts.items())[:2]) or "nobody"
-        raise ValueError(f"{path} has {found}, expected people with one number of joints")
-    (count,) = counts
+    count = content.points.shape[1]
     name = wanted or content.joint_set or _BY_COUNT.get(count)
     found = name if isinstance(name, JointSet) else JOINT_SETS.get(name)
     if found is None:
@@ -158,99 +149,95 @@ def _size(told: tuple[int, int] | None, given: tuple[int, int] | None, path) -> 
         raise ValueError(f"{path} does not tell the image's size, expected the argument size=(width, height)")
     sides = list(size) if isinstance(size, tuple | list) else []
     if len(sides) != 2 or not all(isinstance(side, int | np.integer) and 0 < side < 1e6 for side in sides):
-        raise ValueError(f"size is {size!r}, expected the image's width and height in pixels")
+        raise ValueError(f"{path}: size is {size!r}, expected the image's width and height in pixels")
     if told not in (None, tuple(sides)):
         raise ValueError(f"size is {size}, but {path} tells {told}, expected them to agree")
     return int(sides[0]), int(sides[1])
 
 
-def _in_pixels(everyone: list[Detection], width: int, height: int, path) -> list[Detection]:
-    points = np.concatenate([d.points[d.confidence > 0] for d in everyone])
-    x, y = np.median(points, axis=0)
+def _in_pixels(content: Content, joints: int, threshold: float, size: tuple[int, int], path) -> Content:
+    """The first joints of whoever has one, in pixels; confidence is 0 where it is not above the threshold."""
+    sure = content.confidence[:, :joints]
+    sure = np.where(sure > threshold, sure, 0)
+    rows = sure.any(1)
+    if not rows.any():
+        raise ValueError(f"{path} has nobody in it above a confidence of {threshold:g}, expected a person")
+    points, sure = content.points[rows, :joints], sure[rows]
+    seen = points[sure > 0]
+    x, y = np.median(seen, axis=0)
     # Nobody is two pixels large: these are fractions of the image.
-    fractions = np.median(np.abs(points)) <= 2
-    if fractions and (points < 0).mean() > 0.2:
-        raise ValueError(f"{path} has joints around zero, expected pixels or fractions of the image")
-    if not fractions and not (0 <= x <= width and 0 <= y <= height):
-        raise ValueError(
-            f"{path} has joints around ({x:.0f}, {y:.0f}), expected an image of {width} x {height}"
-        )
-    return [d._replace(points=d.points * (width, height)) for d in everyone] if fractions else everyone
+    if np.median(np.abs(seen)) <= 2:
+        if (seen < 0).mean() > 0.2:
+            raise ValueError(f"{path} has joints around zero, expected pixels or fractions of the image")
+        points = points * size
+    elif not (0 <= x <= size[0] and 0 <= y <= size[1]):
+        where = f"({x:.0f}, {y:.0f})"
+        raise ValueError(f"{path} has joints around {where}, expected an image of {size[0]} x {size[1]}")
+    content = content._replace(frames=content.frames[rows], tracks=content.tracks[rows])
+    return content._replace(points=points, confidence=sure)
 
 
-def _tracks(everyone: list[Detection], tracks: str, max_gap: int, path) -> dict[int, list[Detection]]:
-    """The detections of each person in the frames' order."""
-    frames, by_track, alive = {}, {}, []
-    for d in sorted(everyone, key=lambda d: d.frame):
-        frames.setdefault(d.frame, []).append(d)
-        by_track.setdefault(d.track, []).append(d)
-    twice = [frame for frame, group in frames.items() if len({d.track for d in group}) < len(group)]
+def _tracks(content: Content, tracks: str, max_gap: int, path) -> dict[int, list[int]]:
+    """The rows of each person."""
+    by_frame, by_track = {}, {}
+    for row, (frame, track) in enumerate(zip(content.frames.tolist(), content.tracks.tolist(), strict=True)):
+        by_frame.setdefault(frame, []).append(row)
+        by_track.setdefault(track, []).append(row)
+    twice = [frame for frame, rows in by_frame.items() if len(set(content.tracks[rows])) < len(rows)]
     # Without its tracker AlphaPose calls everybody 0.
-    if tracks == "file" and None not in by_track and not (twice and len(by_track) == 1):
+    if tracks == "file" and -1 not in by_track and not (twice and len(by_track) == 1):
         if twice:
             hint = "tracks='overlap' ignores the file's numbers"
             raise ValueError(f"{path} has two people of one number in frame {twice[0]}, expected one: {hint}")
         return by_track
     from scipy.optimize import linear_sum_assignment
 
-    by_track = {}
-    for frame, group in frames.items():
-        alive = [track for track in alive if frame - by_track[track][-1].frame <= max_gap + 1]
-        shares = _shared(_boxes(group), _boxes(by_track[track][-1] for track in alive))
+    seen = content.confidence[..., None] > 0
+    low, high = np.where(seen, content.points, np.inf), np.where(seen, content.points, -np.inf)
+    boxes = np.stack([low.min(1), high.max(1)], axis=1)
+    by_track, recent = {}, {}
+    for frame, rows in by_frame.items():
+        recent = {track: row for track, row in recent.items() if frame - content.frames[row] <= max_gap + 1}
+        known, shares = list(recent), _shared(boxes[rows], boxes[list(recent.values())])
         pairs = zip(*linear_sum_assignment(-shares), strict=True)
-        same = {row: alive[column] for row, column in pairs if shares[row, column] > _SAME}
-        known = len(by_track)
-        for row, d in enumerate(group):
-            by_track.setdefault(same.get(row, len(by_track)), []).append(d)
-        alive += range(known, len(by_track))
+        same = {at: known[column] for at, column in pairs if shares[at, column] > _SAME}
+        for at, row in enumerate(rows):
+            track = same.get(at, len(by_track))
+            by_track.setdefault(track, []).append(row)
+            recent[track] = row
     return by_track
 
 
-def _boxes(group: Iterable[Detection]) -> Float[np.ndarray, "n 2 2"]:
-    """The corners of what each person's joints span: the lowest and the highest x and y."""
-    seen = [d.points[d.confidence > 0] for d in group]
-    return np.array([(points.min(0), points.max(0)) for points in seen]).reshape(-1, 2, 2)
-
-
 def _shared(boxes: Float[np.ndarray, "n 2 2"], others: Float[np.ndarray, "m 2 2"]) -> np.ndarray:
-    """The shares `(n, m)` that boxes have in common of their unions."""
+    """The shares `(n, m)` that boxes, given by two corners, have in common of their unions."""
     boxes, others = boxes[:, None], others[None]
-    corners = np.maximum(boxes, others)[..., 0, :], np.minimum(boxes, others)[..., 1, :]
-    common = np.clip(corners[1] - corners[0], 0, None).prod(-1)
+    low, high = np.maximum(boxes, others)[..., 0, :], np.minimum(boxes, others)[..., 1, :]
+    common = np.clip(high - low, 0, None).prod(-1)
     areas = [np.diff(side, axis=-2).prod((-1, -2)) for side in (boxes, others)]
     return common / np.maximum(sum(areas) - common, 1e-9)
 
 
-def _runs(by_track: dict[int, list[Detection]], max_gap: int) -> Iterator[tuple[int, list[Detection]]]:
-    """The detections of each person, cut where more than `max_gap` frames are missing."""
-    for track, run in by_track.items():
-        steps = np.diff([d.frame for d in run])
-        ends = [0, *(np.flatnonzero(steps > max_gap + 1) + 1), len(run)]
-        yield from ((track, run[first:last]) for first, last in pairwise(ends))
-
-
-def _closed(run: list[Detection], max_gap: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _closed(content: Content, run: np.ndarray, max_gap: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points, confidence and presence in all frames of a run, the short gaps of each joint closed."""
-    at = np.array([d.frame for d in run]) - run[0].frame
-    frames, joints = np.arange(at[-1] + 1), len(run[0].points)
+    at = content.frames[run] - content.frames[run[0]]
+    frames, joints = np.arange(at[-1] + 1), content.points.shape[1]
     points, confidence = np.zeros((len(frames), joints, 2)), np.zeros((len(frames), joints))
-    points[at], confidence[at] = [d.points for d in run], [d.confidence for d in run]
+    points[at], confidence[at] = content.points[run], content.confidence[run]
     present = confidence > 0
+    last = np.maximum.accumulate(np.where(present, frames[:, None], -1))
+    following = np.minimum.accumulate(np.where(present, frames[:, None], len(frames))[::-1])[::-1]
     for joint in np.flatnonzero(present.any(0) & ~present.all(0)):
-        times = np.flatnonzero(present[:, joint])
-        place = np.searchsorted(times, frames, side="right")
-        gap = np.append(times, len(frames))[place] - np.insert(times, 0, -1)[place] - 1
+        seen = present[:, joint]
         for axis in range(2):
-            points[:, joint, axis] = np.interp(frames, times, points[times, joint, axis])
-        present[:, joint] |= gap <= max_gap
-    return points, confidence, present
+            points[:, joint, axis] = np.interp(frames, frames[seen], points[seen, joint, axis])
+    return points, confidence, present.any(0) & (following - last - 1 <= max_gap)
 
 
-def _doubts(person: Person, run: list[Detection], joint_set: JointSet) -> list[str]:
+def _doubts(person: Person, content: Content, rows: list[int], joint_set: JointSet) -> list[str]:
     """What is odd about the order. Joints that are made of others lie well even where that is wrong."""
     doubts = [finding.sentence for finding in inspect(person.normalised())]
-    whole = [d.points for d in run if d.confidence.all()]
+    whole = content.points[rows][content.confidence[rows].all(1)]
     size = person.width, person.height
-    if joint_set.name == "COCO-17" and whole and not inspect(normalise_screen(np.array(whole), *size)):
+    if joint_set.name == "COCO-17" and len(whole) and not inspect(normalise_screen(whole, *size)):
         doubts.append("the joints lie as Human3.6M orders them, expected COCO's order (see joint_set)")
     return doubts

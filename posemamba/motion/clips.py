@@ -10,6 +10,7 @@ from posemamba.camera import Camera
 from posemamba.skeleton import JOINT_NAMES, JOINTS
 
 SPLITS = ("train", "test")
+CAMERA_PARTS = ("rotation", "translation", "focal", "center", "radial", "tangential")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,14 +45,18 @@ class View:
 
     def __post_init__(self, scan: bool):
         what = f"view {self.name!r}"
-        if not (self.width > 0 and self.height > 0):
-            raise ValueError(f"{what} is {self.width} x {self.height} pixels, expected positive sizes")
+        for name, text in (("name", self.name), *(("a target's name", name) for name in self.targets)):
+            _check_text(text, f"{what}: {name}")
+        size = f"{what} is {self.width} x {self.height} pixels"
+        if not (self.width > 0 and self.height > 0) or self.width % 1 or self.height % 1:
+            raise ValueError(f"{size}, expected positive sizes, whole pixels")
         if (camera := self.camera) is not None:
             if camera.batch_shape:
                 raise ValueError(f"{what} has {camera.batch_shape} cameras, expected one")
             if (camera.width, camera.height) != (self.width, self.height):
-                found = f"but has a camera of {camera.width} x {camera.height} pixels"
-                raise ValueError(f"{what} is {self.width} x {self.height} pixels {found}")
+                raise ValueError(f"{size} but has a camera of {camera.width} x {camera.height} pixels")
+            if scan and not all(getattr(camera, part).isfinite().all() for part in CAMERA_PARTS):
+                raise ValueError(f"{what} has a camera that holds NaN or infinity, expected finite numbers")
         ends = {"keypoints": (JOINTS, 2), "confidence": (JOINTS,), "valid": ()}
         for name, array in self.arrays():
             kind = np.bool_ if name == "valid" else np.float32
@@ -99,6 +104,8 @@ class Clip:
 
     def __post_init__(self, scan: bool):
         clip = f"clip {self.name!r}"
+        for name in ("name", "action", "subject"):
+            _check_text(getattr(self, name), f"{clip}: {name}")
         if self.joints is not None:
             _check(self.joints, f"{clip}: joints", np.float32, (JOINTS, 3), scan)
         elif not any(True for view in self.views for _ in view.arrays()):
@@ -125,6 +132,11 @@ def expect(fine: bool, name: str, value, wanted: str) -> None:
     """Raises ValueError where an argument is not fine."""
     if not fine:
         raise ValueError(f"{name} is {value!r}, expected {wanted}")
+
+
+def _check_text(text, what: str) -> None:
+    # Control characters would reach terminals, and half a surrogate cannot be written.
+    expect(isinstance(text, str) and text.isprintable(), what, text, "text of printable characters")
 
 
 def _check(array, what: str, kind, end: tuple[int, ...] | None, scan: bool) -> None:

@@ -10,6 +10,7 @@ the clips with their views in order, the cameras, which views name by number, an
 
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping
 from operator import index
 from pathlib import Path
@@ -18,16 +19,17 @@ import numpy as np
 import torch
 
 from posemamba.camera import Camera
+from posemamba.motion.clips import CAMERA_PARTS as _CAMERA
 from posemamba.motion.clips import Clip, View
 from posemamba.skeleton import JOINTS
 from posemamba.storage import atomic_path, read_arrays
-from posemamba.storage.kinds import existing_file
+from posemamba.storage.kinds import existing_file, kind_of
 
 FORMAT, VERSION = "posemamba-motion", "2"
-_CLIP, _VIEW = ("name", "action", "split", "fps", "subject"), ("name", "width", "height")
-_CAMERA = ("rotation", "translation", "focal", "center", "radial", "tangential")
+_CLIP = ("name", "action", "split", "fps", "subject")
 _ENDS = {"joints": (JOINTS, 3), "keypoints": (JOINTS, 2), "confidence": (JOINTS,), "valid": ()}
 _TARGET = "targets."
+_METADATA = {"1": ("format", "version", "clips"), "2": ("format", "version", "clips", "cameras", "about")}
 
 
 def save_motion(path: str | Path, clips: Iterable[Clip], about: Mapping[str, str] | None = None) -> None:
@@ -48,14 +50,14 @@ def save_motion(path: str | Path, clips: Iterable[Clip], about: Mapping[str, str
     for clip in clips:
         views = []
         for view in clip.views:
-            entry = {name: getattr(view, name) for name in _VIEW} | {"holds": [], "camera": None}
+            size = dict(width=int(view.width), height=int(view.height))
+            entry = dict(name=view.name, **size, holds=[], camera=None)
             for name, array in view.arrays():
                 entry["holds"].append(name)
                 parts.setdefault(name, []).append(array)
             if view.camera is not None:
                 facts = {name: getattr(view.camera, name).tolist() for name in _CAMERA}
-                facts |= dict(width=view.width, height=view.height)
-                entry["camera"] = cameras.setdefault(json.dumps(facts, default=float), len(cameras))
+                entry["camera"] = cameras.setdefault(json.dumps(facts | size), len(cameras))
             views.append(entry)
         holds = [] if clip.joints is None else ["joints"]
         if holds:
@@ -101,14 +103,20 @@ def load_motion(path: str | Path) -> list[Clip]:
             clip that `Clip` refuses.
     """
     path, version, metadata, arrays = _open(path)
+    what, entries = "cameras", []
     try:
-        listing = json.loads(metadata["clips"])
         cameras = _cameras(json.loads(metadata["cameras"])) if version == "2" else []
-        entries = [_entry(dict(found), version) for found in listing]
+        what = "clips"
+        for number, found in enumerate(json.loads(metadata["clips"])):
+            what = f"clips, number {number},"
+            entries.append(_entry(dict(found), version, len(cameras)))
     except _Unknown as error:
         raise ValueError(f"{path} {error}, expected none such: a newer posemamba wrote it?") from None
-    except (LookupError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
-        raise ValueError(f"{path} has a damaged header: its list of clips cannot be read") from error
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
+        told = f"its list of {what} cannot be read: {type(error).__name__}: {error}"
+        raise ValueError(f"{path} has a damaged header: {told}") from error
+    if not entries:
+        raise ValueError(f"{path} lists 0 frames, expected at least one clip")
     listed = dict.fromkeys(arrays, 0)
     for frames, holds, _, views in entries:
         for name in (*holds, *(name for *_, holds in views for name in holds)):
@@ -117,8 +125,6 @@ def load_motion(path: str | Path) -> list[Clip]:
         found = arrays[name].shape if name in arrays else "none"
         if name not in arrays or found[0] != count or min(frames for frames, *_ in entries) < 1:
             raise ValueError(f"{path} lists {count} frames but holds {name} of shape {found}")
-    if not entries:
-        raise ValueError(f"{path} lists 0 frames, expected at least one clip")
     at = dict.fromkeys(arrays, 0)
 
     def cut(name: str, frames: int) -> np.ndarray:
@@ -156,19 +162,28 @@ def _open(path: str | Path) -> tuple[Path, str, dict[str, str], dict[str, np.nda
     path = existing_file(path)
     try:
         # safetensors refuses a tensor that does not fit the file's bytes.
-        with safe_open(path, "numpy") as file, path.open("rb") as start:
+        with path.open("rb") as start, safe_open(path, "numpy") as file:
+            if not os.path.samestat(os.fstat(start.fileno()), path.stat()):
+                return _open(path)  # a writer replaced it meanwhile: these two may be different files
             metadata, names = file.metadata() or {}, list(file.keys())
             begin = 8 + int.from_bytes(start.read(8), "little")
             header = json.loads(start.read(begin - 8))
+            content = np.asarray(np.memmap(start, dtype=np.uint8, mode="c")).view(np.ndarray)
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a motion file, or is damaged or cut short: {error}") from error
+        with path.open("rb") as start:
+            head = start.read(512)
+        # Behind the length of its header, a motion file has that of JSON.
+        foreign = head[8:9] not in (b"", b"{")
+        found = f" but {kind_of(head)}" if foreign else ", or is damaged or cut short"
+        raise ValueError(f"{path} is not a motion file{found}: {error}") from error
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path} is not a motion file: its metadata names no {FORMAT!r} format")
     version = metadata.get("version", "")
     if version not in ("1", VERSION):
         newer = ": a newer posemamba wrote it" if version.isdecimal() else ""
         raise ValueError(f"{path} has format version {version[:9]!r}, expected {VERSION!r} or '1'{newer}")
-    content = np.asarray(np.memmap(path, dtype=np.uint8, mode="c")).view(np.ndarray)
+    if unknown := [name for name in metadata if name not in _METADATA[version]]:
+        raise ValueError(f"{path} has metadata {unknown[0][:80]!r}, expected {', '.join(_METADATA[version])}")
     arrays = {}
     for name in names:
         kind, shape = header[name]["dtype"], tuple(header[name]["shape"])
@@ -182,6 +197,8 @@ def _open(path: str | Path) -> tuple[Path, str, dict[str, str], dict[str, np.nda
             found = f"its {name} of type {kind} and shape {shape}"
             raise ValueError(f"{path} holds {found}, expected type {wanted} and shape (frames, {end})")
         first, last = (begin + offset for offset in header[name]["data_offsets"])
+        if wanted == "BOOL" and (content[first:last] > 1).any():
+            raise ValueError(f"{path}: {name} holds bytes over 1, expected 0 and 1")
         arrays[name] = content[first:last].view(bool if wanted == "BOOL" else "<f4").reshape(shape)
     return path, version, metadata, arrays
 
@@ -190,20 +207,23 @@ class _Unknown(Exception):
     """A field that is not known here."""
 
 
-def _entry(found: dict, version: str) -> tuple[int, list[str], dict, list]:
+def _entry(found: dict, version: str, cameras: int) -> tuple[int, list[str], dict, list]:
     """A clip of the list: its frames, what it holds, its facts, its views."""
     frames, views = index(found.pop("frames")), []
     seen, holds = (found.pop("views"), found.pop("holds")) if version == "2" else ([], ["joints"])
     for view in map(dict, seen):
         size, camera = (index(view.pop("width")), index(view.pop("height"))), view.pop("camera")
-        fields, name = [str(field) for field in view.pop("holds")], str(view.pop("name"))
-        if camera is not None and index(camera) < 0:
-            raise IndexError
+        fields, name = [str(field) for field in view.pop("holds")], view.pop("name")
+        if camera is not None and not 0 <= index(camera) < cameras:
+            raise IndexError(f"view {name!r} names camera {camera}, out of range: there are {cameras}")
         _refuse([*view, *(f for f in fields if f not in _ENDS and not f.startswith(_TARGET))])
         views.append((name, size, camera, fields))
     facts = {name: found.pop(name) for name in _CLIP if name != "subject" or version == "2"}
-    facts = {name: float(fact) if name == "fps" else str(fact) for name, fact in facts.items()}
+    facts["fps"] = float(facts["fps"])
     _refuse([*found, *(field for field in holds if field != "joints")])
+    for fields in (holds, *(fields for *_, fields in views)):
+        if len(set(fields)) < len(fields):
+            raise ValueError(f"it holds {', '.join(fields)}, expected each once")
     return frames, holds, facts, views
 
 

@@ -7,7 +7,7 @@ and a dark page both work. Every function here returns a figure; as the last val
 
 from posemamba.experiments import mean_interval
 from posemamba.plotting.bodies import skeleton_2d, skeleton_animation
-from posemamba.plotting.charts import curves, heatmap, slider_figure
+from posemamba.plotting.charts import clouds, curves, dots, heatmap, slider_figure
 from posemamba.plotting.costs import crossings, error_against_macs, stacked_shares, where_the_work_goes
 from posemamba.plotting.drawings import Drawing, drawing
 from posemamba.plotting.experiments import seeds
@@ -19,7 +19,7 @@ from posemamba.plotting.reach import directions_reaching, order_playground, reac
 from posemamba.plotting.style import COLOURS, BookRenderer, describe, static_figure, use_book_style
 
 __all__ = ["COLOURS", "BookRenderer", "Drawing", "crossings", "curves", "describe", "directions_reaching"]
-__all__ += ["drawing"]
+__all__ += ["clouds", "dots", "drawing"]
 __all__ += ["error_against_macs", "heatmap", "limb_meetings", "map_panels", "order_playground", "pipeline"]
 __all__ += [
     "pipeline_stages",

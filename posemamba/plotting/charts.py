@@ -1,6 +1,6 @@
-"""Curves, heat maps, and a slider over figures computed beforehand."""
+"""Curves, clouds and rows of points, heat maps, and a slider over figures computed beforehand."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -8,6 +8,8 @@ from jaxtyping import Float
 from plotly.colors import hex_to_rgb
 
 from posemamba.plotting.style import COLOURS, DASHES, add_slider, colour_scale, describe, numbers
+
+MARKERS = ("circle", "diamond", "square", "triangle-up", "x", "star")
 
 
 def curves(
@@ -60,6 +62,76 @@ def curves(
     figure.update_layout(title_text=title, showlegend=len(lines) > 1, **axes)
     figure.update_layout(xaxis_title_text=xlabel, yaxis_title_text=ylabel)
     told = f"Line chart: {title or 'untitled'}. {yname} over {xname}; curves: {', '.join(lines)}."
+    return describe(figure, alt or told)
+
+
+def clouds(
+    groups: Mapping[str, tuple],
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str = "",
+    small: Sequence[str] = (),
+    alt: str | None = None,
+) -> go.Figure:
+    """Named clouds of points, told apart by colour and by marker; equal scales.
+
+    Args:
+        groups: name -> (x, y) or (x, y, notes), each of length n; the hover text shows a point's note.
+        xlabel, ylabel: what the axes show, with the unit.
+        small: names of clouds to draw with small, faint points.
+        title, alt: the figure's title, and its alternative text; made from names and labels where not given.
+
+    Raises:
+        ValueError: where lengths differ.
+    """
+    figure = go.Figure()
+    for k, (name, (x, y, *notes)) in enumerate(groups.items()):
+        x, y = numbers(x), numbers(y)
+        if x.ndim != 1 or any(len(values) != len(x) for values in (y, *notes)):
+            found = ", ".join(str(len(values)) for values in (x, y, *notes))
+            raise ValueError(f"groups[{name!r}] has lengths {found}, expected the same for each.")
+        size, seen = (3.5, 0.65) if name in small else (6, 0.9)
+        look = dict(
+            color=COLOURS[k % len(COLOURS)], size=size, opacity=seen, symbol=MARKERS[k % len(MARKERS)]
+        )
+        hover = "%{text}<br>" * bool(notes) + f"%{{x:.0f}}, %{{y:.0f}}<extra>{name}</extra>"
+        told = dict(text=list(notes[0]) if notes else None, hovertemplate=hover)
+        figure.add_scatter(x=x, y=y, name=name, mode="markers", marker=look, **told)
+    figure.update_layout(title_text=title, height=560, legend_itemsizing="constant")
+    figure.layout.meta = dict(narrow=dict(margin=dict(t=50 + 18 * len(groups))))  # a line for each name
+    figure.update_layout(xaxis_title_text=xlabel, yaxis=dict(title_text=ylabel, scaleanchor="x"))
+    told = (
+        f"Points: {title or 'untitled'}. {ylabel or 'y'} over {xlabel or 'x'}; clouds: {', '.join(groups)}."
+    )
+    return describe(figure, alt or told)
+
+
+def dots(
+    groups: Mapping[str, Mapping[str, Sequence[float]]],
+    xlabel: str = "",
+    title: str = "",
+    alt: str | None = None,
+) -> go.Figure:
+    """Numbers as dots, a row for each thing measured; in every row the groups lie one under another.
+
+    Args:
+        groups: name of a group -> name of a row -> its numbers; rows in the first group's order.
+        xlabel: what the numbers are, with the unit.
+        title, alt: the figure's title, and its alternative text; made from names and label where not given.
+    """
+    figure, rows = go.Figure(), list(dict.fromkeys(row for group in groups.values() for row in group))
+    for k, (name, group) in enumerate(groups.items()):
+        aside = 0.7 * (k + 0.5) / len(groups) - 0.35
+        pairs = [(value, rows.index(row) + aside, row) for row in group for value in numbers(group[row])]
+        x, y, notes = zip(*pairs, strict=True)
+        look = dict(color=COLOURS[k % len(COLOURS)], size=7, opacity=0.9, symbol=MARKERS[k % len(MARKERS)])
+        hover = f"%{{text}}: %{{x:.3~g}}<extra>{name}</extra>"
+        figure.add_scatter(x=x, y=y, name=name, mode="markers", marker=look, text=notes, hovertemplate=hover)
+    ticks = dict(tickvals=list(range(len(rows))), ticktext=rows, autorange="reversed", zeroline=False)
+    figure.update_layout(title_text=title, xaxis_title_text=xlabel, yaxis=ticks, height=120 + 52 * len(rows))
+    told = (
+        f"Dots: {title or 'untitled'}. {xlabel or 'numbers'} of {', '.join(rows)}, for {', '.join(groups)}."
+    )
     return describe(figure, alt or told)
 
 

@@ -18,7 +18,7 @@ from posemamba.storage.kinds import existing_file, kind_of
 from posemamba.storage.values import DType, Refused, build_array, build_scalar
 
 _LEAVES = {str, bytes, bytearray, int, float, complex, bool, type(None)}
-CONTAINERS = {list, tuple, set, frozenset}
+_CONTAINERS = {list, tuple, set, frozenset}
 
 
 def read_pickle(path: str | Path):
@@ -55,9 +55,7 @@ def read_plain(stream, size: int):
         Refused: anything that is not data, damage included; nothing is executed.
     """
     try:
-        found = _Machine(budget=16 * size + 65536).run(stream)
-        check_plain(found)
-        return found
+        return _plain(_Machine(budget=16 * size + 65536).run(stream))
     except Refused:
         raise
     # A program of random or hostile bytes can go wrong in every way that Python knows.
@@ -74,7 +72,7 @@ class _Name:
         # Python 3 renamed __builtin__, and numpy 2 numpy.core: files carry the writer's names.
         module = module.replace("__builtin__", "builtins").replace("numpy._core.", "numpy.core.")
         self.name = f"{module}.{name}"
-        if self.name != "numpy.ndarray" and self.name not in _CALLS:
+        if self.name not in _CALLS:
             raise Refused(f"asks for {self.name[:80]}, which is not data, expected arrays, numbers and text")
 
 
@@ -91,7 +89,7 @@ class _Pending:
 def _keys(items: Iterable) -> list:
     # Hashing a tuple nested a million deep would overflow the interpreter's stack.
     for item in items:
-        if type(item) is tuple and any(type(inner) in CONTAINERS for inner in item):
+        if type(item) is tuple and any(type(inner) in _CONTAINERS for inner in item):
             raise Refused("uses a nested tuple as a key")
     return list(items)
 
@@ -108,8 +106,9 @@ def _bytes(text="", encoding="latin1") -> bytes:
     return text.encode("latin-1")
 
 
-# What a program may call, by name, and what is done instead.
+# What a program may name, and what is done where it calls that.
 _CALLS = {
+    "numpy.ndarray": None,
     "numpy.dtype": DType,
     "numpy.core.multiarray.scalar": build_scalar,
     "numpy.core.multiarray._reconstruct": _Pending,
@@ -122,13 +121,9 @@ _CALLS = {
     "collections.OrderedDict": lambda pairs=(): _pairs([part for key, item in pairs for part in (key, item)]),
     "_codecs.encode": _bytes,
 }
-_LITERALS = (
-    *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING", "BINSTRING", "SHORT_BINSTRING"),
-    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8", "FLOAT", "BINFLOAT"),
-    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"),
-)
-
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+_LITERALS = """UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 STRING BINSTRING SHORT_BINSTRING BINBYTES
+    SHORT_BINBYTES BINBYTES8 BYTEARRAY8 FLOAT BINFLOAT INT BININT BININT1 BININT2 LONG LONG1 LONG4"""
+_GETS = ("GET", "BINGET", "LONG_BINGET")
 
 
 class _Machine:
@@ -142,30 +137,30 @@ class _Machine:
         self.stack: list = []
         self.marks: list[int] = []  # how high the stack was
         self.memo: dict = {}
+        self.again: set = set()  # which places of the memo are read
         push, take = self.stack.append, self.take
-        items = lambda: take(len(self.stack) - self.marks.pop())  # noqa: E731
         # What each instruction does with its argument.
         self.does = {
-            **dict.fromkeys(_LITERALS, push),
-            **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda at: push(self.memo[at])),
+            **dict.fromkeys(_LITERALS.split(), push),
+            **dict.fromkeys(_GETS, lambda at: push(self.memo[at])),
             **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), self.put),
             **dict.fromkeys(("PROTO", "FRAME"), lambda _: None),
-            **{name: lambda _, value=value: push(value) for name, value in _CONSTANTS.items()},
+            **{f"EMPTY_{k.__name__.upper()}": lambda _, k=k: push(k()) for k in (tuple, list, dict, set)},
+            "NONE": lambda _: push(None),
+            "NEWTRUE": lambda _: push(True),
+            "NEWFALSE": lambda _: push(False),
             "MEMOIZE": lambda _: self.put(len(self.memo)),
             "MARK": lambda _: self.marks.append(len(self.stack)),
             **{f"TUPLE{n}": lambda _, n=n: push(tuple(take(n))) for n in (1, 2, 3)},
-            "TUPLE": lambda _: push(tuple(items())),
-            "EMPTY_LIST": lambda _: push([]),
-            "LIST": lambda _: push(items()),
+            "TUPLE": lambda _: push(tuple(take())),
+            "LIST": lambda _: push(take()),
             "APPEND": lambda _: self.fill(list.extend, take(1)),
-            "APPENDS": lambda _: self.fill(list.extend, items()),
-            "EMPTY_DICT": lambda _: push({}),
-            "DICT": lambda _: push(_pairs(items())),
+            "APPENDS": lambda _: self.fill(list.extend, take()),
+            "DICT": lambda _: push(_pairs(take())),
             "SETITEM": lambda _: self.fill(dict.update, _pairs(take(2))),
-            "SETITEMS": lambda _: self.fill(dict.update, _pairs(items())),
-            "EMPTY_SET": lambda _: push(set()),
-            "FROZENSET": lambda _: push(frozenset(_keys(items()))),
-            "ADDITEMS": lambda _: self.fill(set.update, _keys(items())),
+            "SETITEMS": lambda _: self.fill(dict.update, _pairs(take())),
+            "FROZENSET": lambda _: push(frozenset(_keys(take()))),
+            "ADDITEMS": lambda _: self.fill(set.update, _keys(take())),
             "GLOBAL": lambda arg: push(_Name(*arg.split(" ", 1))),
             "STACK_GLOBAL": lambda _: push(_Name(*take(2))),
             "REDUCE": lambda _: push(self.reduce(*take(2))),
@@ -174,6 +169,10 @@ class _Machine:
 
     def run(self, stream):
         """Runs the program to its end and returns what it built."""
+        start = stream.tell()
+        # An array's bytes are put into the memo for nothing: kept, they would stand beside the array.
+        self.again |= {arg for opcode, arg, _ in pickletools.genops(stream) if opcode.name in _GETS}
+        stream.seek(start)
         for opcode, arg, _ in pickletools.genops(stream):
             if opcode.name == "STOP":
                 return self.stack.pop()
@@ -181,14 +180,16 @@ class _Machine:
                 raise Refused(f"uses the pickle instruction {opcode.name}, which data does not need")
             self.does[opcode.name](arg)
 
-    def take(self, count: int) -> list:
-        """The uppermost items, which leave the stack."""
+    def take(self, count: int | None = None) -> list:
+        """The uppermost items, which leave the stack: so many, or those above the last mark."""
+        count = len(self.stack) - self.marks.pop() if count is None else count
         return [self.stack.pop() for _ in range(count)][::-1]
 
     def put(self, at: int):
-        self.memo[at] = self.stack[-1]
-        if type(self.stack[-1]) is _Pending:
-            self.stack[-1].places.append(at)
+        top = self.stack[-1]
+        self.memo[at] = top if at in self.again else None
+        if type(top) is _Pending:
+            top.places.append(at)
 
     def fill(self, method, items):
         # The method's own class is the only kind that may be filled: no subclass, no stand-in.
@@ -205,11 +206,10 @@ class _Machine:
 
     def reduce(self, call, args):
         """What a call that data needs gives."""
-        if type(call) is not _Name or type(args) is not tuple:
-            raise Refused("calls something that is not data")
-        if call.name not in _CALLS:
-            raise Refused(f"calls {call.name}, which data does not need")
-        return _CALLS[call.name](*map(self.charge, args))
+        name = call.name if type(call) is _Name else "something"
+        if type(args) is not tuple or not _CALLS.get(name):
+            raise Refused(f"calls {name}, which data does not need")
+        return _CALLS[name](*map(self.charge, args))
 
     def build(self, target, state):
         """Gives an array its contents, or a type its byte order."""
@@ -224,8 +224,8 @@ class _Machine:
         return array
 
 
-def check_plain(found) -> None:
-    """Raises `Refused` unless `found` is arrays, numbers, text and builtin containers all the way down."""
+def _plain(found):
+    """What was found, if it is arrays, numbers, text and builtin containers all the way down."""
     todo, seen = [found], set()
     while todo:
         item = todo.pop()
@@ -234,9 +234,10 @@ def check_plain(found) -> None:
         seen.add(id(item))
         if type(item) is dict:
             todo.extend((*item.keys(), *item.values()))
-        elif type(item) in CONTAINERS:
+        elif type(item) in _CONTAINERS:
             todo.extend(item)
         elif type(item) is not np.ndarray:
             raise Refused(f"holds a {getattr(item, 'name', 'half-built array')}, expected data")
         elif item.dtype == object:
             todo.extend(item.flat)
+    return found

@@ -253,3 +253,14 @@ def test_progress_on_a_terminal_is_on_standard_error(sources, tmp_path, capfd, m
     out, error = capfd.readouterr()
     assert out == ""
     assert "checking" in error and "converting" in error and "/5" in error
+
+
+def test_a_source_that_is_refused_at_once_leaves_no_folder(tmp_path):
+    def refuse(source):
+        raise ValueError("not a source")
+
+    source = tmp_path / "source.txt"
+    source.write_text("one")
+    with pytest.raises(ValueError, match="not a source"):
+        parts.convert(tmp_path / "out.safetensors", [parts.Source("one", [source])], refuse, {}, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["source.txt"]

@@ -65,6 +65,8 @@ def test_json_of_another_kind(tmp_path):
         [{"frame": 1, "keypoints": FLAT}] * 2,
         "entry 1 is of frame '1', expected a number of its own",
     )
+    far = [{"frame": 10**400, "keypoints": FLAT}, {"frame": 7 * 10**400, "keypoints": FLAT}]
+    refused(tmp_path, far, f"has {10**39} and 7{0:039}, expected one image")
     refused(tmp_path, {"meta_info": {"dataset_name": "aic"}, "instance_info": []}, "'aic'", "expected coco")
 
 
@@ -93,6 +95,8 @@ def test_people_and_images(tmp_path):
     refused(
         tmp_path, {"width": 640, "height": 360, "people": [{"keypoints": FLAT}]}, "(640, 480)", "(640, 360)"
     )
+    zero = {"width": 0, "height": 360, "people": [{"keypoints": FLAT}]}
+    refused(tmp_path, zero, "size is (0, 360), expected", size=None)
     small = [person(keypoints=(GOOD * (10, 10, 1)).ravel().tolist())]
     refused(tmp_path, small, "expected an image of 640 x 480")
     world = [person(keypoints=((GOOD - (250, 250, 0)) / (300, 300, 1)).ravel().tolist())]

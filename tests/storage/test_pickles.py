@@ -243,6 +243,26 @@ def test_repeated_bytes_run_out_of_budget():
         read_plain(io.BytesIO(written), len(written))
 
 
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_arrays_stand_in_memory_once(tmp_path, protocol):
+    path, size = tmp_path / "data.pkl", 2**23
+    path.write_bytes(pickle.dumps([np.full(size // 8, 1.0 + at) for at in range(4)], protocol=protocol))
+    tracemalloc.start()
+    found = read_pickle(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [array[-1] for array in found] == [1, 2, 3, 4]
+    # Protocol 2 writes bytes as text, which stands beside them while it is turned.
+    assert peak < (6.5 if protocol == 2 else 5.5) * size
+
+
+@pytest.mark.parametrize("large", [b"b" * 70_000, bytearray(70_000), "s" * 70_000])
+def test_what_is_large_and_used_again_is_one_thing(large):
+    written = pickle.dumps({"a": large, "b": [large], "c": np.arange(3)}, protocol=5)
+    found = read_plain(io.BytesIO(written), len(written))
+    assert found["a"] is found["b"][0] and type(found["a"]) is type(large) and found["a"] == large
+
+
 @pytest.mark.parametrize("at, value", [(1, "x"), (2, ("f8", (2,))), (3, ("a",)), (4, {"a": 0}), (8, {})])
 def test_a_type_takes_its_byte_order_and_nothing_else(at, value):
     state = [4, ">", None, None, None, -1, -1, 0, None]

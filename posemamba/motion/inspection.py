@@ -1,0 +1,312 @@
+"""What is wrong with motion, a sentence each; limits set on 485 clips of real capture and the generator's."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from posemamba.camera import Camera
+from posemamba.motion.clips import Clip, View
+from posemamba.skeleton import FLIP_ORDER, JOINT_NAMES, JOINTS, bone_lengths
+
+UNITS = {"metres": 1000.0, "centimetres": 10.0, "inches": 25.4, "the CMU database's units": 25.4 / 0.45}
+# Rigid bones by the joints that they end in, left and right; the trunk's and the collar's stand for several.
+RIGID = {"hip": (4, 1), "thigh": (5, 2), "shin": (6, 3), "upper arm": (12, 15), "forearm": (13, 16)}
+_RIGID = [joint - 1 for pair in RIGID.values() for joint in pair]
+_LIMBS = {"legs": [1, 2, 3, 4, 5, 6], "arms": [14, 15, 16, 11, 12, 13]}
+# What a joint stands for of the body's mass, near enough for its centre (after Winter, 2009).
+_MASS = np.array([20, 5, 8, 3.5, 5, 8, 3.5, 14, 16, 0, 8, 1.4, 2.5, 1.1, 1.4, 2.5, 1.1]) / 102.4
+# A part of the body over another, and the lowest and highest ratio that passes.
+_RATIOS = (
+    ("forearm", "upper arm", 0.72, 1.35),
+    ("shin", "thigh", 0.75, 1.4),
+    ("hips to head", "leg", 0.76, 1.1),
+)
+
+_length = np.linalg.norm
+Fault = tuple[str, int | None, str, bool]  # kind, frame, what was seen and expected, certain
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong with motion or with keypoints.
+
+    Attributes:
+        sentence: what was seen and what was expected.
+        certain: false where a rare movement or view of a person could look so too.
+        kind: the fault in a word or two.
+    """
+
+    sentence: str
+    certain: bool
+    kind: str = ""
+
+
+def inspect(clip: Clip) -> list[Finding]:
+    """Looks what is wrong with a clip, its body and its views; of each fault the worst place is told.
+
+    A body that jumps falls as gravity wants, which tells a rate that is off by a quarter; without a jump
+    nothing here does. Sides exchanged in a whole clip show where a knee bends. Standing with hanging arms is
+    no bind pose: people do.
+    """
+    faults, body = [*_not_finite("joints", clip.joints)], _body_of(clip)
+    if body is not None and np.isfinite(body).all():
+        faults += _body(np.asarray(body, dtype=float), clip.fps, clip.joints is not None)
+    faults += [fault for view in clip.views for fault in _view(view, clip.joints)]
+    at = [f"clip {clip.name!r}" + (f", frame {fault[1]}" if fault[1] is not None else "") for fault in faults]
+    return [
+        Finding(f"{at}: {text}", sure, kind) for at, (kind, _, text, sure) in zip(at, faults, strict=True)
+    ]
+
+
+def compare(clips: Sequence[Clip]) -> list[Finding]:
+    """Looks what is wrong between clips: names and frames that are there twice, bodies that nobody has."""
+    counts = Counter(clip.name for clip in clips)
+    told = [
+        f"clip {name!r} is there {count} times, expected once" for name, count in counts.items() if count > 1
+    ]
+    for (a, b), frames in _shared_frames(clips).items():
+        splits = "" if a.split == b.split else f", one in {a.split}, one in {b.split}"
+        told.append(f"clips {a.name!r} and {b.name!r} share {frames} frames{splits}, expected none")
+    found = [Finding(sentence, True, "duplicate") for sentence in told]
+    for subject, lengths in typical_bones(clips).items():
+        who = f"subject {subject!r}" if subject else "the body of the clips that name no subject"
+        found += [Finding(f"{who}: {text}", False, kind) for kind, text in _proportions(lengths)]
+    return found
+
+
+def typical_bones(clips: Iterable[Clip], frames: int = 20) -> dict[str, Float[np.ndarray, " 16"]]:
+    """Each subject's bone lengths, mm, ordered as `skeleton.BONES`: medians over some frames of each clip."""
+    some = defaultdict(list)
+    for clip in clips:
+        if (body := _body_of(clip)) is not None:
+            some[clip.subject].append(body[:: len(clip) // frames + 1])
+    return {who: np.nanmedian(bone_lengths(np.concatenate(poses)), axis=0) for who, poses in some.items()}
+
+
+def _body_of(clip: Clip) -> np.ndarray | None:
+    """The joints in the world, or else those that a view has in its camera's frame in all its frames, mm."""
+    found = [clip.joints] if clip.joints is not None else []
+    for view in clip.views:
+        targets = (view.targets.get(name) for name in ("camera", "annot3", "univ_annot3"))
+        if view.valid is None or view.valid.all():
+            found += [body for body in targets if body is not None and body.shape[1:] == (JOINTS, 3)]
+    return found[0] if found else None
+
+
+def _proportions(lengths: np.ndarray) -> Iterator[tuple[str, str]]:
+    sides = {name: lengths[[left - 1, right - 1]] for name, (left, right) in RIGID.items()}
+    uneven = {name: pair for name, pair in sides.items() if np.ptp(pair) > 0.05 * pair.max()}
+    if uneven:
+        told = ", ".join(f"{name} {left:.0f} and {right:.0f} mm" for name, (left, right) in uneven.items())
+        yield "lopsided", f"left and right differ ({told}), expected at most 5%"
+    size = {name: pair.mean() for name, pair in sides.items()} | {"hips to head": lengths[6:10].sum()}
+    size["leg"] = size["thigh"] + size["shin"]
+    for a, b, low, high in _RATIOS:
+        if not low <= (ratio := size[a] / max(size[b], 1e-9)) <= high:
+            yield (
+                "proportions",
+                f"{a} is {size[a]:.0f} mm, {ratio:.2f} of the {b}, expected {low} to {high} of it",
+            )
+
+
+def _shared_frames(clips: Sequence[Clip]) -> dict[tuple[Clip, Clip], int]:
+    """How many frames (3 or more) two clips have in common to the last bit."""
+    factors = np.random.default_rng(0).integers(0, 2**63, JOINTS * 3, dtype=np.uint64) | np.uint64(1)
+    sums, owners = [np.zeros(0, np.uint64)], [np.zeros(0, int)]
+    for place, clip in enumerate(clips):
+        pose = clip.joints if clip.joints is not None else clip.views[0].keypoints
+        if pose is not None:
+            bits = np.ascontiguousarray(pose).reshape(len(pose), -1).view(np.uint32).astype(np.uint64)
+            sums.append(np.unique(bits @ factors[: bits.shape[1]]))
+            owners.append(np.full(len(sums[-1]), place))
+    sums, owners = np.concatenate(sums), np.concatenate(owners)
+    order = np.argsort(sums, kind="stable")
+    twice = np.flatnonzero(np.diff(sums[order]) == 0)
+    pairs = Counter(zip(owners[order][twice].tolist(), owners[order][twice + 1].tolist(), strict=True))
+    return {(clips[a], clips[b]): count for (a, b), count in pairs.items() if count >= 3}
+
+
+def _not_finite(name: str, array: np.ndarray | None) -> Iterator[Fault]:
+    if array is not None and (bad := ~np.isfinite(array).reshape(len(array), -1).all(-1)).any():
+        told = f"{name} hold NaN or infinity in {bad.sum()} of {len(bad)} frames, expected finite numbers"
+        yield "not finite", int(bad.argmax()), told, True
+
+
+def _runs(mask: np.ndarray) -> list[list[int]]:
+    """Where it is true: first and one past last, the longest run first."""
+    runs = np.flatnonzero(np.diff(np.r_[False, mask, False])).reshape(-1, 2).tolist()
+    return sorted(runs, key=lambda run: run[0] - run[1])
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a * b).sum(-1) / np.maximum(_length(a, axis=-1) * _length(b, axis=-1), 1e-9)
+
+
+def _body(x: Float[np.ndarray, "frames 17 3"], fps: float, world: bool) -> Iterator[Fault]:
+    """The faults of a body; wrong units and axes are put right for what follows."""
+    lengths = bone_lengths(x)
+    typical = np.median(lengths, axis=0)
+    leg = typical[[1, 2, 4, 5]].sum() / 2
+    if not leg > 0:
+        yield "units", None, "the legs' joints lie in one point in most frames, expected a person", True
+        return
+    if not 400 <= leg <= 1200:
+        unit = min(UNITS, key=lambda name: abs(np.log(leg * UNITS[name] / 850)))
+        told = f"a leg is {leg:.3g} long, expected 400 to 1200 mm: the nearest unit is {unit}"
+        yield "units", None, told, True
+        x, lengths, typical = (array * (850 / leg) for array in (x, lengths, typical))
+    up = x[:, 10] - x[:, [3, 6]].mean(1)
+    up = (up / np.maximum(_length(up, axis=-1, keepdims=True), 1e-9)).mean(0)
+    axis = int(np.abs(up).argmax())
+    if world and abs(up[axis]) > 0.8 and (axis < 2 or up[2] < 0):
+        seen = f"from feet to head is {'-' if up[axis] < 0 else ''}{'xyz'[axis]} in all the clip, expected z"
+        yield "axes", None, f"{seen}: either the axes are exchanged, or the person never stands", False
+        x = np.roll(x, 2 - axis, axis=-1) * (1, np.sign(up[axis]), np.sign(up[axis]))
+        x -= (0, 0, x[..., 2].min())
+    change = np.abs(lengths[:, _RIGID] / np.maximum(typical[_RIGID], 1e-9) - 1)
+    frame, bone = np.unravel_index(change.argmax(), change.shape)
+    if change[frame, bone] > 0.02:
+        name, now, usual = JOINT_NAMES[_RIGID[bone] + 1], lengths[frame, _RIGID[bone]], typical[_RIGID[bone]]
+        told = f"the bone to the {name} is {now:.0f} mm long, {usual:.0f} in the median, expected a rigid one"
+        yield "bones", int(frame), told, bool(change[frame, bone] > 0.1)
+    yield from _poses(x)
+    if len(x) >= 4:
+        yield from _steps(x, fps)
+    if world:
+        yield from _floor(x, fps)
+
+
+def _poses(x: np.ndarray) -> Iterator[Fault]:
+    limbs = [(x[:, j + 1] - x[:, j], x[:, j + 2] - x[:, j + 1]) for j in (1, 4, 14, 11)]
+    trunk, hips, shoulders = x[:, 8] - x[:, 0], x[:, 1] - x[:, 4], x[:, 14] - x[:, 11]
+    straight = np.min([_cosine(*limb) for limb in limbs], axis=0)
+    legs = np.min([_cosine(sum(limb), -trunk) for limb in limbs[:2]], axis=0)
+    out = np.minimum(_cosine(sum(limbs[2]), hips), _cosine(sum(limbs[3]), -hips))
+    # The elbows of a T may bend by 20 degrees, those of an A by 14.
+    held = (legs > 0.95) & np.where(out > 0.9, straight > 0.94, (out > 0.5) & (straight > 0.97))
+    if held.any():
+        first, end = _runs(held)[0]
+        told = (
+            f"a bind pose ({'T' if out[first] > 0.9 else 'A'}) for {end - first} frames, {held.sum()} in all"
+        )
+        sure = bool(straight[first:end].max() > 0.999)
+        yield "bind pose", first, f"{told}: arms out, elbows and knees straight; expected movement", sure
+    if np.median(_cosine(hips, shoulders)) < -0.3:
+        yield (
+            "sides",
+            None,
+            "the shoulders run against the hips: left and right exchanged in arms or legs",
+            True,
+        )
+    ahead = []  # whether knees that are 60 mm off the line from hip to ankle are so forwards
+    for thigh, shin in limbs[:2]:
+        leg = thigh + shin
+        along = (thigh * leg).sum(-1, keepdims=True) / np.maximum((leg * leg).sum(-1, keepdims=True), 1e-9)
+        knee = thigh - leg * along
+        ahead += (_cosine(knee, np.cross(trunk, hips))[_length(knee, axis=-1) > 60] > 0).tolist()
+    if len(ahead) >= 5 and np.mean(ahead) < 0.5:
+        told = f"knees bend backwards in {1 - np.mean(ahead):.0%} of the frames where they bend"
+        yield "sides", None, f"{told}: left and right are exchanged, or an axis is mirrored", True
+
+
+def _steps(x: np.ndarray, fps: float) -> Iterator[Fault]:
+    step, told = _length(np.diff(x, axis=0), axis=-1), np.zeros(len(x) - 1, bool)
+    for name, both in _LIMBS.items():
+        crossed = _length(x[1:, both[3:] + both[:3]] - x[:-1, both], axis=-1).sum(1)
+        swapped = crossed < 0.8 * step[:, both].sum(1)
+        if swapped.any():
+            seen = f"left and right {name} change places with the frame before, {swapped.sum()} times in all"
+            yield "sides", int(swapped.argmax()) + 1, seen, True
+            told |= swapped
+    step[told] = 1  # these are no jumps
+    still = (step == 0).all(1)
+    if still.sum() > 1:
+        first, end = _runs(still)[0]
+        seen = f"{end - first} frames repeat the one before, {still.sum()} in all, expected movement"
+        yield "frozen", first + 1, seen, True
+    speed = step * fps / 1000
+    around = np.pad(speed, ((2, 2), (0, 0)), "reflect")
+    around = np.maximum(np.minimum(around[:-4], around[1:-3]), np.minimum(around[3:-1], around[4:]))
+    # No body gains 30 g and 40 mm in one frame and loses them in the next, or moves at 20 m/s.
+    spike = np.where((speed - around) * 1000 / fps > 40, speed - around, 0) * fps
+    bad = (spike > 300) | (speed > 20)
+    if bad.any():
+        at = np.unravel_index(np.where(bad, speed, 0).argmax(), bad.shape)
+        seen = f"the {JOINT_NAMES[at[1]]} moves {step[at]:.0f} mm in one frame, {speed[at]:.1f} m/s"
+        seen = f"{seen}, and {around[at]:.1f} m/s around that; {bad.any(1).sum()} in all"
+        yield "jump", int(at[0]) + 1, seen, bool((spike > 600).any() or (speed > 20).any())
+
+
+def _floor(x: np.ndarray, fps: float) -> Iterator[Fault]:
+    lowest, ankles, height = x[..., 2].min(1), x[:, [3, 6], 2].min(1), x[..., 2] @ _MASS
+    usual, falls = np.percentile(ankles, 10), {}
+    if lowest.min() < -20:
+        where = "feet go through it" if usual > 0 else "the clip's floor is not at z = 0"
+        yield (
+            "floor",
+            int(lowest.argmin()),
+            f"a joint is {-lowest.min():.0f} mm under the floor: {where}",
+            True,
+        )
+    elif np.percentile(lowest, 5) > 250:
+        told = f"no joint comes nearer to the floor than {lowest.min():.0f} mm: it is not at z = 0"
+        yield "floor", None, f"{told}, or the person is on something", False
+    for first, end in _runs(ankles > usual + 80):
+        if end - first >= 6:
+            time = np.arange(end - first) / fps
+            curve = np.polyfit(time, height[first:end], 2)
+            rise = -curve[0] * (time[-1] / 2) ** 2
+            # A parabola, to 8% of its height: nothing but gravity acts.
+            if rise > 30 and np.abs(np.polyval(curve, time) - height[first:end]).max() < 0.08 * rise:
+                falls[first] = -2 * curve[0] / 1000
+    if falls and not 7 < (fall := np.median([*falls.values()])) < 13.6:
+        told = f"{len(falls)} jumps fall at {fall:.1f} m/s^2, expected 9.8: they would"
+        rate = f"{fps * (9.81 / fall) ** 0.5:.0f} frames a second, not {fps:g}"
+        yield "rate", min(falls), f"{told} at {rate}", True
+
+
+def _view(view: View, joints: np.ndarray | None) -> Iterator[Fault]:
+    name, points, size = f"view {view.name!r}", view.keypoints, np.array([view.width, view.height])
+    arrays = dict(keypoints=points, confidence=view.confidence) | view.targets
+    bad = [fault for key, array in arrays.items() for fault in _not_finite(f"{name}: {key}", array)]
+    yield from bad
+    if view.valid is not None and not view.valid.any():
+        yield "valid", None, f"{name} has no valid frame, expected some", True
+    elif points is not None and not bad:
+        frames = np.arange(len(points)) if view.valid is None else np.flatnonzero(view.valid)
+        points, score = np.asarray(points[frames], dtype=float), view.confidence
+        if (most := np.abs(points).max()) < 4:
+            yield "units", None, f"{name}: keypoints reach {most:.2f} at most, expected pixels", True
+            return
+        outside = (np.abs(points / size - 0.5) > 0.6).any(-1)
+        if (share := outside.mean()) > 0.001:
+            told = f"{name}: {share:.1%} of the keypoints lie far outside its {size[0]} x {size[1]} pixels"
+            yield "image", int(frames[outside.any(1).argmax()]), told, bool(share > 0.5)
+        if score is not None and not 0 <= score.min() <= score.max() <= 1:
+            told = f"{name}: confidence reaches from {score.min():.3g} to {score.max():.3g}, expected 0 to 1"
+            yield "confidence", None, told, True
+        if view.camera is not None and joints is not None and np.isfinite(joints).all():
+            told = _projection(points, view.camera, torch.from_numpy(np.array(joints[frames])))
+            if told:
+                yield "camera", None, f"{name}: its camera {told}", True
+
+
+def _projection(points: np.ndarray, camera: Camera, joints: torch.Tensor) -> str:
+    """What is wrong with a camera that saw these joints at these pixels; nothing, or a sentence's end."""
+    turn = camera.rotation
+    off = turn @ turn.mT - torch.eye(3).to(turn)
+    if off.abs().max() > 1e-3 or torch.linalg.det(turn) < 0 or camera.focal.min() <= 0:
+        return "mirrors or stretches, expected a rotation and a lens"
+    seen = camera.project(camera.world_to_camera(joints.to(turn))).double().numpy()
+    if (behind := np.isnan(seen).mean()) > 0.01:
+        return f"has {behind:.0%} of the joints behind it"
+    size = np.sqrt(((seen - np.nanmean(seen, 1, keepdims=True)) ** 2).sum(-1).mean(1))[:, None]  # the body's
+    apart, crossed = (_length(points - other, axis=-1) for other in (seen, seen[:, list(FLIP_ORDER)]))
+    pixels, other = np.nanmedian(apart), np.nanmedian(crossed)
+    if other >= 0.6 * pixels and np.nanmedian(apart / size) <= 0.3:
+        return ""
+    fit = f", {other:.0f} with left and right exchanged" if other < 0.6 * pixels else ""
+    return f"sees the joints {pixels:.0f} pixels (median) from the keypoints{fit}"
