@@ -1,23 +1,16 @@
 """A clip of motion: one take of a body, what cameras have of it, and its place in training or test."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
-from importlib import import_module
 
 import numpy as np
 from jaxtyping import Bool, Float32
 
 from posemamba.camera import Camera
-from posemamba.skeleton import JOINTS
+from posemamba.skeleton import JOINT_NAMES, JOINTS
 
 SPLITS = ("train", "test")
 CAMERA_PARTS = ("rotation", "translation", "focal", "center", "radial", "tangential")
-
-
-def __getattr__(name: str):  # what lived here once
-    if name in ("load_motion", "open_motion", "read_cmu", "save_motion"):
-        return getattr(import_module("posemamba.motion"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,17 +47,15 @@ class View:
         what = f"view {self.name!r}"
         for name, text in (("name", self.name), *(("a target's name", name) for name in self.targets)):
             _check_text(text, f"{what}: {name}")
+        size = f"{what} is {self.width} x {self.height} pixels"
         if not (self.width > 0 and self.height > 0) or self.width % 1 or self.height % 1:
-            raise ValueError(
-                f"{what} is {self.width} x {self.height} pixels, expected positive sizes, whole pixels"
-            )
-        if self.camera is not None:
-            found = f"a camera of {self.camera.width} x {self.camera.height} pixels"
-            if self.camera.batch_shape:
-                raise ValueError(f"{what} has {self.camera.batch_shape} cameras, expected one")
-            if (self.camera.width, self.camera.height) != (self.width, self.height):
-                raise ValueError(f"{what} is {self.width} x {self.height} pixels but has {found}")
-            if scan and not all(getattr(self.camera, part).isfinite().all() for part in CAMERA_PARTS):
+            raise ValueError(f"{size}, expected positive sizes, whole pixels")
+        if (camera := self.camera) is not None:
+            if camera.batch_shape:
+                raise ValueError(f"{what} has {camera.batch_shape} cameras, expected one")
+            if (camera.width, camera.height) != (self.width, self.height):
+                raise ValueError(f"{size} but has a camera of {camera.width} x {camera.height} pixels")
+            if scan and not all(getattr(camera, part).isfinite().all() for part in CAMERA_PARTS):
                 raise ValueError(f"{what} has a camera that holds NaN or infinity, expected finite numbers")
         ends = {"keypoints": (JOINTS, 2), "confidence": (JOINTS,), "valid": ()}
         for name, array in self.arrays():
@@ -127,10 +118,8 @@ class Clip:
                 if len(array) != len(self):
                     found = f"{name} of view {view.name!r} has {len(array)} frames"
                     raise ValueError(f"{clip}: {found}, expected {len(self)} as the others")
-        if not 0 < self.fps < np.inf:
-            raise ValueError(f"{clip}: fps is {self.fps}, expected a positive number")
-        if self.split not in SPLITS:
-            raise ValueError(f"{clip}: split is {self.split!r}, expected 'train' or 'test'")
+        expect(0 < self.fps < np.inf, f"{clip}: fps", self.fps, "a positive number")
+        expect(self.split in SPLITS, f"{clip}: split", self.split, "'train' or 'test'")
 
     def __len__(self) -> int:
         """The number of frames."""
@@ -139,10 +128,15 @@ class Clip:
         return next(len(array) for view in self.views for _, array in view.arrays())
 
 
+def expect(fine: bool, name: str, value, wanted: str) -> None:
+    """Raises ValueError where an argument is not fine."""
+    if not fine:
+        raise ValueError(f"{name} is {value!r}, expected {wanted}")
+
+
 def _check_text(text, what: str) -> None:
     # Control characters would reach terminals, and half a surrogate cannot be written.
-    if not (isinstance(text, str) and text.isprintable()):
-        raise ValueError(f"{what} is {text!r}, expected text of printable characters")
+    expect(isinstance(text, str) and text.isprintable(), what, text, "text of printable characters")
 
 
 def _check(array, what: str, kind, end: tuple[int, ...] | None, scan: bool) -> None:
@@ -156,12 +150,18 @@ def _check(array, what: str, kind, end: tuple[int, ...] | None, scan: bool) -> N
         check_finite(array, what)
 
 
-def check_finite(array: np.ndarray, what: str, first: int = 0) -> None:
-    """Raises ValueError naming the first frame of `(frames, ...)` that holds NaN; `first` is its number."""
-    finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+def check_finite(array: np.ndarray, what: str, frames: Sequence[int] | None = None) -> None:
+    """Raises ValueError naming the first frame of `(frames, ...)`, and the joint, that holds NaN or infinity.
+
+    `frames` are the frames' numbers, which count from 0 where left out.
+    """
+    finite = np.isfinite(array)
     if not finite.all():
-        at = first + int(finite.argmin())
-        raise ValueError(f"{what} hold NaN or infinity in frame {at}, expected finite numbers")
+        at, *joint = np.argwhere(~finite)[0]
+        where = f"frame {at if frames is None else frames[at]}"
+        if joint and array.shape[1] == JOINTS:
+            where += f", joint {joint[0]} ({JOINT_NAMES[joint[0]]})"
+        raise ValueError(f"{what} hold NaN or infinity in {where}, expected finite numbers")
 
 
 def select_split(clips: Iterable[Clip], split: str) -> list[Clip]:

@@ -1,16 +1,13 @@
 """What a 2D detector gets wrong, by stated parameters: from true joints in an image to such keypoints."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from posemamba.skeleton import FLIP_ORDER, JOINT_NAMES, JOINTS, check_joints
-
-# What a fraction of the frames is; the other numbers have no upper end.
-_SHARES = ("limb_swaps", "body_swaps", "dropouts", "frozen", "confidence")
 
 
 @dataclass(frozen=True)
@@ -61,11 +58,11 @@ class DetectorNoise:
     confidence_noise: float = 0.025
 
     def __post_init__(self):
-        for name in (field.name for field in fields(self)):
-            value, high = getattr(self, name), 1 if name in _SHARES else math.inf
+        shares = ("limb_swaps", "body_swaps", "dropouts", "frozen", "confidence")
+        for name, value in vars(self).items():
             low = 1 if name.endswith("_frames") else 1e-6 if name == "confidence_error" else 0
-            if not (low <= value <= high and value < math.inf):
-                upto = "or more" if high > 1 else "to 1"
+            if not (low <= value <= (1 if name in shares else math.inf) and value < math.inf):
+                upto = "to 1" if name in shares else "or more"
                 raise ValueError(f"the noise's {name} is {value}, expected {low} {upto}")
 
     def apply(
@@ -87,9 +84,11 @@ class DetectorNoise:
         if size is None:
             size = (points.amax(2) - points.amin(2)).amax(-1).mean(-1)
         size = torch.as_tensor(size).to(points).flatten().expand(len(points))[:, None, None, None]
-        normal, uniform = (part.to(points) for part in _draw(_seeds(seed, pixels.shape[:-3]), frames))
+        normal, uniform = (part.to(points) for part in _draw(seed, pixels.shape[:-3], frames))
         smooth = _correlate(normal, self.correlation)
-        found = points + size * self.jitter * smooth[..., :2] * self._factors(points)
+        larger = dict(wrist=self.wrists, elbow=self.elbows, ankle=self.ankles, knee=self.knees)
+        factors = points.new_tensor([[larger.get(name.split()[-1], 1.0)] for name in JOINT_NAMES])
+        found = points + size * self.jitter * smooth[..., :2] * factors
         _, last = _spells(uniform[..., :17], self.frozen, self.frozen_frames)
         found = found.gather(1, last[..., None].expand_as(found))
         dropped, last = _spells(uniform[..., 17:34], self.dropouts, self.dropout_frames)
@@ -106,27 +105,18 @@ class DetectorNoise:
         sure = torch.where(swap, sure[..., list(FLIP_ORDER)], sure)
         return found.reshape(pixels.shape), sure.reshape(pixels.shape[:-1])
 
-    def _factors(self, like: Tensor) -> Float[Tensor, "17 1"]:
-        """How many times the trunk's jitter a joint's is."""
-        named = {name[:-1]: getattr(self, name) for name in ("wrists", "elbows", "ankles", "knees")}
-        return like.new_tensor([[named.get(name.split()[-1], 1.0)] for name in JOINT_NAMES])
 
-
-def _seeds(seed, batch: torch.Size) -> list[int]:
-    if isinstance(seed, Tensor):
-        if seed.shape != batch:
-            raise ValueError(f"the seeds have shape {tuple(seed.shape)}, expected {tuple(batch)}")
-        return seed.flatten().tolist()
-    generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
-    return torch.randint(2**31, (math.prod(batch),), generator=generator).tolist()
-
-
-def _draw(seeds: list[int], frames: int) -> tuple[Tensor, Tensor]:
-    """Normal `(n, frames, 17, 3)` and uniform `(n, frames, 37)` numbers, a generator a sequence."""
-    normal, uniform = torch.empty(len(seeds), frames, JOINTS, 3), torch.empty(len(seeds), frames, 37)
+def _draw(seed, batch: torch.Size, frames: int) -> tuple[Tensor, Tensor]:
+    """Normal `(n, frames, 17, 3)` and uniform `(n, frames, 37)` numbers; each sequence has a seed."""
+    if not isinstance(seed, Tensor):
+        generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+        seed = torch.randint(2**31, batch, generator=generator)
+    if seed.shape != batch:
+        raise ValueError(f"the seeds have shape {tuple(seed.shape)}, expected {tuple(batch)}")
+    normal, uniform = torch.empty(batch.numel(), frames, JOINTS, 3), torch.empty(batch.numel(), frames, 37)
     generator = torch.Generator()
-    for row, seed in enumerate(seeds):
-        generator.manual_seed(seed)
+    for row, one in enumerate(seed.flatten().tolist()):
+        generator.manual_seed(one)
         normal[row].normal_(generator=generator)
         uniform[row].uniform_(generator=generator)
     return normal, uniform

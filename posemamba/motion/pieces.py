@@ -1,14 +1,13 @@
-"""Pieces: a clip, or what one camera has of it, at the windows' rate; frames are read when a window asks."""
+"""Where a window's frames are: pieces of clips, at the windows' rate, which are read when a window asks."""
 
 import math
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from posemamba.motion.clips import Clip, View
-from posemamba.skeleton import JOINT_NAMES
+from posemamba.motion.clips import Clip, View, check_finite
+from posemamba.skeleton import JOINTS
 
 
 def resample(joints: Float[np.ndarray, "frames ..."], from_fps: float, to_fps: float, phase: int = 0):
@@ -24,23 +23,22 @@ def resample(joints: Float[np.ndarray, "frames ..."], from_fps: float, to_fps: f
     """
     if not (from_fps > 0 and to_fps > 0):
         raise ValueError(f"cannot resample from {from_fps} to {to_fps} fps, expected positive rates")
-    stride = whole_stride(from_fps, to_fps)
-    if stride:
-        return joints[phase::stride]
-    ratio = from_fps / to_fps
+    ratio = frames_apart(from_fps, to_fps)
+    if isinstance(ratio, int):
+        return joints[phase::ratio]
     return _between(joints, np.arange(_count(len(joints), ratio)) * ratio)
 
 
-def whole_stride(from_fps: float, to_fps: float) -> int:
-    """n where `from_fps` is n times `to_fps` to 0.5% (59.94 counts as 60), else 0."""
+def frames_apart(from_fps: float, to_fps: float) -> int | float:
+    """A frame's length at the second rate in frames of the first; an int if whole to 0.5% (59.94 is 60)."""
     ratio = from_fps / to_fps
-    stride = round(ratio)
-    return stride if stride >= 1 and abs(ratio - stride) <= 0.005 * stride else 0
+    whole = round(ratio)
+    return whole if whole >= 1 and abs(ratio - whole) <= 0.005 * whole else ratio
 
 
 def _count(frames: int, ratio: float) -> int:
     """How many frames there are at a rate that is `ratio` times lower."""
-    return math.floor((frames - 1) / ratio + 1e-9) + 1
+    return max(0, math.floor((frames - 1) / ratio + 1e-9) + 1)
 
 
 def _between(array: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -61,35 +59,27 @@ def spread(length: int, frames: int, generator: np.random.Generator) -> Int[np.n
     return np.sort(chosen).astype(int).clip(max=length - 1)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Piece:
     """A sequence that windows are cut from; of a view, up to its last valid frame.
 
     Attributes:
-        clip, index: the clip, and its place in the list it came in.
+        index, clip: the clip, and its place in the list it came in.
         number: which of the clip's views it is; None for the motion alone.
-        phase, fps: the clip's frame that comes first, and the windows' rate.
-        frames, short, seed: how long windows are; what is done where the piece is shorter, "pad" (its last
-            frame, repeated) or "resample" (`spread`); what decides, with the name, how `spread` falls out.
+        phase, ratio: the clip's frame that comes first, and how many of its frames are one of the windows.
     """
 
-    clip: Clip
     index: int
+    clip: Clip
     number: int | None
     phase: int
-    fps: float
-    frames: int
-    short: str
-    seed: int
+    ratio: int | float
 
     def __post_init__(self):
-        whole = whole_stride(self.clip.fps, self.fps)
-        end, ratio = len(self.clip), whole or self.clip.fps / self.fps
-        if self.number is not None and self.view.valid is not None:
-            end = end - int(self.view.valid[::-1].argmax()) if self.view.valid.any() else 0
-        left = end - self.phase
-        object.__setattr__(self, "_ratio", ratio)
-        object.__setattr__(self, "_length", max(0, -(-left // whole) if whole else _count(left, ratio)))
+        end, valid = len(self.clip), None if self.number is None else self.view.valid
+        if valid is not None:
+            end = end - int(valid[::-1].argmax()) if valid.any() else 0
+        self._length = _count(end - self.phase, self.ratio)
 
     def __len__(self) -> int:
         """The number of frames at the windows' rate."""
@@ -105,34 +95,29 @@ class Piece:
         """For messages."""
         return f"clip {self.clip.name!r}" + ("" if self.number is None else f", view {self.view.name!r}")
 
-    @property
-    def last(self) -> int:
-        """The last start from which a window fits."""
-        return max(0, len(self) - self.frames)
-
-    def at(self, start: int) -> slice | Int[np.ndarray, " frames"]:
-        """The frames of a window, at the windows' rate."""
-        if len(self) >= self.frames:
-            return slice(start, start + self.frames)
-        if self.short == "pad":
-            return np.minimum(np.arange(self.frames), len(self) - 1)
-        key = (self.seed, zlib.crc32(self.name.encode("utf-8")), self.phase)
-        return spread(len(self), self.frames, np.random.default_rng(key))
-
     def source(self, at: slice | np.ndarray) -> Int[np.ndarray, " frames"]:
         """The clip's frames that these are, or that come before them."""
-        return (self.phase + np.arange(len(self))[at] * self._ratio).astype(int)
+        return (self.phase + np.arange(len(self))[at] * self.ratio).astype(int)
 
     def take(self, array: Float[np.ndarray, "clip ..."], at: slice | np.ndarray) -> np.ndarray:
         """These frames of one of the clip's arrays, and where nothing must be computed no copy of them."""
-        if isinstance(self._ratio, int):
-            return array[self.phase :: self._ratio][at]
-        return _between(array, np.arange(len(self))[at] * self._ratio)
+        if isinstance(self.ratio, int):
+            return array[self.phase :: self.ratio][at]
+        return _between(array, np.arange(len(self))[at] * self.ratio)
+
+    def target(self, name: str, at: slice | np.ndarray, end: tuple[int, ...] = (JOINTS, 3)) -> np.ndarray:
+        """These frames of a target that the view has, each of shape `end`."""
+        array = self.view.targets[name]
+        if array.shape[1:] != end:
+            raise self.lacks(f"its target {name!r} of shape ({', '.join(map(str, ('frames', *end)))})")
+        return self.take(array, at)
+
+    def lacks(self, what: str) -> ValueError:
+        """The error that says so."""
+        return ValueError(f"{self.name} lacks what is asked for, expected {what}")
 
     def refuse_nan(self, rows: Float[np.ndarray, "frames 17 ..."], at: slice | np.ndarray, what: str) -> None:
         """Raises ValueError naming the first frame and joint of these rows that is not finite, if one is."""
-        finite = np.isfinite(rows).reshape(*rows.shape[:2], -1).all(-1)
-        if not finite.all():
-            frame, joint = np.unravel_index(finite.argmin(), finite.shape)
-            where = f"frame {self.source(at)[frame]}, joint {joint} ({JOINT_NAMES[joint]})"
-            raise ValueError(f"{self.name}: {what} hold NaN or infinity in {where}, expected finite numbers")
+        # A sum of squares is finite where all numbers are; it costs less than to look at each.
+        if not math.isfinite(np.vdot(rows, rows)):
+            check_finite(rows, f"{self.name}: {what}", self.source(at))

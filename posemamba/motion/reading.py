@@ -1,9 +1,10 @@
-"""Reading windows: what a virtual camera, or a camera of the data set, makes of them."""
+"""What a window holds: what a virtual camera, or a camera of the data set, makes of a piece's frames."""
 
-import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -11,148 +12,181 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from posemamba.camera import Camera
+from posemamba.motion.clips import Clip, expect
 from posemamba.motion.noise import DetectorNoise
-from posemamba.motion.pieces import Piece
+from posemamba.motion.pieces import Piece, frames_apart, spread
 from posemamba.motion.rig import see
 from posemamba.motion.targets import root_relative, to_image
-from posemamba.skeleton import FLIP_ORDER, JOINTS
+from posemamba.skeleton import JOINTS, flip
 
 # What a view calls a target; any other name is the view's own.
 _NAMES = {"metric": "camera", "2.5d": "joint3d_image"}
-# For plain and mirrored windows: which joint (row) goes into which (column), as it is and less the root.
-_ORDER = [np.eye(JOINTS, dtype=np.float32)[list(order)] for order in (range(JOINTS), FLIP_ORDER)]
-_FROM_ROOT = [order - np.eye(JOINTS, 1, dtype=np.float32) for order in _ORDER]
-
-# Inputs (normalised, perhaps with confidences), targets (relative to the root), and of 2.5D the mm per pixel.
-Seen = tuple[Tensor, Tensor, Tensor | None]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What windows hold; the arguments of `WindowSampler` and `evaluation_windows` say what they mean."""
+    """What windows hold; the arguments of `WindowSampler` and `evaluation_windows` say what they mean.
+
+    Read are inputs (normalised), targets (relative to the root), and of 2.5D the mm per pixel, else None.
+    """
 
     given: bool
+    frames: int
+    stride: int
+    fps: float
+    seed: int
+    short: str
     inputs: str
     targets: str
-    confidence: bool
     noise: DetectorNoise | None
 
     def __post_init__(self):
-        if self.inputs not in ("detected", "projected"):
-            raise ValueError(f"inputs is {self.inputs!r}, expected 'detected' or 'projected'")
-        if self.given and self.noise is not None and self.inputs == "detected":
+        for name, least in dict(frames=1, stride=1, seed=0).items():
+            size, wanted = getattr(self, name), f"a whole number, {least} or more"
+            expect(isinstance(size, Integral) and size >= least, name, size, wanted)
+        known, noisy = self.given or self.targets in _NAMES, self.noise is not None
+        expect(0 < self.fps < np.inf, "fps", self.fps, "a positive number")
+        expect(self.short in ("pad", "resample"), "short", self.short, "'pad' or 'resample'")
+        expect(self.inputs in ("detected", "projected"), "inputs", self.inputs, "'detected' or 'projected'")
+        expect(known, "targets", self.targets, "'metric' or '2.5d' with virtual cameras")
+        expect(not noisy or isinstance(self.noise, DetectorNoise), "noise", self.noise, "a DetectorNoise")
+        if self.given and noisy and self.inputs == "detected":
             raise ValueError("noise is for joints that are projected, and these inputs are 'detected'")
-        if not self.given and self.targets not in _NAMES:
-            raise ValueError(f"targets is {self.targets!r}, expected 'metric' or '2.5d' with virtual cameras")
 
-    def check(self, piece: Piece) -> None:
-        """Raises ValueError where the piece cannot give what is wanted."""
-        if not self.given:
-            if piece.clip.joints is None:
-                raise ValueError(f"{piece.name} has no joints in a world, expected some for virtual cameras")
-            return
-        view, placed, name = piece.view, _placed(piece), _NAMES.get(self.targets, self.targets)
-        wanted = None
-        if self.inputs == "detected" and view.keypoints is None:
-            wanted = "keypoints for 'detected' inputs"
-        elif self.inputs == "projected" and not placed and "joint3d_image" not in view.targets:
-            wanted = "a camera and joints, or joint3d_image, for 'projected' inputs"
-        elif name in view.targets and view.targets[name].shape[1:] != (JOINTS, 3):
-            wanted = f"its target {name!r} of shape (frames, {JOINTS}, 3)"
-        elif name not in view.targets and not (placed and self.targets in _NAMES):
-            other = "a camera and joints, or " if self.targets in _NAMES else ""
-            wanted = f"{other}its target {name!r} for targets {self.targets!r}"
-        if wanted:
-            raise ValueError(f"{piece.name} lacks what is asked for, expected {wanted}")
+    def pieces(self, clips: Sequence[Clip], phases: bool) -> list[Piece]:
+        """What windows are cut from, by clip, phase and view; with `phases` all of these, else the first.
 
-    def through(
-        self, world: Float[Tensor, "n frames 17 3"], camera: Camera, seeds: Int[Tensor, " n"]
-    ) -> Seen:
-        """What virtual cameras see of windows; the seeds are the noise's."""
+        A view in which no frame counts gives none. The first frame of each is read: so what a view lacks is
+        refused at once.
+        """
+        if not clips:
+            raise ValueError("there are no clips to cut windows from, expected at least one")
+        found = []
+        for index, clip in enumerate(clips):
+            if self.given and not clip.views:
+                raise ValueError(f"clip {clip.name!r} has no views, expected some: views is 'given'")
+            if not self.given and clip.joints is None:
+                raise ValueError(f"clip {clip.name!r} has no joints in a world, which virtual cameras need")
+            numbers = range(len(clip.views)) if self.given else [None]
+            ratio = frames_apart(clip.fps, self.fps)
+            for phase in range(min(ratio, len(clip)) if phases and isinstance(ratio, int) else 1):
+                found += [Piece(index, clip, number, phase, ratio) for number in numbers]
+        found = [piece for piece in found if len(piece)]
+        if not found:
+            raise ValueError("in the views of these clips no frame is valid, expected some")
+        for piece in found if self.given else ():
+            self._raw(piece, slice(0, 1), False)
+        return found
+
+    def last(self, piece: Piece) -> int:
+        """The last start from which a window fits."""
+        return max(0, len(piece) - self.frames)
+
+    def at(self, piece: Piece, start: int) -> slice | Int[np.ndarray, " frames"]:
+        """Which of the piece's frames a window is."""
+        if len(piece) >= self.frames:
+            return slice(start, start + self.frames)
+        if self.short == "pad":
+            return np.minimum(np.arange(self.frames), len(piece) - 1)
+        key = (self.seed, zlib.crc32(piece.name.encode("utf-8")), piece.phase)
+        return spread(len(piece), self.frames, np.random.default_rng(key))
+
+    def worlds(self, pieces: Sequence[Piece], at: Sequence) -> Float[Tensor, "n frames 17 3"]:
+        """The joints of windows in the world, mm."""
+        world = np.empty((len(pieces), self.frames, JOINTS, 3), np.float32)
+        for rows, piece, frames in zip(world, pieces, at, strict=True):
+            rows[:] = piece.take(piece.clip.joints, frames)
+            piece.refuse_nan(rows, frames, "joints")
+        return torch.from_numpy(world)
+
+    def virtual(self, world: Float[Tensor, "n frames 17 3"], camera: Camera, mirrored: Tensor, seeds: Tensor):
+        """What virtual cameras see of windows, mirrored or not, `(n,)`; the seeds `(n,)` are the noise's."""
         (inputs, targets), factor = see(world, camera), None
         if self.targets == "2.5d":
             image, factor = to_image(camera.world_to_camera(world), camera)
             targets = root_relative(image) * (2 / camera.width)
-        return self._finish(inputs, inputs.new_ones(inputs.shape[:-1]), seeds), targets, factor
+        inputs = self._noisy(inputs, seeds)
+        for part in (inputs, targets):
+            part[mirrored] = flip(part[mirrored])
+        return inputs, targets, factor
 
-    def of_views(
-        self, pieces: Sequence[Piece], at: Sequence, mirrored: Sequence[bool], seeds: Int[Tensor, " n"]
-    ) -> Seen:
-        """What the views of these pieces have of these frames."""
-        shape = (len(pieces), pieces[0].frames, JOINTS)
+    def of_views(self, pieces: Sequence[Piece], at: Sequence, mirrored: Tensor, seeds: Tensor):
+        """What the pieces' views have of these frames, as `virtual` gives it."""
+        shape = (len(pieces), self.frames, JOINTS)
         inputs, targets = (np.empty((*shape, size), np.float32) for size in (2, 3))
-        sure = np.ones(shape, np.float32) if self.confidence else None
         factor = np.full(shape[:2], np.nan, np.float32)
-        for row, (piece, frames, mirror) in enumerate(zip(pieces, at, mirrored, strict=True)):
-            view = piece.view
-            pixels, body, axes, factor[row] = self._raw(piece, frames)
-            _product(pixels, _scaled(2, 2 / view.width, mirror), inputs[row])
-            inputs[row, ..., 0] -= -1 if mirror else 1
-            inputs[row, ..., 1] -= view.height / view.width
-            turned = _scaled(3, axes, mirror) if isinstance(axes, float) else _matrix(axes, mirror)
+        for row, (piece, frames, mirror) in enumerate(zip(pieces, at, mirrored.tolist(), strict=True)):
+            pixels, body, turned, factor[row] = self._raw(piece, frames, mirror)
+            piece.refuse_nan(pixels, frames, "inputs")
+            piece.refuse_nan(body, frames, "targets")
+            scaled, middle = _to_input(piece.view.width, piece.view.height, mirror)
+            _product(pixels, scaled, inputs[row])
+            inputs[row] -= middle
             _product(body, turned, targets[row])
-            if self.confidence and view.confidence is not None and self.inputs == "detected":
-                rows = piece.take(view.confidence, frames)
-                piece.refuse_nan(rows, frames, "confidences")
-                sure[row] = rows[:, list(FLIP_ORDER)] if mirror else rows
-            # A sum of squares is finite where all numbers are; it costs less than to look at each.
-            if not math.isfinite(sum(np.vdot(part[row], part[row]) for part in (inputs, targets))):
-                piece.refuse_nan(pixels, frames, "inputs")
-                piece.refuse_nan(body, frames, "targets")
-        sure = inputs[..., 0] if sure is None else sure
-        inputs, targets, sure, factor = (torch.from_numpy(part) for part in (inputs, targets, sure, factor))
-        return self._finish(inputs, sure, seeds), targets, factor if self.targets == "2.5d" else None
+        inputs, targets, factor = (torch.from_numpy(part) for part in (inputs, targets, factor))
+        return self._noisy(inputs, seeds), targets, factor if self.targets == "2.5d" else None
 
-    def _finish(self, inputs: Tensor, sure: Tensor, seeds: Int[Tensor, " n"]) -> Tensor:
-        if self.noise is not None:
-            inputs, sure = self.noise.apply(inputs, None, seeds)
-        return torch.cat([inputs, sure[..., None]], dim=-1) if self.confidence else inputs
+    def _noisy(self, inputs: Tensor, seeds: Int[Tensor, " n"]) -> Tensor:
+        return inputs if self.noise is None else self.noise.apply(inputs, None, seeds)[0]
 
-    def _raw(self, piece: Piece, at) -> tuple[np.ndarray, np.ndarray, np.ndarray | float, np.ndarray | float]:
-        """Pixels, joints, what turns or scales these into a target, and mm per pixel or NaN."""
-        view, name = piece.view, _NAMES.get(self.targets, self.targets)
-        made = self.targets == "2.5d" and name not in view.targets
-        points, axes, factor = None, 2 / view.width if self.targets == "2.5d" else 1.0, np.nan
-        if _placed(piece) and (made or self.inputs == "projected"):
-            camera = view.camera.to(torch.float32)
-            points = torch.from_numpy(np.array(piece.take(view.targets.get("camera", piece.clip.joints), at)))
-            points = points if "camera" in view.targets else camera.world_to_camera(points)
-        if self.inputs == "detected":
-            pixels = piece.take(view.keypoints, at)
-        elif points is not None:
+    def _raw(self, piece: Piece, at: slice | np.ndarray, mirrored: bool) -> tuple:
+        """Pixels, joints, the matrix that makes these a target, and mm per pixel or NaN."""
+        view, world, own = piece.view, piece.clip.joints, piece.view.targets
+        flat, name, factor = self.targets == "2.5d", _NAMES.get(self.targets, self.targets), np.nan
+        # Whether it is known where the joints are in the frame of the view's camera.
+        placed = view.camera is not None and (world is not None or "camera" in own)
+        if placed and (self.inputs == "projected" or (flat and name not in own)):
+            camera = _single(view.camera)
+            points = torch.tensor(piece.target("camera", at) if "camera" in own else piece.take(world, at))
+            points = points if "camera" in own else camera.world_to_camera(points)
+        if self.inputs == "projected" and placed:
             pixels = camera.project(points).numpy()
+        elif self.inputs == "projected" and "joint3d_image" in own:
+            pixels = piece.target("joint3d_image", at)[..., :2]
+        elif self.inputs == "projected":
+            raise piece.lacks("a camera and joints, or joint3d_image, for 'projected' inputs")
+        elif view.keypoints is None:
+            raise piece.lacks("keypoints for 'detected' inputs")
         else:
-            pixels = piece.take(view.targets["joint3d_image"], at)[..., :2]
-        if made:
+            pixels = piece.take(view.keypoints, at)
+        turned = _to_target(2 / view.width if flat else 1.0, mirrored)
+        if name in own:
+            body = piece.target(name, at)
+            if flat and "2.5d_factor" in own:
+                factor = piece.target("2.5d_factor", at, ())
+        elif flat and placed:
             body, factor = (part.numpy() for part in to_image(points, camera))
-        elif name in view.targets:
-            body = piece.take(view.targets[name], at)
-            if self.targets == "2.5d" and "2.5d_factor" in view.targets:
-                factor = piece.take(view.targets["2.5d_factor"], at)
+        elif placed and self.targets in _NAMES:
+            body, turned = piece.take(world, at), _to_target(view.camera, mirrored)
         else:
-            body, axes = piece.take(piece.clip.joints, at), view.camera.rotation.numpy().T
-        return pixels, body, axes, factor
+            other = "a camera and joints, or " if self.targets in _NAMES else ""
+            raise piece.lacks(f"{other}its target {name!r} for targets {self.targets!r}")
+        return pixels, body, turned, factor
 
 
-def _placed(piece: Piece) -> bool:
-    """Whether it is known where the joints are in the frame of the view's camera."""
-    return piece.view.camera is not None and (piece.clip.joints is not None or "camera" in piece.view.targets)
+# A set's cameras are few, so what follows from one is made once. One product with a matrix is by far the
+# fastest way to turn and mirror a window; the matrix's rows are what becomes of unit poses.
+@lru_cache(1024)
+def _single(camera: Camera) -> Camera:
+    return camera.to(torch.float32)
 
 
-def _matrix(axes: Float[np.ndarray, "k k"], mirrored: bool) -> Float[np.ndarray, "17k 17k"]:
-    """What turns a frame's joints, all in one row, and mirrors them; in space also relative to the root.
-
-    One product with it is by far the fastest way to do that for a window.
-    """
-    joints = (_ORDER if len(axes) == 2 else _FROM_ROOT)[mirrored]
-    axes = axes * ([-1] + [1] * (len(axes) - 1) if mirrored else 1)
-    turned = joints[:, None, :, None] * axes[None, :, None, :].astype(np.float32)
-    return turned.reshape(JOINTS * len(axes), -1)
+@lru_cache(1024)
+def _to_target(axes: Camera | float, mirrored: bool) -> Float[np.ndarray, "51 51"]:
+    """Joints turned as a camera turns them, or scaled; relative to the root, and perhaps mirrored."""
+    turn = axes.rotation.numpy().T if isinstance(axes, Camera) else np.eye(3) * axes
+    poses = np.eye(JOINTS * 3, dtype=np.float32).reshape(-1, JOINTS, 3) @ turn.astype(np.float32)
+    poses = poses - poses[:, :1]
+    return (flip(poses) if mirrored else poses).reshape(len(poses), -1)
 
 
 @lru_cache
-def _scaled(size: int, scale: float, mirrored: bool) -> np.ndarray:
-    return _matrix(np.eye(size) * scale, mirrored)
+def _to_input(width: int, height: int, mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels scaled and perhaps mirrored, `(34, 34)`; and what is then subtracted, `(17, 2)`."""
+    poses = np.eye(JOINTS * 2, dtype=np.float32).reshape(-1, JOINTS, 2) * np.float32(2 / width)
+    middle = np.tile(np.float32([1, height / width]), (JOINTS, 1))
+    poses, middle = (flip(part) if mirrored else part for part in (poses, middle))
+    return poses.reshape(len(poses), -1), middle
 
 
 def _product(rows: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> None:

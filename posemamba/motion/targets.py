@@ -4,7 +4,7 @@
 published preparation computes it (Ci et al., 2019) and MotionBERT's file holds it:
 
 - x, y: the joint's pixel through a pinhole. The lens's distortion is left out, so it is not quite the pixel
-  where a detector finds the joint; `lens=True` puts it in.
+  where a detector finds the joint.
 - z: how much deeper than the root the joint lies, times the pixels of a mm at the root's depth Z. These come
   from a box 2000 mm wide, counted from first pixel to last: (2000 focal / Z + 1) / 2000.
 - the factor: mm per pixel. The evaluation multiplies truth and prediction by it.
@@ -45,34 +45,29 @@ def with_root(relative: Joints, root: Float[Tensor, "*b frames 3"]) -> Joints:
     return relative + root[..., None, :]
 
 
-def to_image(
-    points: Joints, camera: Camera, scale: str = "fitted", lens: bool = False
-) -> tuple[Joints, Factor]:
+def to_image(points: Joints, camera: Camera, scale: str = "fitted") -> tuple[Joints, Factor]:
     """A pose in the camera's frame as 2.5D (Ci et al., 2019).
 
     Args:
         points: `(*b, frames, joints, 3)` in the camera's frame, mm; joint 0 is the root.
         camera: of batch shape `*b`.
         scale: what the factor is: "fitted" to the pose by least squares, or the "box"'s mm per pixel.
-        lens: whether x and y go through the lens's distortion; in MotionBERT's file they do not.
 
     Returns:
         `joint3d_image (*b, frames, joints, 3)` in pixels, x and y NaN where a joint is not before the camera,
         and the factor `(*b, frames)`, mm per pixel.
     """
     relative = root_relative(points)
-    pixels = (camera if lens else _pinhole(camera)).project(points)
+    pixels = _pinhole(camera).project(points)
     pixel = _pixel(points[..., 0, 2], camera)
     image = torch.cat([pixels, relative[..., 2:] / pixel[..., None, None]], dim=-1)
     return image, _fit(root_relative(image), relative) if _fitted(scale) else pixel
 
 
-def from_image(
-    joint3d_image: Joints, factor: Factor, camera: Camera, scale: str = "fitted", lens: bool = False
-) -> Joints:
+def from_image(joint3d_image: Joints, factor: Factor, camera: Camera, scale: str = "fitted") -> Joints:
     """The inverse of `to_image`, exact to rounding: joints in the camera's frame, mm; arguments as there."""
     focal, z = camera.focal[..., :1], joint3d_image[..., 2]
-    flat = (camera if lens else _pinhole(camera)).unproject(joint3d_image[..., :2], torch.ones_like(z))
+    flat = _pinhole(camera).unproject(joint3d_image[..., :2], torch.ones_like(z))
     if _fitted(scale):
         # The joints are linear in the root's depth Z and the pixel's mm there, P = Z / (focal + Z / BOX):
         # flat (Z + z P). So is the factor that fits them, a Z + b P, a quadratic equation for Z.

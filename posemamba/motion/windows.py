@@ -1,13 +1,13 @@
-"""Windows of motion seen through cameras: what a lifting network reads, and what it should say.
+"""Which windows of motion a network sees: drawn at random to train on, or in order to be scored.
 
 The input is the window's image in normalised coordinates (the image's width spans [-1, 1]); the target is the
-same window in the camera's frame, relative to the root, mm. Frames are read from the clips, which may be
-views of a file's memory map, when a window holds them.
+same window in the camera's frame, relative to the root, mm.
 """
 
 import zlib
 from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, replace
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -15,52 +15,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from posemamba.camera import Camera
-from posemamba.motion.clips import Clip
+from posemamba.motion.clips import Clip, expect
 from posemamba.motion.noise import DetectorNoise
-from posemamba.motion.pieces import Piece, resample, whole_stride
+from posemamba.motion.pieces import Piece
 from posemamba.motion.reading import Reading
 from posemamba.motion.rig import CameraRig, middle_and_reach
-from posemamba.skeleton import flip as flip_pose
-
-__all__ = ["EvaluationWindows", "WindowSampler", "evaluation_windows", "resample", "whole_stride"]
-
-
-def _check(clips: Sequence[Clip], fps: float, short: str, **sizes: int) -> None:
-    if not clips:
-        raise ValueError("there are no clips to cut windows from, expected at least one")
-    if not fps > 0:
-        raise ValueError(f"fps is {fps}, expected a positive number")
-    if short not in ("pad", "resample"):
-        raise ValueError(f"short is {short!r}, expected 'pad' or 'resample'")
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name} is {size}, expected at least 1")
-
-
-def _pieces(clip: Clip, index: int, reading: Reading, phases: int, *rules) -> list[Piece]:
-    """The clip's sequences by phase and view, after a look at whether they have what is wanted.
-
-    A view in which no frame counts gives none.
-    """
-    if reading.given and not clip.views:
-        raise ValueError(f"clip {clip.name!r} has no views, expected some: views is 'given'")
-    numbers = range(len(clip.views)) if reading.given else (None,)
-    pieces = [Piece(clip, index, number, phase, *rules) for phase in range(phases) for number in numbers]
-    for piece in pieces[: len(numbers)]:
-        reading.check(piece)
-    return [piece for piece in pieces if len(piece)]
-
-
-def _worlds(pieces: Sequence[Piece], at: Sequence) -> Float[Tensor, "n frames 17 3"]:
-    """The joints of windows in the world, mm."""
-    world = np.empty((len(pieces), pieces[0].frames, *pieces[0].clip.joints.shape[1:]), np.float32)
-    for row, (piece, frames) in enumerate(zip(pieces, at, strict=True)):
-        world[row] = piece.take(piece.clip.joints, frames)
-    finite = np.isfinite(world).all((1, 2, 3))
-    if not finite.all():
-        row = finite.argmin()
-        pieces[row].refuse_nan(world[row], at[row], "joints")
-    return torch.from_numpy(world)
 
 
 @dataclass(eq=False)
@@ -83,7 +42,6 @@ class WindowSampler:
         inputs: of given views, the keypoints as "detected", or the joints "projected" through the camera.
         targets: "metric", mm; "2.5d", as the set has it or `targets.to_image` makes it, in units of half the
             image's width; of given views also a target that they have by another name. Relative to the root.
-        confidence: whether inputs have a third channel, the detector's confidence, 1 where it is not known.
         noise: the errors of a detector for joints that are projected.
 
     Raises:
@@ -104,33 +62,23 @@ class WindowSampler:
     views: str = "virtual"
     inputs: str = "detected"
     targets: str = "metric"
-    confidence: bool = False
     noise: DetectorNoise | None = None
 
     def __post_init__(self, clips: Sequence[Clip]):
-        sizes = dict(frames=self.frames, batch_size=self.batch_size, stride=self.stride)
-        _check(clips, self.fps, self.short, **sizes)
-        if self.balance not in ("frames", "actions"):
-            raise ValueError(f"balance is {self.balance!r}, expected 'frames' or 'actions'")
-        if self.views not in ("virtual", "given"):
-            raise ValueError(f"views is {self.views!r}, expected 'virtual' or 'given'")
+        expect(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        expect(self.balance in ("frames", "actions"), "balance", self.balance, "'frames' or 'actions'")
+        expect(self.views in ("virtual", "given"), "views", self.views, "'virtual' or 'given'")
         self.rig = self.rig or CameraRig()
-        self._reading = Reading(self.views == "given", self.inputs, self.targets, self.confidence, self.noise)
-        self.actions = tuple(sorted({clip.action for clip in clips}))
-        rules = self.fps, self.frames, self.short, self.seed
-        self._pieces: list[Piece] = []
+        rules = self.frames, self.stride, self.fps, self.seed, self.short, self.inputs, self.targets
+        self._reading = Reading(self.views == "given", *rules, self.noise)
         # Sorted by action, so that an action's windows are one range.
-        for index, clip in sorted(enumerate(clips), key=lambda entry: entry[1].action):
-            phases = min(len(clip), max(1, whole_stride(clip.fps, self.fps)))
-            self._pieces += _pieces(clip, index, self._reading, phases, *rules)
-        if not self._pieces:
-            raise ValueError("in the views of these clips no frame is valid, expected some")
+        self._pieces = self._reading.pieces(sorted(clips, key=lambda clip: clip.action), phases=True)
+        self.actions, action = _actions(self._pieces)
         # A table of pieces and not of windows: there may be millions of these.
-        count = torch.tensor([piece.last // self.stride + 1 for piece in self._pieces])
+        count = torch.tensor([self._reading.last(piece) // self.stride + 1 for piece in self._pieces])
         self._ends: Int[Tensor, " pieces"] = count.cumsum(0)
-        action = torch.tensor([self.actions.index(piece.clip.action) for piece in self._pieces])
-        self._counts: Int[Tensor, " actions"] = torch.zeros(len(self.actions), dtype=torch.int64)
-        self._counts.scatter_add_(0, action, count)
+        self._begins = self._ends - count
+        self._counts: Int[Tensor, " actions"] = torch.bincount(action, weights=count.double()).long()
 
     def __len__(self) -> int:
         """The number of different windows, virtual cameras and flips apart."""
@@ -141,7 +89,7 @@ class WindowSampler:
 
         They depend on the seed and the step alone, so training resumes anywhere, and threads may share this.
         """
-        generator = _generator(self.seed, step)
+        reading, generator = self._reading, _generator(self.seed, step)
         if self.balance == "frames":
             window = torch.randint(len(self), (self.batch_size,), generator=generator)
         else:
@@ -150,32 +98,18 @@ class WindowSampler:
             first = self._counts.cumsum(0) - self._counts
             window = first[action] + (within * self._counts[action]).long()
         number = torch.searchsorted(self._ends, window, right=True)
+        starts = (window - self._begins[number]) * self.stride
         pieces = [self._pieces[index] for index in number.tolist()]
-        # Counted from the last window of each piece.
-        back = (self._ends[number] - 1 - window).tolist()
-        at = [p.at((p.last // self.stride - n) * self.stride) for p, n in zip(pieces, back, strict=True)]
-        if not self._reading.given:
-            world = _worlds(pieces, at)
+        at = [reading.at(piece, start) for piece, start in zip(pieces, starts.tolist(), strict=True)]
+        if not reading.given:
+            world = reading.worlds(pieces, at)
             camera = self.rig.sample(generator, *middle_and_reach(world))
-        mirrored = torch.zeros(self.batch_size, dtype=torch.bool)
-        if self.flip:
-            mirrored = torch.rand(self.batch_size, generator=generator) < 0.5
+        mirrored = torch.rand(self.batch_size, generator=generator) < (0.5 if self.flip else 0)
         # Errors have a generator of their own, so that with and without them the windows are the same.
         seeds = torch.randint(2**31, (self.batch_size,), generator=_generator(self.seed, step, 1))
-        if self._reading.given:
-            return self._reading.of_views(pieces, at, mirrored.tolist(), seeds)[:2]
-        inputs, targets, _ = self._reading.through(world, camera, seeds)
-        for part in (inputs, targets) if self.flip else ():
-            part[mirrored] = flip_pose(part[mirrored])
-        return inputs, targets
-
-
-def _generator(*key: int) -> torch.Generator:
-    """A generator that depends on all the whole numbers of the key."""
-    if min(key) < 0:
-        raise ValueError(f"a seed or step is {min(key)}, expected 0 or more")
-    state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state) >> 1)
+        if reading.given:
+            return reading.of_views(pieces, at, mirrored, seeds)[:2]
+        return reading.virtual(world, camera, mirrored, seeds)[:2]
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,8 +117,8 @@ class EvaluationWindows:
     """Windows to score a model on; n of them.
 
     Attributes:
-        inputs, targets: `(n, frames, 17, 2)`, normalised (three channels with confidences), and
-            `(n, frames, 17, 3)`, mm, or in units of half the image's width for "2.5d", as `see` gives.
+        inputs, targets: `(n, frames, 17, 2)`, normalised, and `(n, frames, 17, 3)`, mm as `see` has them, or
+            in units of half the image's width for "2.5d".
         scored: `(n, frames)` true where the frame counts: each valid frame of each clip once a view.
         action: `(n,)` index into `actions`, the sorted names.
         clip, start: `(n,)` the window's clip in the list that was given, and at which of its frames, at the
@@ -196,7 +130,7 @@ class EvaluationWindows:
         factor: `(n, frames)` mm per pixel, with "2.5d" alone; NaN where a set does not say.
     """
 
-    inputs: Float[Tensor, "n frames 17 channels"]
+    inputs: Float[Tensor, "n frames 17 2"]
     targets: Float[Tensor, "n frames 17 3"]
     scored: Bool[Tensor, "n frames"]
     action: Int[Tensor, " n"]
@@ -205,9 +139,9 @@ class EvaluationWindows:
     start: Int[Tensor, " n"]
     view: Int[Tensor, " n"]
     camera: Camera | None
-    frame: Int[Tensor, "n frames"] | None = None
-    size: Int[Tensor, "n 2"] | None = None
-    factor: Float[Tensor, "n frames"] | None = None
+    frame: Int[Tensor, "n frames"]
+    size: Int[Tensor, "n 2"]
+    factor: Float[Tensor, "n frames"] | None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -226,7 +160,6 @@ def evaluation_windows(
     short: str = "pad",
     inputs: str = "detected",
     targets: str = "metric",
-    confidence: bool = False,
     noise: DetectorNoise | None = None,
 ) -> EvaluationWindows:
     """Windows that cover each clip, in each view through a camera of its own; by clip, window, view.
@@ -243,54 +176,60 @@ def evaluation_windows(
         stride: frames from one window's start to the next; the windows' length where left out.
         tails: "cover" what is over at a clip's end, as above, or "drop" it, as the released evaluation.
         short: "pad" as above, or "resample" a shorter clip as in `WindowSampler`: then all its frames count.
-        inputs, targets, confidence, noise: as in `WindowSampler`.
+        inputs, targets, noise: as in `WindowSampler`.
 
     Raises:
         ValueError: no clips, sizes that are not positive, unknown choices, clips that cannot give what is
             wanted, frames that hold NaN.
     """
-    given = views == "given"
-    if isinstance(views, str) and not given:
-        raise ValueError(f"views is {views!r}, expected a number or 'given'")
-    if tails not in ("cover", "drop"):
-        raise ValueError(f"tails is {tails!r}, expected 'cover' or 'drop'")
-    stride = frames if stride is None else stride
-    _check(clips, fps, short, frames=frames, views=1 if given else views, stride=stride)
-    rig, reading = rig or CameraRig(), Reading(given, inputs, targets, confidence, noise)
-    actions, rows = tuple(sorted({clip.action for clip in clips})), []
-    for index, clip in enumerate(clips):
-        action, key = actions.index(clip.action), zlib.crc32(clip.name.encode("utf-8"))
-        for piece in _pieces(clip, index, reading, 1, fps, frames, short, seed):
-            last, done = piece.last + (stride - 1 if tails == "cover" else 0), 0
-            for window, start in enumerate(range(0, last + 1, stride)):
-                start = min(start, piece.last)
-                at, place = piece.at(start), np.arange(start, start + frames)
-                scored = (place >= done) & ((place < len(piece)) | (short == "resample"))
-                done = start + frames
-                if given and piece.view.valid is not None:
-                    scored &= piece.view.valid[piece.source(at)]
-                around = () if given else middle_and_reach(_worlds([piece], [at])[0])
-                for view in (piece.number,) if given else range(views):
-                    draws = _generator(seed, key, window, view)
-                    camera = piece.view.camera if given else rig.sample(draws, *around)
-                    noisy = torch.randint(2**31, (), generator=draws)
-                    places = (action, index, start, view)
-                    rows.append(((index, window, view), piece, at, scored, camera, noisy, places))
-    if not rows:
-        raise ValueError("in the views of these clips no frame is valid, expected some")
-    _, pieces, at, scored, cameras, seeds, places = zip(*sorted(rows, key=lambda row: row[0]), strict=True)
-    seeds, (action, *places) = torch.stack(seeds), torch.tensor(places).unbind(1)
+    given, stride = views == "given", frames if stride is None else stride
+    expect(given or (isinstance(views, Integral) and views >= 1), "views", views, "1 or more, or 'given'")
+    expect(tails in ("cover", "drop"), "tails", tails, "'cover' or 'drop'")
+    reading = Reading(given, frames, stride, fps, seed, short, inputs, targets, noise)
+    rig, rows = rig or CameraRig(), []
+    for piece in reading.pieces(clips, phases=False):
+        key, fits, done = zlib.crc32(piece.clip.name.encode("utf-8")), reading.last(piece), 0
+        for window, start in enumerate(range(0, fits + (stride if tails == "cover" else 1), stride)):
+            start = min(start, fits)
+            at, place = reading.at(piece, start), np.arange(start, start + frames)
+            scored = (place >= done) & ((place < len(piece)) | (short == "resample"))
+            done = start + frames
+            if given and piece.view.valid is not None:
+                scored &= piece.view.valid[piece.source(at)]
+            around = () if given else middle_and_reach(reading.worlds([piece], [at])[0])
+            for view in (piece.number,) if given else range(views):
+                draws = _generator(seed, key, window, view)
+                camera = piece.view.camera if given else rig.sample(draws, *around)
+                noisy = torch.randint(2**31, (), generator=draws)
+                rows.append((piece.index, window, view, start, piece, at, scored, camera, noisy))
+    rows.sort(key=lambda row: row[:3])
+    clip, _, view, start, pieces, at, scored, camera, seeds = zip(*rows, strict=True)
+    seeds, mirrored = torch.stack(seeds), torch.zeros(len(rows), dtype=torch.bool)
     if given:
         size = [(piece.view.width, piece.view.height) for piece in pieces]
-        camera = None
-        if all(camera is not None for camera in cameras):
-            alike = dict(zip(("width", "height"), size[0], strict=True))
-            camera = Camera.stack([replace(one, **alike) for one in cameras]).to(torch.float32)
-        *seen, factor = reading.of_views(pieces, at, [False] * len(pieces), seeds)
+        alike = dict(zip(("width", "height"), size[0], strict=True))
+        camera = None if None in camera else Camera.stack([replace(one, **alike) for one in camera])
+        camera = camera and camera.to(torch.float32)
+        *seen, factor = reading.of_views(pieces, at, mirrored, seeds)
     else:
-        camera, size = Camera.stack(cameras), [(rig.size, rig.size)] * len(pieces)
-        *seen, factor = reading.through(_worlds(pieces, at), camera, seeds)
-    frame = [piece.source(where) for piece, where in zip(pieces, at, strict=True)]
-    scored, frame = (torch.from_numpy(np.stack(part)) for part in (scored, frame))
-    rest = (frame, torch.tensor(size), factor)
-    return EvaluationWindows(*seen, scored, action, actions, *places, camera, *rest)
+        size, camera = [(rig.size, rig.size)] * len(pieces), Camera.stack(camera)
+        *seen, factor = reading.virtual(reading.worlds(pieces, at), camera, mirrored, seeds)
+    actions, action = _actions(pieces)
+    frame = np.stack([piece.source(where) for piece, where in zip(pieces, at, strict=True)])
+    scored, frame = torch.from_numpy(np.stack(scored)), torch.from_numpy(frame)
+    clip, start, view, size = map(torch.tensor, (clip, start, view, size))
+    return EvaluationWindows(*seen, scored, action, actions, clip, start, view, camera, frame, size, factor)
+
+
+def _actions(pieces: Sequence[Piece]) -> tuple[tuple[str, ...], Int[Tensor, " n"]]:
+    """The actions' sorted names, and which of them each piece shows."""
+    names = tuple(sorted({piece.clip.action for piece in pieces}))
+    return names, torch.tensor([names.index(piece.clip.action) for piece in pieces])
+
+
+def _generator(*key: int) -> torch.Generator:
+    """A generator that depends on all the whole numbers of the key."""
+    if min(key) < 0:
+        raise ValueError(f"a seed or step is {min(key)}, expected 0 or more")
+    state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state) >> 1)

@@ -122,10 +122,10 @@ def test_windows_out_of_a_file_are_the_same(tmp_path):
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
-def test_targets_2_5d_are_the_set_s_own_or_made_and_confidence_is_a_third_channel():
+def test_targets_2_5d_are_the_set_s_own_or_made():
     own = seen(TRUTH[0], 60, targets=("joint3d_image", "2.5d_factor"))
     for clip in (own, seen(TRUTH[0], 60), seen(TRUTH[0], 60, keep_world=False, targets=("camera",))):
-        windows = evaluation_windows([clip], 27, 50, "given", targets="2.5d", confidence=True)
+        windows = evaluation_windows([clip], 27, 50, "given", targets="2.5d")
         for row in range(len(windows)):
             view, at = own.views[int(windows.view[row])], windows.frame[row].numpy()
             image = torch.from_numpy(view.targets["joint3d_image"][at])
@@ -137,11 +137,11 @@ def test_targets_2_5d_are_the_set_s_own_or_made_and_confidence_is_a_third_channe
             found = windows.targets[row] * (windows.size[row, 0] / 2) * windows.factor[row, :, None, None]
             wanted = root_relative(to_millimetres(image, factor))
             torch.testing.assert_close(found, wanted, atol=0.05, rtol=1e-4)
-            torch.testing.assert_close(windows.inputs[row, ..., 2], torch.from_numpy(view.confidence[at]))
-    mirrored = WindowSampler([own], 27, 50, 64, views="given", confidence=True).batch(0)[0]
-    plain = WindowSampler([own], 27, 50, 64, views="given", confidence=True, flip=False).batch(0)[0]
-    same = (mirrored == plain).flatten(1).all(1)
-    torch.testing.assert_close(flip(mirrored[~same]), plain[~same], atol=1e-6, rtol=0)
+    mirrored = WindowSampler([own], 27, 50, 64, views="given", targets="2.5d").batch(0)
+    plain = WindowSampler([own], 27, 50, 64, views="given", targets="2.5d", flip=False).batch(0)
+    same = (mirrored[0] == plain[0]).flatten(1).all(1)
+    for ours, theirs in zip(mirrored, plain, strict=True):
+        torch.testing.assert_close(flip(ours[~same]), theirs[~same], atol=1e-6, rtol=0)
     assert 15 < same.sum() < 50
     no_factor = seen(TRUTH[0], 60, keep_world=False, targets=("joint3d_image",))
     assert evaluation_windows([no_factor], 27, 50, "given", targets="2.5d").factor.isnan().all()
@@ -202,6 +202,15 @@ def test_a_view_that_ends_early_gives_the_windows_that_it_has():
         assert call([clip], 27, 50) is not None, "of no matter to virtual cameras"
 
 
+def test_an_action_that_no_window_shows_is_not_drawn():
+    clips = [seen(TRUTH[0], 60), replace(seen(TRUTH[1], 60), action="zzz", scan=True)]
+    for view in clips[1].views:
+        view.valid[:] = False
+    sampler = WindowSampler(clips, 27, 50, 64, views="given", balance="actions")
+    assert sampler.actions == ("walking",) and sampler.batch(0)[0].isfinite().all()
+    assert evaluation_windows(clips, 27, 50, "given").actions == ("walking",)
+
+
 def test_a_short_clip_is_spread_as_the_released_code_spreads_it():
     generator = np.random.default_rng(0)
     found = np.stack([spread(20, 27, generator) for _ in range(4000)])
@@ -246,8 +255,6 @@ def test_noise_is_for_projected_inputs_and_changes_nothing_else():
         assert torch.equal(plain[1], noisy[1])
         error = (noisy[0] - plain[0]).abs()
         assert 1e-4 < error.median() < 1e-2 and (error > 0).float().mean() > 0.99
-        again = WindowSampler(clips, 27, 50, 64, noise=noise, confidence=True, **rules).batch(2)[0]
-        assert torch.equal(again[..., :2], noisy[0]) and 0.3 < again[..., 2].mean() < 0.95
     few, more = (evaluation_windows(clips * n, 27, 50, 2, noise=noise) for n in (1, 2))
     assert torch.equal(few.inputs, more.inputs[: len(few)])
 
@@ -284,11 +291,35 @@ def test_what_cannot_be_had_is_refused_in_one_sentence(tmp_path):
             call([odd], **given)
         with pytest.raises(ValueError, match="noise is for joints that are projected"):
             call([clip], noise=DetectorNoise(), **given)
-        for name, found in dict(short="cut", inputs="gt", targets="3d", views="all", stride=0).items():
+        with pytest.raises(ValueError, match=r"noise is 0\.1, expected a DetectorNoise"):
+            call([clip], noise=0.1, inputs="projected", **given)
+        for name, found in {
+            **dict(short="cut", inputs="gt", targets="3d", views="all", stride=0, noise=0.1, seed=-1),
+            **dict(frames=27.5, fps=float("inf")),
+        }.items():
             with pytest.raises(ValueError, match=f"{name} is '?{found}'?, expected"):
                 call([clip], **{name: found})
     with pytest.raises(ValueError, match="tails is 'keep'"):
         evaluation_windows([clip], tails="keep")
+
+
+def test_targets_of_another_shape_are_refused_wherever_they_are_read():
+    clip = seen(TRUTH[0], 40, targets=("joint3d_image", "camera", "2.5d_factor"))
+    for name, end, rules in (
+        ("joint3d_image", (17,), dict(inputs="projected", targets="own")),
+        ("2.5d_factor", (1,), dict(targets="2.5d")),
+        ("camera", (16, 3), dict(targets="2.5d")),
+    ):
+        view = clip.views[0]
+        own = dict(view.targets, own=view.targets["camera"], **{name: np.zeros((40, *end), np.float32)})
+        if name == "camera":
+            del own["joint3d_image"]
+        camera = None if name == "joint3d_image" else view.camera
+        broken = replace(clip, views=(replace(view, camera=camera, targets=own),))
+        shape = r"\(frames\)" if name == "2.5d_factor" else r"\(frames, 17, 3\)"
+        for call in (WindowSampler, evaluation_windows):
+            with pytest.raises(ValueError, match=f"lacks .* expected its target '{name}' of shape {shape}"):
+                call([broken], 27, 50, views="given", **rules)
 
 
 def test_nan_is_found_in_the_windows_that_hold_it():
@@ -296,7 +327,6 @@ def test_nan_is_found_in_the_windows_that_hold_it():
     for array, what, rules in (
         (clip.joints, "targets", dict(views="given")),
         (clip.views[1].keypoints, "inputs", dict(views="given")),
-        (clip.views[1].confidence, "confidences", dict(views="given", confidence=True)),
         (clip.joints, "joints", dict()),
     ):
         view = "" if not rules else f", view '{0 if what == 'targets' else 1}'"
