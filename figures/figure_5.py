@@ -25,8 +25,7 @@ def main() -> None:
 
     from posemamba import PoseMamba, attention, storage
     from posemamba.camera import Camera
-    from posemamba.motion import see, synthetic_clips
-    from posemamba.motion.clips import open_motion
+    from posemamba.motion import open_motion, see, synthetic_clips
     from posemamba.plotting import map_panels, save, use_book_style
 
     use_book_style()

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import InitVar, dataclass, field
-from importlib import import_module
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -12,12 +11,6 @@ from posemamba.skeleton import JOINTS
 
 SPLITS = ("train", "test")
 CAMERA_PARTS = ("rotation", "translation", "focal", "center", "radial", "tangential")
-
-
-def __getattr__(name: str):  # what lived here once
-    if name in ("load_motion", "open_motion", "read_cmu", "save_motion"):
-        return getattr(import_module("posemamba.motion"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +74,11 @@ class View:
                 yield name, getattr(self, name)
         for name, array in self.targets.items():
             yield f"targets.{name}", array
+
+    def body(self) -> Float32[np.ndarray, "frames 17 3"] | None:
+        """The joints in the camera's frame, mm, from the first of the targets that are such; None without."""
+        found = (self.targets.get(name) for name in ("camera", "annot3", "univ_annot3"))
+        return next((body for body in found if body is not None and body.shape[1:] == (JOINTS, 3)), None)
 
 
 @dataclass(frozen=True, eq=False)

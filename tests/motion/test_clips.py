@@ -94,16 +94,6 @@ def test_a_write_that_fails_leaves_the_old_file(saved, monkeypatch):
         save_motion(saved, [])
 
 
-def test_the_older_paths_of_the_readers_still_lead_to_them():
-    import posemamba.motion
-    from posemamba.motion import clips
-
-    for name in ("load_motion", "open_motion", "read_cmu", "save_motion"):
-        assert getattr(clips, name) is getattr(posemamba.motion, name)
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = clips.nothing
-
-
 def test_no_two_modules_of_motion_import_each_other():
     import posemamba
 
