@@ -20,9 +20,7 @@ def save(figure: go.Figure, stem: str | Path, still: int | None = None) -> list[
     stem = Path(stem)
     stem.parent.mkdir(parents=True, exist_ok=True)
     page = stem.with_name(stem.name + ".html")
-    with storage.atomic_path(page) as path:
-        text = figure.to_html(include_plotlyjs=True, auto_play=False, config=dict(responsive=True))
-        path.write_text(text, encoding="utf-8")
+    write_page(figure, page)
     picture = _still(figure, still)
     written = [page]
     for ending in ("svg", "png"):
@@ -37,6 +35,15 @@ def save(figure: go.Figure, stem: str | Path, still: int | None = None) -> list[
             path.write_bytes(drawn)
         written.append(target)
     return written
+
+
+def write_page(figure: go.Figure, path: str | Path) -> None:
+    """Writes a figure as HTML that stands alone and works offline, atomically; as high as its layout says."""
+    config = dict(responsive=True, displaylogo=False, modeBarButtonsToRemove=["sendChartToCloud"])
+    look = dict(config=config, default_height=f"{figure.layout.height}px" if figure.layout.height else "100%")
+    with storage.atomic_path(path) as temporary:
+        text = figure.to_html(include_plotlyjs=True, auto_play=False, **look)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _still(figure: go.Figure, frame: int | None) -> go.Figure:
