@@ -103,13 +103,13 @@ def load_motion(path: str | Path) -> list[Clip]:
             clip that `Clip` refuses.
     """
     path, version, metadata, arrays = _open(path)
-    what, entries = "cameras", []
+    what, entries, at = "cameras", [], dict.fromkeys(arrays, 0)
     try:
         cameras = _cameras(json.loads(metadata["cameras"])) if version == "2" else []
         what = "clips"
         for number, found in enumerate(json.loads(metadata["clips"])):
             what = f"clips, number {number},"
-            entries.append(_entry(dict(found), version, len(cameras)))
+            entries.append(_entry(dict(found), version, len(cameras), at))
     except _Unknown as error:
         raise ValueError(f"{path} {error}, expected none such: a newer posemamba wrote it?") from None
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
@@ -117,29 +117,20 @@ def load_motion(path: str | Path) -> list[Clip]:
         raise ValueError(f"{path} has a damaged header: {told}") from error
     if not entries:
         raise ValueError(f"{path} lists 0 frames, expected at least one clip")
-    listed = dict.fromkeys(arrays, 0)
-    for frames, holds, _, views in entries:
-        for name in (*holds, *(name for *_, holds in views for name in holds)):
-            listed[name] = listed.get(name, 0) + frames
-    for name, count in listed.items():
+    for name, count in at.items():
         found = arrays[name].shape if name in arrays else "none"
         if name not in arrays or found[0] != count or min(frames for frames, *_ in entries) < 1:
             raise ValueError(f"{path} lists {count} frames but holds {name} of shape {found}")
-    at = dict.fromkeys(arrays, 0)
-
-    def cut(name: str, frames: int) -> np.ndarray:
-        at[name] += frames
-        return arrays[name][at[name] - frames : at[name]]
-
     clips = []
     try:
-        for frames, holds, facts, seen in entries:
-            joints, views = (cut("joints", frames) if holds else None), []
+        for _, facts, parts, seen in entries:
+            views = []
             for name, size, camera, fields in seen:
-                found = {field: cut(field, frames) for field in fields}
+                found = {field: arrays[field][part] for field, part in fields.items()}
                 targets = {f.removeprefix(_TARGET): found.pop(f) for f in fields if f.startswith(_TARGET)}
                 camera = None if camera is None else cameras[camera]
                 views.append(View(name, *size, camera, **found, targets=targets, scan=False))
+            joints = arrays["joints"][parts["joints"]] if parts else None
             clips.append(Clip(joints, **facts, views=tuple(views), scan=False))
     except (ValueError, IndexError) as error:
         raise ValueError(f"{path}: {error}") from error
@@ -207,24 +198,29 @@ class _Unknown(Exception):
     """A field that is not known here."""
 
 
-def _entry(found: dict, version: str, cameras: int) -> tuple[int, list[str], dict, list]:
-    """A clip of the list: its frames, what it holds, its facts, its views."""
+def _entry(found: dict, version: str, cameras: int, at: dict[str, int]) -> tuple[int, dict, dict, list]:
+    """A clip of the list: its frames, its facts, its part of `joints`, its views with their parts."""
     frames, views = index(found.pop("frames")), []
     seen, holds = (found.pop("views"), found.pop("holds")) if version == "2" else ([], ["joints"])
+    facts = {name: found.pop(name) for name in _CLIP if name != "subject" or version == "2"}
+    facts["fps"] = float(facts["fps"])
+    _refuse([*found, *(field for field in holds if field != "joints")])
     for view in map(dict, seen):
         size, camera = (index(view.pop("width")), index(view.pop("height"))), view.pop("camera")
         fields, name = [str(field) for field in view.pop("holds")], view.pop("name")
         if camera is not None and not 0 <= index(camera) < cameras:
             raise IndexError(f"view {name!r} names camera {camera}, out of range: there are {cameras}")
         _refuse([*view, *(f for f in fields if f not in _ENDS and not f.startswith(_TARGET))])
-        views.append((name, size, camera, fields))
-    facts = {name: found.pop(name) for name in _CLIP if name != "subject" or version == "2"}
-    facts["fps"] = float(facts["fps"])
-    _refuse([*found, *(field for field in holds if field != "joints")])
-    for fields in (holds, *(fields for *_, fields in views)):
-        if len(set(fields)) < len(fields):
-            raise ValueError(f"it holds {', '.join(fields)}, expected each once")
-    return frames, holds, facts, views
+        views.append((name, size, camera, _parts(fields, frames, at)))
+    return frames, facts, _parts(holds, frames, at), views
+
+
+def _parts(fields: list[str], frames: int, at: dict[str, int]) -> dict[str, slice]:
+    """Which frames of their tensors these fields are: the next ones after `at`, which moves on."""
+    if len(set(fields)) < len(fields):
+        raise ValueError(f"it holds {', '.join(fields)}, expected each once")
+    at |= {field: at.get(field, 0) + frames for field in fields}
+    return {field: slice(at[field] - frames, at[field]) for field in fields}
 
 
 def _refuse(unknown: list[str]) -> None:
