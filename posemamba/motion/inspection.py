@@ -51,16 +51,17 @@ def inspect(clip: Clip) -> list[Finding]:
     nothing here does. Sides exchanged in a whole clip show where a knee bends. Standing with hanging arms is
     no bind pose: people do.
     """
-    faults, body = [], _body_of(clip)
-    if clip.joints is not None:
+    faults, body, world = [], _body_of(clip), clip.joints is not None
+    if world:
         faults += _not_finite("joints", clip.joints)
     if body is not None and np.isfinite(body).all():
-        faults += _body(np.asarray(body, dtype=float), clip.fps, clip.joints is not None)
+        faults += _body(np.asarray(body, dtype=float), clip.fps, world)
     faults += [fault for view in clip.views for fault in _view(view, clip.joints)]
-    return [
-        Finding(f"clip {clip.name!r}{'' if frame is None else f', frame {frame}'}: {text}", certain, kind)
-        for kind, frame, text, certain in faults
-    ]
+    found = []
+    for kind, frame, text, certain in faults:
+        at = f"clip {clip.name!r}" if frame is None else f"clip {clip.name!r}, frame {frame}"
+        found.append(Finding(f"{at}: {text}", bool(certain), kind))
+    return found
 
 
 def compare(clips: Sequence[Clip]) -> list[Finding]:
@@ -122,7 +123,7 @@ def _not_finite(name: str, array: np.ndarray) -> Iterator[Fault]:
     bad = ~np.isfinite(array).reshape(len(array), -1).all(-1)
     if bad.any():
         told = f"{name} hold NaN or infinity in {bad.sum()} of {len(bad)} frames, expected finite numbers"
-        yield "not finite", int(bad.argmax()), told, True
+        yield "not finite", bad.argmax(), told, True
 
 
 def _runs(mask: np.ndarray) -> list[list[int]]:
@@ -168,7 +169,7 @@ def _bones(lengths: np.ndarray) -> Iterator[Fault]:
     if change[frame, bone] > 0.02:
         told = f"the bone to the {JOINT_NAMES[_RIGID[bone] + 1]} is {lengths[frame, bone]:.0f} mm long"
         told = f"{told}, {usual[bone]:.0f} in the median, expected a rigid one"
-        yield "bones", int(frame), told, bool(change[frame, bone] > 0.1)
+        yield "bones", frame, told, change[frame, bone] > 0.1
 
 
 def _poses(x: np.ndarray) -> Iterator[Fault]:
@@ -187,7 +188,7 @@ def _poses(x: np.ndarray) -> Iterator[Fault]:
             f"a bind pose ({'T' if out[first] > 0.9 else 'A'}) for {end - first} frames, {held.sum()} in all"
         )
         told = f"{told}: arms out, elbows and knees straight; expected movement"
-        yield "bind pose", first, told, bool(straight[first:end].max() > 0.999)
+        yield "bind pose", first, told, straight[first:end].max() > 0.999
     if np.median(_cosine(hips, shoulders)) < -0.3:
         told = "the shoulders run against the hips: left and right exchanged in arms or legs"
         yield "sides", None, told, True
@@ -206,7 +207,7 @@ def _steps(x: np.ndarray, fps: float) -> Iterator[Fault]:
         swapped = crossed < 0.8 * step[:, both].sum(1)
         if swapped.any():
             seen = f"left and right {name} change places with the frame before, {swapped.sum()} times in all"
-            yield "sides", int(swapped.argmax()) + 1, seen, True
+            yield "sides", swapped.argmax() + 1, seen, True
             told |= swapped
     step[told] = 1  # these are no jumps
     still = (step == 0).all(1)
@@ -224,7 +225,7 @@ def _steps(x: np.ndarray, fps: float) -> Iterator[Fault]:
         at = np.unravel_index(np.where(bad, speed, 0).argmax(), bad.shape)
         seen = f"the {JOINT_NAMES[at[1]]} moves {step[at]:.0f} mm in one frame, {speed[at]:.1f} m/s"
         seen = f"{seen}, and {around[at]:.1f} m/s around that; {bad.any(1).sum()} in all"
-        yield "jump", int(at[0]) + 1, seen, bool((spike > 600).any() or (speed > 20).any())
+        yield "jump", at[0] + 1, seen, (spike > 600).any() or (speed > 20).any()
 
 
 def _floor(z: Float[np.ndarray, "frames 17"], fps: float) -> Iterator[Fault]:
@@ -233,7 +234,7 @@ def _floor(z: Float[np.ndarray, "frames 17"], fps: float) -> Iterator[Fault]:
     if lowest.min() < -20:
         where = "feet go through it" if usual > 0 else "the clip's floor is not at z = 0"
         told = f"a joint is {-lowest.min():.0f} mm under the floor: {where}"
-        yield "floor", int(lowest.argmin()), told, True
+        yield "floor", lowest.argmin(), told, True
     elif np.percentile(lowest, 5) > 250:
         told = f"no joint comes nearer to the floor than {lowest.min():.0f} mm: it is not at z = 0"
         yield "floor", None, f"{told}, or the person is on something", False
@@ -263,9 +264,9 @@ def _view(view: View, joints: np.ndarray | None) -> Iterator[Fault]:
             return
         outside = (np.abs(points / (view.width, view.height) - 0.5) > 0.6).any(-1)
         if (share := outside.mean()) > 0.001:
-            first = int(np.arange(len(view.keypoints))[frames][outside.any(1).argmax()])
+            first = np.arange(len(view.keypoints))[frames][outside.any(1).argmax()]
             told = f"{name}: {share:.1%} of the keypoints lie far outside its {view.width} x {view.height}"
-            yield "image", first, f"{told} pixels", bool(share > 0.5)
+            yield "image", first, f"{told} pixels", share > 0.5
         if view.camera is not None and joints is not None and np.isfinite(joints).all():
             told = _projection(points, view.camera, torch.from_numpy(np.array(joints[frames])))
             if told:
