@@ -139,7 +139,6 @@ def heatmap(
     y=None,
     value: str = "value",
     title: str = "",
-    signed: bool = False,
     equal: bool = False,
     alt: str | None = None,
 ) -> go.Figure:
@@ -150,7 +149,6 @@ def heatmap(
         x, y: names or numbers of the columns and rows; their indices where not given.
         xlabel, ylabel: what columns and rows are.
         value: what the colours show, with its unit.
-        signed: a diverging scale with zero in its middle, for values of both signs.
         equal: draw cells as squares.
         title, alt: the figure's title, and its alternative text; made from the labels where not given.
 
@@ -166,7 +164,7 @@ def heatmap(
     down, across = ylabel or "row", xlabel or "column"
     hover = f"{down} %{{y}}<br>{across} %{{x}}<br>{value}: %{{z:.4~g}}<extra></extra>"
     bar = dict(title=dict(text=value), thickness=14)
-    scale = colour_scale([matrix], signed)
+    scale = colour_scale([matrix], signed=False)
     figure = go.Figure(go.Heatmap(z=matrix, x=x, y=y, hovertemplate=hover, colorbar=bar, **scale))
     square = dict(scaleanchor="x", constrain="domain") if equal else {}
     xaxis = dict(title_text=xlabel, showgrid=False, constrain="domain")

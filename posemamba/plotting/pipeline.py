@@ -13,21 +13,17 @@ _ROW = 44  # pixels
 _LEFT, _RIGHT = (0.0, 0.455), (0.545, 0.955)  # the columns; beside the right one run its bypasses
 
 
-def pipeline(model: PoseMamba | PoseMambaConfig, frames: int | None = None, title: str = "") -> go.Figure:
+def pipeline(model: PoseMamba | PoseMambaConfig, title: str = "") -> go.Figure:
     """The network in one column and the inside of its blocks in another, coloured by cost.
 
     A box names a part and the shape of what comes out of it, with its share of the network's multiply-adds;
     what is not counted (norms, elementwise work) is hollow. Hovering tells parameters and multiply-adds.
 
     Args:
-        model: a network, or its settings.
-        frames: the sequence's length; the network's longest by default.
+        model: a network, or its settings; shown is a sequence of its full length.
         title: made from the settings where not given.
-
-    Raises:
-        ValueError: frames that the network does not take.
     """
-    network, inside = pipeline_stages(model, frames)
+    network, inside = pipeline_stages(model)
     config = getattr(model, "config", model)
     scans = [k for k, stage in enumerate(inside) if stage.kind == "scan"]
     places = [(stage, *_LEFT, row) for row, stage in enumerate(network)]
