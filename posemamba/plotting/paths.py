@@ -192,8 +192,7 @@ def scan_paths(
     changes = ([change for panel in panels for change in panel.moving(step)] for step in steps)
     animate(figure, list(range(still, len(figure.data))), changes)
     title = title or f"Scan paths: {', '.join(strategies)}"
-    page = _page(lines, frames, tall=190)
-    figure.update_layout(title=dict(text=title), margin=dict(l=4, r=4, t=44), **page)
+    figure.update_layout(title_text=title, margin=dict(l=4, r=4, t=44), **_page(lines, frames, tall=190))
     figure.layout.meta = dict(narrow=_page(lines, frames, tall=90))
     add_slider(figure, [str(step) for step in steps], "place ", f" of {len(steps)}", interval=300)
     figure.layout.sliders[0].active = start
@@ -232,15 +231,10 @@ def limb_meetings() -> go.Figure:
     note = dict(showarrow=False, font=dict(size=12))
     numbers = [dict(note, text=str(joint), x=x, y=y) for joint, (x, y) in enumerate(spots)]
     still = dict(visible=False, fixedrange=True, constrain="domain")
-    figure.update_layout(
-        title=dict(text="Which joint meets which"),
-        height=560,
-        annotations=[*arrows, *numbers],
-        margin=dict(l=4, r=4, t=84, b=8),
-        meta=dict(narrow=dict(margin=dict(t=116))),
-        xaxis=dict(still, range=[-56, 56]),
-        yaxis=dict(still, range=[-64, 68], scaleanchor="x"),
-    )
+    across, up = dict(still, range=[-56, 56]), dict(still, range=[-64, 68], scaleanchor="x")
+    figure.update_layout(title_text="Which joint meets which", annotations=[*arrows, *numbers])
+    figure.update_layout(xaxis=across, yaxis=up, height=560, margin=dict(l=4, r=4, t=84, b=8))
+    figure.layout.meta = dict(narrow=dict(margin=dict(t=116)))
     counts = ", ".join(f"{len(pairs)} meet {kind}" for kind, pairs in kinds.items())
     told = f"A body seen from the front with an arrow to each joint from the joint added to it: {counts}."
     return describe(figure, told)

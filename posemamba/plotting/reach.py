@@ -28,9 +28,8 @@ def _steps(colours) -> list:
 def _choices(figure: go.Figure, labels: list[str], shown: list[list[int]], always: int) -> None:
     """A menu of which traces are seen; the first `always` of them are seen in any case."""
     seen = [[k < always or k in traces for k in range(len(figure.data))] for traces in shown]
-    buttons = [dict(label=label, method="restyle") for label in labels]
-    for button, visible in zip(buttons, seen, strict=True):
-        button["args"] = [{"visible": visible}]
+    pairs = zip(labels, seen, strict=True)
+    buttons = [dict(label=label, method="restyle", args=[{"visible": row}]) for label, row in pairs]
     # Plotly lights up the row under the pointer, so dark words on light rows, on any page.
     menu = dict(buttons=buttons, x=0, y=1, xanchor="left", yanchor="bottom", pad=dict(b=8), showactive=False)
     menu |= dict(bgcolor="#f1f1f1", bordercolor=INK, font=dict(color="#222222", size=13))
@@ -77,13 +76,11 @@ def reach_counts(frames: int = 5) -> go.Figure:
     states = ([dict(marker=dict(color=table[token])) for table in tables] for token in range(tokens))
     animate(figure, moving, ([points_of([k], row), *state] for k, state in enumerate(states)))
     scale = dict(cmin=-0.5, cmax=most + 0.5, colorscale=_steps(counts), showscale=False)
-    title = dict(text="How many directions reach the marked token?")
-    figure.update_layout(title=title, height=430, margin=dict(l=4, r=4, t=92), coloraxis=scale)
+    figure.update_layout(title_text="How many directions reach the marked token?", coloraxis=scale)
     figure.update_layout(legend=dict(y=0, yanchor="top"), **body_axes(frames, 1, (0, 1), (0, 1)))
-    figure.layout.meta = dict(narrow=dict(height=370))
     add_slider(figure, told, "")
     figure.layout.sliders[0].pad.t = 74
-    figure.layout.margin.b = 128
+    figure.update_layout(height=430, margin=dict(l=4, r=4, t=92, b=128), meta=dict(narrow=dict(height=370)))
     _choices(figure, names, [[always + k] for k in range(len(names))], always)
     alt = (
         f"{frames} bodies, one a frame. Each joint is coloured by the number of directions, none to {most}, "
@@ -143,22 +140,15 @@ def order_playground(frames: int = 3) -> go.Figure:
     animate(figure, moving, ([c for k in range(len(found)) for c in moved(k, step)] for step in steps))
     edges = dict(tickvals=[JOINTS * t for t in range(frames)], ticktext=[f"frame {t}" for t in range(frames)])
     edges |= dict(showgrid=True, gridcolor=GRID, constrain="domain", zeroline=False)
-    square = dict(edges, domain=[0, 0.6], anchor="x2", autorange="reversed", scaleanchor="x2")
-    figure.update_layout(
-        title=dict(text="One order at a time"),
-        height=860,
-        margin=dict(l=66, r=8, t=150),
-        coloraxis=states,
-        legend=dict(y=1.1),
-        **body_axes(frames, 1, (0, 1), (0.66, 1)),
-        xaxis2=dict(edges, domain=[0, 1], anchor="y2", title=dict(text="from token")),
-        yaxis2=dict(square, title=dict(text="to token")),
-    )
+    across = dict(edges, domain=[0, 1], anchor="y2", title_text="from token")
+    down = dict(edges, domain=[0, 0.6], anchor="x2", title_text="to token")
+    down |= dict(autorange="reversed", scaleanchor="x2")
+    figure.update_layout(title_text="One order at a time", coloraxis=states, legend=dict(y=1.1))
+    figure.update_layout(xaxis2=across, yaxis2=down, **body_axes(frames, 1, (0, 1), (0.66, 1)))
     add_slider(figure, [str(step) for step in steps], "place ", f" of {tokens}", interval=300)
     figure.layout.sliders[0].update(active=start, pad=dict(t=46))
     figure.layout.updatemenus[0].pad.t = 50
-    figure.layout.margin.b = 116
-    figure.layout.meta = dict(narrow=dict(height=740))
+    figure.update_layout(height=860, margin=dict(l=66, r=8, t=150, b=116), meta=dict(narrow=dict(height=740)))
     _choices(figure, [direction.name for direction in found], groups, always)
     return describe(
         figure,
