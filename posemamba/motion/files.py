@@ -9,8 +9,8 @@ the clips with their views in order, the cameras, which views name by number, an
 """
 
 import json
-import math
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from operator import index
 from pathlib import Path
@@ -44,26 +44,26 @@ def save_motion(path: str | Path, clips: Iterable[Clip], about: Mapping[str, str
         ValueError: no clips; targets of one name whose shapes differ.
         PermissionError: on Windows, where the older file is still mapped (its clips are alive).
     """
-    parts: dict[str, list[np.ndarray]] = {}
-    cameras: dict[str, int] = {}
-    listing = []
+    parts, cameras, listing = defaultdict(list), {}, []
     for clip in clips:
-        views = []
+        entry = {name: getattr(clip, name) for name in _CLIP} | dict(frames=len(clip), holds=[], views=[])
+        if clip.joints is not None:
+            entry["holds"] = ["joints"]
+            parts["joints"].append(clip.joints)
         for view in clip.views:
-            size = dict(width=int(view.width), height=int(view.height))
-            entry = dict(name=view.name, **size, holds=[], camera=None)
-            for name, array in view.arrays():
-                entry["holds"].append(name)
-                parts.setdefault(name, []).append(array)
+            size, arrays, camera = (
+                dict(width=int(view.width), height=int(view.height)),
+                [*view.arrays()],
+                None,
+            )
             if view.camera is not None:
                 facts = {name: getattr(view.camera, name).tolist() for name in _CAMERA}
-                entry["camera"] = cameras.setdefault(json.dumps(facts | size), len(cameras))
-            views.append(entry)
-        holds = [] if clip.joints is None else ["joints"]
-        if holds:
-            parts.setdefault("joints", []).append(clip.joints)
-        entry = {name: getattr(clip, name) for name in _CLIP}
-        listing.append(entry | dict(frames=len(clip), holds=holds, views=views))
+                camera = cameras.setdefault(json.dumps(facts | size), len(cameras))
+            holds = [name for name, _ in arrays]
+            entry["views"].append(dict(name=view.name, **size, holds=holds, camera=camera))
+            for name, array in arrays:
+                parts[name].append(array)
+        listing.append(entry)
     if not listing:
         raise ValueError(f"{path}: there are no clips to save, expected at least one")
     metadata = dict(format=FORMAT, version=VERSION, clips=json.dumps(listing, default=float))
@@ -72,13 +72,11 @@ def save_motion(path: str | Path, clips: Iterable[Clip], about: Mapping[str, str
     # Bytes after words, so that every float stands at a multiple of four.
     order = sorted(parts, key=lambda name: (name == "valid", name))
     for name in order:
-        first = parts[name][0]
-        if any(part.shape[1:] != first.shape[1:] for part in parts[name]):
-            shapes = sorted({part.shape[1:] for part in parts[name]})
+        shapes = sorted({part.shape[1:] for part in parts[name]})
+        if len(shapes) > 1:
             raise ValueError(f"{path}: {name} has frames of shapes {shapes}, expected one shape in all views")
-        shape = [sum(map(len, parts[name])), *first.shape[1:]]
-        end = at + math.prod(shape) * first.itemsize
-        kind = "BOOL" if name == "valid" else "F32"
+        end = at + sum(part.nbytes for part in parts[name])
+        kind, shape = "BOOL" if name == "valid" else "F32", [sum(map(len, parts[name])), *shapes[0]]
         header[name] = dict(dtype=kind, shape=shape, data_offsets=[at, end])
         at = end
     text = json.dumps(header).encode()
