@@ -73,6 +73,11 @@ class View:
         for name, array in self.targets.items():
             yield f"targets.{name}", array
 
+    def body(self) -> Float32[np.ndarray, "frames 17 3"] | None:
+        """The joints in the camera's frame, mm, from the first of the targets that are such; None without."""
+        found = (self.targets.get(name) for name in ("camera", "annot3", "univ_annot3"))
+        return next((body for body in found if body is not None and body.shape[1:] == (JOINTS, 3)), None)
+
 
 @dataclass(frozen=True, eq=False)
 class Clip:

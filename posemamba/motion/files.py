@@ -9,8 +9,8 @@ the clips with their views in order, the cameras, which views name by number, an
 """
 
 import json
-import math
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from operator import index
 from pathlib import Path
@@ -44,26 +44,26 @@ def save_motion(path: str | Path, clips: Iterable[Clip], about: Mapping[str, str
         ValueError: no clips; targets of one name whose shapes differ.
         PermissionError: on Windows, where the older file is still mapped (its clips are alive).
     """
-    parts: dict[str, list[np.ndarray]] = {}
-    cameras: dict[str, int] = {}
-    listing = []
+    parts, cameras, listing = defaultdict(list), {}, []
     for clip in clips:
-        views = []
+        entry = {name: getattr(clip, name) for name in _CLIP} | dict(frames=len(clip), holds=[], views=[])
+        if clip.joints is not None:
+            entry["holds"] = ["joints"]
+            parts["joints"].append(clip.joints)
         for view in clip.views:
-            size = dict(width=int(view.width), height=int(view.height))
-            entry = dict(name=view.name, **size, holds=[], camera=None)
-            for name, array in view.arrays():
-                entry["holds"].append(name)
-                parts.setdefault(name, []).append(array)
+            size, arrays, camera = (
+                dict(width=int(view.width), height=int(view.height)),
+                [*view.arrays()],
+                None,
+            )
             if view.camera is not None:
                 facts = {name: getattr(view.camera, name).tolist() for name in _CAMERA}
-                entry["camera"] = cameras.setdefault(json.dumps(facts | size), len(cameras))
-            views.append(entry)
-        holds = [] if clip.joints is None else ["joints"]
-        if holds:
-            parts.setdefault("joints", []).append(clip.joints)
-        entry = {name: getattr(clip, name) for name in _CLIP}
-        listing.append(entry | dict(frames=len(clip), holds=holds, views=views))
+                camera = cameras.setdefault(json.dumps(facts | size), len(cameras))
+            holds = [name for name, _ in arrays]
+            entry["views"].append(dict(name=view.name, **size, holds=holds, camera=camera))
+            for name, array in arrays:
+                parts[name].append(array)
+        listing.append(entry)
     if not listing:
         raise ValueError(f"{path}: there are no clips to save, expected at least one")
     metadata = dict(format=FORMAT, version=VERSION, clips=json.dumps(listing, default=float))
@@ -72,13 +72,11 @@ def save_motion(path: str | Path, clips: Iterable[Clip], about: Mapping[str, str
     # Bytes after words, so that every float stands at a multiple of four.
     order = sorted(parts, key=lambda name: (name == "valid", name))
     for name in order:
-        first = parts[name][0]
-        if any(part.shape[1:] != first.shape[1:] for part in parts[name]):
-            shapes = sorted({part.shape[1:] for part in parts[name]})
+        shapes = sorted({part.shape[1:] for part in parts[name]})
+        if len(shapes) > 1:
             raise ValueError(f"{path}: {name} has frames of shapes {shapes}, expected one shape in all views")
-        shape = [sum(map(len, parts[name])), *first.shape[1:]]
-        end = at + math.prod(shape) * first.itemsize
-        kind = "BOOL" if name == "valid" else "F32"
+        end = at + sum(part.nbytes for part in parts[name])
+        kind, shape = "BOOL" if name == "valid" else "F32", [sum(map(len, parts[name])), *shapes[0]]
         header[name] = dict(dtype=kind, shape=shape, data_offsets=[at, end])
         at = end
     text = json.dumps(header).encode()
@@ -103,13 +101,13 @@ def load_motion(path: str | Path) -> list[Clip]:
             clip that `Clip` refuses.
     """
     path, version, metadata, arrays = _open(path)
-    what, entries = "cameras", []
+    what, entries, at = "cameras", [], dict.fromkeys(arrays, 0)
     try:
         cameras = _cameras(json.loads(metadata["cameras"])) if version == "2" else []
         what = "clips"
         for number, found in enumerate(json.loads(metadata["clips"])):
             what = f"clips, number {number},"
-            entries.append(_entry(dict(found), version, len(cameras)))
+            entries.append(_entry(dict(found), version, len(cameras), at))
     except _Unknown as error:
         raise ValueError(f"{path} {error}, expected none such: a newer posemamba wrote it?") from None
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
@@ -117,29 +115,20 @@ def load_motion(path: str | Path) -> list[Clip]:
         raise ValueError(f"{path} has a damaged header: {told}") from error
     if not entries:
         raise ValueError(f"{path} lists 0 frames, expected at least one clip")
-    listed = dict.fromkeys(arrays, 0)
-    for frames, holds, _, views in entries:
-        for name in (*holds, *(name for *_, holds in views for name in holds)):
-            listed[name] = listed.get(name, 0) + frames
-    for name, count in listed.items():
+    for name, count in at.items():
         found = arrays[name].shape if name in arrays else "none"
         if name not in arrays or found[0] != count or min(frames for frames, *_ in entries) < 1:
             raise ValueError(f"{path} lists {count} frames but holds {name} of shape {found}")
-    at = dict.fromkeys(arrays, 0)
-
-    def cut(name: str, frames: int) -> np.ndarray:
-        at[name] += frames
-        return arrays[name][at[name] - frames : at[name]]
-
     clips = []
     try:
-        for frames, holds, facts, seen in entries:
-            joints, views = (cut("joints", frames) if holds else None), []
+        for _, facts, parts, seen in entries:
+            views = []
             for name, size, camera, fields in seen:
-                found = {field: cut(field, frames) for field in fields}
+                found = {field: arrays[field][part] for field, part in fields.items()}
                 targets = {f.removeprefix(_TARGET): found.pop(f) for f in fields if f.startswith(_TARGET)}
                 camera = None if camera is None else cameras[camera]
                 views.append(View(name, *size, camera, **found, targets=targets, scan=False))
+            joints = arrays["joints"][parts["joints"]] if parts else None
             clips.append(Clip(joints, **facts, views=tuple(views), scan=False))
     except (ValueError, IndexError) as error:
         raise ValueError(f"{path}: {error}") from error
@@ -207,24 +196,29 @@ class _Unknown(Exception):
     """A field that is not known here."""
 
 
-def _entry(found: dict, version: str, cameras: int) -> tuple[int, list[str], dict, list]:
-    """A clip of the list: its frames, what it holds, its facts, its views."""
+def _entry(found: dict, version: str, cameras: int, at: dict[str, int]) -> tuple[int, dict, dict, list]:
+    """A clip of the list: its frames, its facts, its part of `joints`, its views with their parts."""
     frames, views = index(found.pop("frames")), []
     seen, holds = (found.pop("views"), found.pop("holds")) if version == "2" else ([], ["joints"])
+    facts = {name: found.pop(name) for name in _CLIP if name != "subject" or version == "2"}
+    facts["fps"] = float(facts["fps"])
+    _refuse([*found, *(field for field in holds if field != "joints")])
     for view in map(dict, seen):
         size, camera = (index(view.pop("width")), index(view.pop("height"))), view.pop("camera")
         fields, name = [str(field) for field in view.pop("holds")], view.pop("name")
         if camera is not None and not 0 <= index(camera) < cameras:
             raise IndexError(f"view {name!r} names camera {camera}, out of range: there are {cameras}")
         _refuse([*view, *(f for f in fields if f not in _ENDS and not f.startswith(_TARGET))])
-        views.append((name, size, camera, fields))
-    facts = {name: found.pop(name) for name in _CLIP if name != "subject" or version == "2"}
-    facts["fps"] = float(facts["fps"])
-    _refuse([*found, *(field for field in holds if field != "joints")])
-    for fields in (holds, *(fields for *_, fields in views)):
-        if len(set(fields)) < len(fields):
-            raise ValueError(f"it holds {', '.join(fields)}, expected each once")
-    return frames, holds, facts, views
+        views.append((name, size, camera, _parts(fields, frames, at)))
+    return frames, facts, _parts(holds, frames, at), views
+
+
+def _parts(fields: list[str], frames: int, at: dict[str, int]) -> dict[str, slice]:
+    """Which frames of their tensors these fields are: the next ones after `at`, which moves on."""
+    if len(set(fields)) < len(fields):
+        raise ValueError(f"it holds {', '.join(fields)}, expected each once")
+    at |= {field: at.get(field, 0) + frames for field in fields}
+    return {field: slice(at[field] - frames, at[field]) for field in fields}
 
 
 def _refuse(unknown: list[str]) -> None:

@@ -5,7 +5,6 @@ which people with any common colour blindness can tell apart, on transparent bac
 and a dark page both work. Every function here returns a figure; as the last value of a cell it is shown.
 """
 
-from posemamba.experiments import mean_interval
 from posemamba.plotting.bodies import skeleton_2d, skeleton_animation
 from posemamba.plotting.charts import clouds, curves, dots, heatmap, slider_figure
 from posemamba.plotting.costs import crossings, error_against_macs, stacked_shares, where_the_work_goes
@@ -18,17 +17,8 @@ from posemamba.plotting.pipeline import pipeline, pipeline_stages
 from posemamba.plotting.reach import directions_reaching, order_playground, reach_counts
 from posemamba.plotting.style import COLOURS, BookRenderer, describe, static_figure, use_book_style
 
-__all__ = ["COLOURS", "BookRenderer", "Drawing", "crossings", "curves", "describe", "directions_reaching"]
-__all__ += ["clouds", "dots", "drawing"]
-__all__ += ["error_against_macs", "heatmap", "limb_meetings", "map_panels", "order_playground", "pipeline"]
-__all__ += [
-    "pipeline_stages",
-    "reach_counts",
-    "relevance_panels",
-    "save",
-    "scan_paths",
-    "seeds",
-    "skeleton_2d",
-]
-__all__ += ["skeleton_animation", "slider_figure", "stacked_shares", "static_figure", "use_book_style"]
-__all__ += ["mean_interval", "where_the_work_goes"]
+__all__ = ["COLOURS", "BookRenderer", "Drawing", "clouds", "crossings", "curves", "describe"]
+__all__ += ["directions_reaching", "dots", "drawing", "error_against_macs", "heatmap", "limb_meetings"]
+__all__ += ["map_panels", "order_playground", "pipeline", "pipeline_stages", "reach_counts"]
+__all__ += ["relevance_panels", "save", "scan_paths", "seeds", "skeleton_2d", "skeleton_animation"]
+__all__ += ["slider_figure", "stacked_shares", "static_figure", "use_book_style", "where_the_work_goes"]

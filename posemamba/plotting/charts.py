@@ -58,9 +58,8 @@ def curves(
         look = dict(mode="lines+markers" if markers else "lines", line=pen, marker=dict(size=7))
         figure.add_scatter(x=x, y=y, name=name, legendgroup=name, hovertemplate=hover, **look)
     log = dict(type="log", exponentformat="power", dtick=1)
-    axes = dict(xaxis=log if logx else {}, yaxis=log if logy else {})
-    figure.update_layout(title_text=title, showlegend=len(lines) > 1, **axes)
-    figure.update_layout(xaxis_title_text=xlabel, yaxis_title_text=ylabel)
+    xaxis, yaxis = dict(log if logx else {}, title_text=xlabel), dict(log if logy else {}, title_text=ylabel)
+    figure.update_layout(title_text=title, showlegend=len(lines) > 1, xaxis=xaxis, yaxis=yaxis)
     told = f"Line chart: {title or 'untitled'}. {yname} over {xname}; curves: {', '.join(lines)}."
     return describe(figure, alt or told)
 
@@ -90,20 +89,19 @@ def clouds(
         if x.ndim != 1 or any(len(values) != len(x) for values in (y, *notes)):
             found = ", ".join(str(len(values)) for values in (x, y, *notes))
             raise ValueError(f"groups[{name!r}] has lengths {found}, expected the same for each.")
-        size, seen = (3.5, 0.65) if name in small else (6, 0.9)
-        look = dict(
-            color=COLOURS[k % len(COLOURS)], size=size, opacity=seen, symbol=MARKERS[k % len(MARKERS)]
-        )
         hover = "%{text}<br>" * bool(notes) + f"%{{x:.0f}}, %{{y:.0f}}<extra>{name}</extra>"
         told = dict(text=list(notes[0]) if notes else None, hovertemplate=hover)
-        figure.add_scatter(x=x, y=y, name=name, mode="markers", marker=look, **told)
+        mark = _mark(k, size=3.5, opacity=0.65) if name in small else _mark(k, size=6, opacity=0.9)
+        figure.add_scatter(x=x, y=y, name=name, mode="markers", marker=mark, **told)
     figure.update_layout(title_text=title, height=560, legend_itemsizing="constant")
     figure.layout.meta = dict(narrow=dict(margin=dict(t=50 + 18 * len(groups))))  # a line for each name
     figure.update_layout(xaxis_title_text=xlabel, yaxis=dict(title_text=ylabel, scaleanchor="x"))
-    told = (
-        f"Points: {title or 'untitled'}. {ylabel or 'y'} over {xlabel or 'x'}; clouds: {', '.join(groups)}."
-    )
-    return describe(figure, alt or told)
+    told = f"{title or 'untitled'}. {ylabel or 'y'} over {xlabel or 'x'}; clouds: {', '.join(groups)}."
+    return describe(figure, alt or f"Points: {told}")
+
+
+def _mark(k: int, **look) -> dict:
+    return dict(color=COLOURS[k % len(COLOURS)], symbol=MARKERS[k % len(MARKERS)], **look)
 
 
 def dots(
@@ -124,15 +122,13 @@ def dots(
         aside = 0.7 * (k + 0.5) / len(groups) - 0.35
         pairs = [(value, rows.index(row) + aside, row) for row in group for value in numbers(group[row])]
         x, y, notes = zip(*pairs, strict=True)
-        look = dict(color=COLOURS[k % len(COLOURS)], size=7, opacity=0.9, symbol=MARKERS[k % len(MARKERS)])
         hover = f"%{{text}}: %{{x:.3~g}}<extra>{name}</extra>"
-        figure.add_scatter(x=x, y=y, name=name, mode="markers", marker=look, text=notes, hovertemplate=hover)
+        told, mark = dict(text=notes, hovertemplate=hover), _mark(k, size=7, opacity=0.9)
+        figure.add_scatter(x=x, y=y, name=name, mode="markers", marker=mark, **told)
     ticks = dict(tickvals=list(range(len(rows))), ticktext=rows, autorange="reversed", zeroline=False)
     figure.update_layout(title_text=title, xaxis_title_text=xlabel, yaxis=ticks, height=120 + 52 * len(rows))
-    told = (
-        f"Dots: {title or 'untitled'}. {xlabel or 'numbers'} of {', '.join(rows)}, for {', '.join(groups)}."
-    )
-    return describe(figure, alt or told)
+    told = f"{title or 'untitled'}. {xlabel or 'numbers'} of {', '.join(rows)}, for {', '.join(groups)}."
+    return describe(figure, alt or f"Dots: {told}")
 
 
 def heatmap(
@@ -143,7 +139,6 @@ def heatmap(
     y=None,
     value: str = "value",
     title: str = "",
-    signed: bool = False,
     equal: bool = False,
     alt: str | None = None,
 ) -> go.Figure:
@@ -154,7 +149,6 @@ def heatmap(
         x, y: names or numbers of the columns and rows; their indices where not given.
         xlabel, ylabel: what columns and rows are.
         value: what the colours show, with its unit.
-        signed: a diverging scale with zero in its middle, for values of both signs.
         equal: draw cells as squares.
         title, alt: the figure's title, and its alternative text; made from the labels where not given.
 
@@ -170,7 +164,7 @@ def heatmap(
     down, across = ylabel or "row", xlabel or "column"
     hover = f"{down} %{{y}}<br>{across} %{{x}}<br>{value}: %{{z:.4~g}}<extra></extra>"
     bar = dict(title=dict(text=value), thickness=14)
-    scale = colour_scale([matrix], signed)
+    scale = colour_scale([matrix], signed=False)
     figure = go.Figure(go.Heatmap(z=matrix, x=x, y=y, hovertemplate=hover, colorbar=bar, **scale))
     square = dict(scaleanchor="x", constrain="domain") if equal else {}
     xaxis = dict(title_text=xlabel, showgrid=False, constrain="domain")
@@ -211,8 +205,7 @@ def slider_figure(
         raise ValueError(f"start is {start!r}, expected one of {labels}.")
     active = labels.index(start)
     figure = go.Figure(parts[active])
-    for axis in ("x", "y"):
-        figure.update_layout({f"{axis}axis": _shared_range(parts, axis)})
+    figure.update_layout(xaxis=_shared_range(parts, "x"), yaxis=_shared_range(parts, "y"))
     maps = [trace for part in parts for trace in part.data if trace.type == "heatmap"]
     if maps:
         shared = dict(zmin=min(trace.zmin for trace in maps), zmax=max(trace.zmax for trace in maps))
@@ -228,12 +221,11 @@ def slider_figure(
             type(trace)({key: trace[key] for key in keys if key in trace and trace[key] is not None})
             for trace, keys in zip(part.data, moves, strict=True)
         ]
-        layout = dict(title_text=part.layout.title.text) if not title else {}
+        layout = {} if title else dict(title_text=part.layout.title.text)
         layout |= dict(annotations=part.layout.annotations) if part.layout.annotations else {}
         frames.append(go.Frame(name=str(k), data=data, layout=layout))
     figure.frames = frames
-    if title:
-        figure.update_layout(title_text=title)
+    figure.update_layout(title_text=title or figure.layout.title.text)
     add_slider(figure, labels, f"{parameter} = ", interval=interval)
     figure.layout.sliders[0].active = active
     first = (parts[active].layout.meta or {}).get("alt", "")

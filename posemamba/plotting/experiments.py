@@ -15,20 +15,17 @@ def seeds(
     rows: Mapping[str, Float[np.ndarray, "seeds"]],
     xlabel: str,
     title: str = "",
-    unit: str = "mm",
     zero: bool = False,
     groups: Mapping[str, int] | None = None,
-    alt: str | None = None,
 ):
     """One row of dots a name: a dot a seed, a diamond for the mean, a line for its 95% interval.
 
     Args:
         rows: name -> a number for each seed; drawn from top to bottom.
-        xlabel: what the numbers are, with the unit.
-        unit: for the alternative text.
+        xlabel: what the numbers are, in mm.
+        title: the figure's title.
         zero: draw the line at 0, for differences.
         groups: name -> number of a colour; all rows alike where not given.
-        title, alt: the figure's title, and its alternative text; made from the means where not given.
 
     Returns:
         A picture (`IPython.display.Image`), to be the last value of a cell.
@@ -39,7 +36,7 @@ def seeds(
     if not rows:
         raise ValueError("rows is empty, expected at least one name.")
     numbers = ("{} {:.2f} ({:.2f} to {:.2f})".format(name, *mean_interval(rows[name])) for name in rows)
-    told = f"Dots and means of {len(rows)} rows: {title or xlabel}. {'; '.join(numbers)} {unit}."
+    told = f"Dots and means of {len(rows)} rows: {title or xlabel}. {'; '.join(numbers)} mm."
 
     import matplotlib
     import seaborn
@@ -58,4 +55,4 @@ def seeds(
         axes.tick_params(length=0)
         if zero:
             axes.axvline(0, color=INK, zorder=0)
-        return static_figure(figure, alt or told)
+        return static_figure(figure, told)

@@ -10,20 +10,18 @@ from posemamba import storage
 WIDTH, SCALE = 900, 2  # pixels; the PNG has twice as many
 
 
-def save(figure: go.Figure, stem: str | Path, still: int | None = None) -> list[Path]:
+def save(figure: go.Figure, stem: str | Path) -> list[Path]:
     """Write STEM.html, STEM.svg and STEM.png, and return their paths; the folder is made.
 
     The HTML stands alone and works offline. The pictures are drawn by kaleido, which needs Chrome or
-    Chromium; where either is missing, a warning says so and only the HTML is written. They show the first
-    state of an animation, or its frame `still`. ValueError for a frame that the figure does not have.
+    Chromium; where either is missing, a warning says so and only the HTML is written. Of an animation they
+    show the first state.
     """
     stem = Path(stem)
     stem.parent.mkdir(parents=True, exist_ok=True)
     page = stem.with_name(stem.name + ".html")
-    with storage.atomic_path(page) as path:
-        text = figure.to_html(include_plotlyjs=True, auto_play=False, config=dict(responsive=True))
-        path.write_text(text, encoding="utf-8")
-    picture = _still(figure, still)
+    write_page(figure, page)
+    picture = _still(figure)
     written = [page]
     for ending in ("svg", "png"):
         target = stem.with_name(f"{stem.name}.{ending}")
@@ -39,17 +37,17 @@ def save(figure: go.Figure, stem: str | Path, still: int | None = None) -> list[
     return written
 
 
-def _still(figure: go.Figure, frame: int | None) -> go.Figure:
-    """The figure without its controls, on white, at one of its frames."""
-    picture = go.Figure(figure)
-    if frame is not None:
-        if not 0 <= frame < len(figure.frames):
-            raise ValueError(f"still is {frame}, the figure has {len(figure.frames)} frames")
-        moved = figure.frames[frame]
-        for trace, change in zip(moved.traces or range(len(moved.data)), moved.data, strict=True):
-            picture.data[trace].update(change)
-        picture.update_layout(moved.layout)
-    picture.frames = []
+def write_page(figure: go.Figure, path: str | Path) -> None:
+    """Writes a figure as HTML that stands alone and works offline, atomically; as high as its layout says."""
+    config = dict(responsive=True, displaylogo=False, modeBarButtonsToRemove=["sendChartToCloud"])
+    look = dict(config=config, default_height=f"{figure.layout.height}px" if figure.layout.height else "100%")
+    with storage.atomic_path(path) as temporary:
+        text = figure.to_html(include_plotlyjs=True, auto_play=False, **look)
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _still(figure: go.Figure) -> go.Figure:
+    """The figure without its controls, on white."""
+    picture = go.Figure(figure.data, figure.layout)
     picture.layout.sliders = picture.layout.updatemenus = []
-    picture.update_layout(paper_bgcolor="white", plot_bgcolor="white")
-    return picture
+    return picture.update_layout(paper_bgcolor="white", plot_bgcolor="white")

@@ -1,14 +1,14 @@
 """Scan paths: the order in which a direction reads the tokens, walked on small bodies, one a frame."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Int, Num
 
 from posemamba import orders
-from posemamba.plotting.style import COLOURS, GRID, INK, add_slider, describe
+from posemamba.plotting.style import COLOURS, GRID, INK, add_slider, animate, describe
 from posemamba.skeleton import BONES, JOINT_NAMES, JOINTS, LIMB_ORDER, PARENTS
 
 SPATIAL, TEMPORAL, MIXED, OTHER = COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[4]
@@ -38,22 +38,12 @@ def body_row(frames: int) -> Int[np.ndarray, "frames joints 2"]:
     return row
 
 
-def row_of_bodies(
-    frames: int, most: int, start: int | None, default: Callable[[], int] = int, what: str = "place"
-) -> tuple[Int[np.ndarray, "frames joints 2"], int, list[str]]:
-    """`body_row`, the place that is shown first, and all tokens in words. Raises ValueError for frames and a
-    start that are out of range."""
+def row_of_bodies(frames: int, most: int) -> tuple[Int[np.ndarray, "frames joints 2"], list[str]]:
+    """`body_row`, and all tokens in words. Raises ValueError for a number of frames that is out of range."""
     if isinstance(frames, bool) or not isinstance(frames, int) or not 1 <= frames <= most:
         raise ValueError(f"frames is {frames!r}, expected a whole number from 1 to {most}.")
-    tokens, start = frames * JOINTS, default() if start is None else start
-    if not 0 <= start < tokens:
-        raise ValueError(f"start is {start}, expected a {what} from 0 to {tokens - 1}.")
-    return body_row(frames), start, [token_name(token) for token in range(tokens)]
-
-
-def token_name(token: int) -> str:
-    """A token in words, for hover text."""
-    return f"{JOINT_NAMES[token % JOINTS]} ({token % JOINTS}), frame {token // JOINTS}"
+    names = [f"{name} ({joint})" for joint, name in enumerate(JOINT_NAMES)]
+    return body_row(frames), [f"{name}, frame {frame}" for frame in range(frames) for name in names]
 
 
 def bones_trace(row: Num[np.ndarray, "frames joints 2"], axes: dict, width: int = 4) -> go.Scatter:
@@ -82,14 +72,6 @@ def body_axes(frames: int, number: int, x: tuple[float, float], y: tuple[float, 
     wide = dict(still, domain=list(x), range=[-_APART / 2, _APART * (frames - 0.5)], anchor=up)
     high = dict(still, domain=list(y), range=[_FLOOR, _TOP], anchor=across, scaleanchor=across)
     return {across.replace("x", "xaxis"): wide, up.replace("y", "yaxis"): high}
-
-
-def animate(figure: go.Figure, traces: Sequence[int], changes: Iterable[Iterable[dict]]) -> None:
-    """Give a figure a frame for each step, that changes these traces."""
-    figure.frames = [
-        go.Frame(name=str(step), traces=traces, data=[go.Scatter(change) for change in changed])
-        for step, changed in enumerate(changes)
-    ]
 
 
 class _Panel:
@@ -171,7 +153,6 @@ def scan_paths(
     frames: int = 3,
     attention: bool = False,
     title: str = "",
-    start: int | None = None,
 ) -> go.Figure:
     """The paths of one strategy or several, walked token by token (the paper's Figures 3 and 4).
 
@@ -184,13 +165,12 @@ def scan_paths(
         frames: bodies in a row, 1 to 5.
         attention: put a panel before the others in which every token looks at all.
         title: made from the names where not given.
-        start: the place in the sequence that is shown first; in the middle frame where not given.
 
     Raises:
-        ValueError: an unknown strategy, none at all, or a number of frames or a start that is out of range.
+        ValueError: an unknown strategy, none at all, or a number of frames that is out of range.
     """
-    # An arm is shown first: there mixes show.
-    row, start, told = row_of_bodies(frames, 5, start, lambda: JOINTS * (frames // 2) + 12)
+    row, told = row_of_bodies(frames, 5)
+    start = JOINTS * (frames // 2) + 12  # an arm: there mixes show
     strategies = [strategies] if isinstance(strategies, str) else list(strategies)
     if not strategies:
         raise ValueError("strategies is empty, expected at least one name of a strategy.")
@@ -212,8 +192,7 @@ def scan_paths(
     changes = ([change for panel in panels for change in panel.moving(step)] for step in steps)
     animate(figure, list(range(still, len(figure.data))), changes)
     title = title or f"Scan paths: {', '.join(strategies)}"
-    page = _page(lines, frames, tall=190)
-    figure.update_layout(title=dict(text=title), margin=dict(l=4, r=4, t=44), **page)
+    figure.update_layout(title_text=title, margin=dict(l=4, r=4, t=44), **_page(lines, frames, tall=190))
     figure.layout.meta = dict(narrow=_page(lines, frames, tall=90))
     add_slider(figure, [str(step) for step in steps], "place ", f" of {len(steps)}", interval=300)
     figure.layout.sliders[0].active = start
@@ -252,15 +231,10 @@ def limb_meetings() -> go.Figure:
     note = dict(showarrow=False, font=dict(size=12))
     numbers = [dict(note, text=str(joint), x=x, y=y) for joint, (x, y) in enumerate(spots)]
     still = dict(visible=False, fixedrange=True, constrain="domain")
-    figure.update_layout(
-        title=dict(text="Which joint meets which"),
-        height=560,
-        annotations=[*arrows, *numbers],
-        margin=dict(l=4, r=4, t=84, b=8),
-        meta=dict(narrow=dict(margin=dict(t=116))),
-        xaxis=dict(still, range=[-56, 56]),
-        yaxis=dict(still, range=[-64, 68], scaleanchor="x"),
-    )
+    across, up = dict(still, range=[-56, 56]), dict(still, range=[-64, 68], scaleanchor="x")
+    figure.update_layout(title_text="Which joint meets which", annotations=[*arrows, *numbers])
+    figure.update_layout(xaxis=across, yaxis=up, height=560, margin=dict(l=4, r=4, t=84, b=8))
+    figure.layout.meta = dict(narrow=dict(margin=dict(t=116)))
     counts = ", ".join(f"{len(pairs)} meet {kind}" for kind, pairs in kinds.items())
     told = f"A body seen from the front with an arrow to each joint from the joint added to it: {counts}."
     return describe(figure, told)

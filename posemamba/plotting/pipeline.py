@@ -13,21 +13,17 @@ _ROW = 44  # pixels
 _LEFT, _RIGHT = (0.0, 0.455), (0.545, 0.955)  # the columns; beside the right one run its bypasses
 
 
-def pipeline(model: PoseMamba | PoseMambaConfig, frames: int | None = None, title: str = "") -> go.Figure:
+def pipeline(model: PoseMamba | PoseMambaConfig, title: str = "") -> go.Figure:
     """The network in one column and the inside of its blocks in another, coloured by cost.
 
     A box names a part and the shape of what comes out of it, with its share of the network's multiply-adds;
     what is not counted (norms, elementwise work) is hollow. Hovering tells parameters and multiply-adds.
 
     Args:
-        model: a network, or its settings.
-        frames: the sequence's length; the network's longest by default.
+        model: a network, or its settings; shown is a sequence of its full length.
         title: made from the settings where not given.
-
-    Raises:
-        ValueError: frames that the network does not take.
     """
-    network, inside = pipeline_stages(model, frames)
+    network, inside = pipeline_stages(model)
     config = getattr(model, "config", model)
     scans = [k for k, stage in enumerate(inside) if stage.kind == "scan"]
     places = [(stage, *_LEFT, row) for row, stage in enumerate(network)]
@@ -51,19 +47,15 @@ def pipeline(model: PoseMamba | PoseMambaConfig, frames: int | None = None, titl
     name = f"{config.depth} blocks of {config.channels} channels, {network[0].shape[0]} frames"
     told = dict(text="share of the network's multiply-adds (%)", side="top")
     bar = dict(title=told, orientation="h", x=0.5, y=0, yanchor="top", thickness=12, len=0.9, outlinewidth=0)
+    scale = dict(colorscale=SEQUENTIAL, cmin=0, cmax=round(100 * top, 1), colorbar=bar)
     still = dict(visible=False, fixedrange=True)
-    figure.update_layout(
-        title=dict(text=title or name),
-        height=_ROW * (rows + 1) + 150,
-        font=dict(size=12.5),
-        margin=dict(l=4, r=4, t=44, b=76),
-        xaxis=dict(still, range=[-0.005, 1.0]),
-        yaxis=dict(still, range=[rows - 0.45, -1.2]),
-        coloraxis=dict(colorscale=SEQUENTIAL, cmin=0, cmax=round(100 * top, 1), colorbar=bar),
-        meta=dict(narrow=dict(font=dict(size=10.5))),
-    )
+    across, down = dict(still, range=[-0.005, 1.0]), dict(still, range=[rows - 0.45, -1.2])
     hover = dict(align="left", bgcolor="#2b2b2b", bordercolor=INK, font=dict(color="#ffffff"))
-    figure.update_layout(barmode="overlay", showlegend=False, hoverlabel=hover)
+    figure.update_layout(
+        title_text=title or name, xaxis=across, yaxis=down, coloraxis=scale, hoverlabel=hover
+    )
+    figure.update_layout(height=_ROW * (rows + 1) + 150, margin=dict(l=4, r=4, t=44, b=76), barmode="overlay")
+    figure.update_layout(showlegend=False, font_size=12.5, meta=dict(narrow=dict(font=dict(size=10.5))))
     # A finger that moves scrolls the page.
     figure.update_layout(dragmode=False, modebar=dict(remove=["select", "lasso"]))
     scanned, blocks = sum(inside[k].share for k in scans), sum(stage.share for stage in inside)

@@ -8,17 +8,8 @@ from plotly.colors import sample_colorscale
 
 from posemamba import orders
 from posemamba.orders import directions_reaching
-from posemamba.plotting.paths import (
-    MIXED,
-    QUIET,
-    SPATIAL,
-    animate,
-    body_axes,
-    bones_trace,
-    points_of,
-    row_of_bodies,
-)
-from posemamba.plotting.style import COLOURS, GRID, INK, add_slider, describe
+from posemamba.plotting.paths import MIXED, QUIET, SPATIAL, body_axes, bones_trace, points_of, row_of_bodies
+from posemamba.plotting.style import COLOURS, GRID, INK, add_slider, animate, describe
 from posemamba.skeleton import JOINTS
 
 __all__ = ["directions_reaching", "order_playground", "reach_counts"]
@@ -36,17 +27,15 @@ def _steps(colours) -> list:
 
 def _choices(figure: go.Figure, labels: list[str], shown: list[list[int]], always: int) -> None:
     """A menu of which traces are seen; the first `always` of them are seen in any case."""
-    count = len(figure.data)
-    buttons = []
-    for label, traces in zip(labels, shown, strict=True):
-        seen = [k < always or k in traces for k in range(count)]
-        buttons.append(dict(label=label, method="restyle", args=[{"visible": seen}]))
+    seen = [[k < always or k in traces for k in range(len(figure.data))] for traces in shown]
+    pairs = zip(labels, seen, strict=True)
+    buttons = [dict(label=label, method="restyle", args=[{"visible": row}]) for label, row in pairs]
     # Plotly lights up the row under the pointer, so dark words on light rows, on any page.
     menu = dict(buttons=buttons, x=0, y=1, xanchor="left", yanchor="bottom", pad=dict(b=8), showactive=False)
     menu |= dict(bgcolor="#f1f1f1", bordercolor=INK, font=dict(color="#222222", size=13))
     figure.layout.updatemenus = (*figure.layout.updatemenus, menu)
-    for k, trace in enumerate(figure.data):
-        trace.visible = k < always or k in shown[0]
+    for trace, visible in zip(figure.data, seen[0], strict=True):
+        trace.visible = visible
 
 
 def _legend(figure: go.Figure, words: Sequence[str], colours: Sequence[str]) -> int:
@@ -56,19 +45,18 @@ def _legend(figure: go.Figure, words: Sequence[str], colours: Sequence[str]) -> 
     return len(figure.data)
 
 
-def reach_counts(frames: int = 5, start: int = 0) -> go.Figure:
+def reach_counts(frames: int = 5) -> go.Figure:
     """For one token at a time: along how many of a strategy's directions each token can reach it.
 
     A menu chooses among the strategies of `posemamba.orders.STRATEGIES`, a slider the token that is reached.
 
     Args:
         frames: bodies in a row, 1 to 9.
-        start: the token marked first.
 
     Raises:
-        ValueError: a number of frames or a start that is out of range.
+        ValueError: a number of frames that is out of range.
     """
-    row, start, told = row_of_bodies(frames, 9, start, what="token")
+    row, told = row_of_bodies(frames, 9)
     tokens = len(told)
     reaching = {name: directions_reaching(name, frames) for name in orders.STRATEGIES}
     # Those that leave gaps come first: the gaps are what there is to see.
@@ -77,34 +65,32 @@ def reach_counts(frames: int = 5, start: int = 0) -> go.Figure:
     counts = [BLIND, *sample_colorscale(_BLUES, np.linspace(0, 1, most))]
     figure = go.Figure(bones_trace(row, {}))
     ring = dict(size=21, symbol="circle-open", color=INK, line=dict(width=3))
-    figure.add_scatter(**points_of([start], row), mode="markers", marker=ring, **QUIET)
+    figure.add_scatter(**points_of([0], row), mode="markers", marker=ring, **QUIET)
     always = _legend(figure, ["none", *map(str, range(1, most + 1))], counts)
     for name, table in zip(names, tables, strict=True):
         hover = f"from %{{text}}<br>along %{{marker.color}} of {len(orders.directions(name))} directions"
-        marks = dict(size=10, color=table[start], coloraxis="coloraxis")
+        marks = dict(size=10, color=table[0], coloraxis="coloraxis")
         drawn = dict(mode="markers", marker=marks, text=told, showlegend=False)
         figure.add_scatter(**points_of(range(tokens), row), **drawn, hovertemplate=f"{hover}<extra></extra>")
     moving = [1, *range(always, len(figure.data))]
     states = ([dict(marker=dict(color=table[token])) for table in tables] for token in range(tokens))
     animate(figure, moving, ([points_of([k], row), *state] for k, state in enumerate(states)))
     scale = dict(cmin=-0.5, cmax=most + 0.5, colorscale=_steps(counts), showscale=False)
-    title = dict(text="How many directions reach the marked token?")
-    figure.update_layout(title=title, height=430, margin=dict(l=4, r=4, t=92), coloraxis=scale)
+    figure.update_layout(title_text="How many directions reach the marked token?", coloraxis=scale)
     figure.update_layout(legend=dict(y=0, yanchor="top"), **body_axes(frames, 1, (0, 1), (0, 1)))
-    figure.layout.meta = dict(narrow=dict(height=370))
     add_slider(figure, told, "")
-    figure.layout.sliders[0].update(active=start, pad=dict(t=74))
-    figure.layout.margin.b = 128
+    figure.layout.sliders[0].pad.t = 74
+    figure.update_layout(height=430, margin=dict(l=4, r=4, t=92, b=128), meta=dict(narrow=dict(height=370)))
     _choices(figure, names, [[always + k] for k in range(len(names))], always)
     alt = (
         f"{frames} bodies, one a frame. Each joint is coloured by the number of directions, none to {most}, "
-        f"along which it reaches one marked token, at first: {told[start]}. A menu chooses the "
+        f"along which it reaches one marked token, at first: {told[0]}. A menu chooses the "
         "strategy, a slider the token. Bidirectional scans leave no joint out; the unidirectional ones do."
     )
     return describe(figure, alt)
 
 
-def order_playground(frames: int = 3, start: int | None = None) -> go.Figure:
+def order_playground(frames: int = 3) -> go.Figure:
     """Choose an order, walk along it, and see which tokens the one read now has heard of.
 
     Above, one body a frame with the path so far; below, the same for all tokens: a row is the token that is
@@ -112,13 +98,12 @@ def order_playground(frames: int = 3, start: int | None = None) -> go.Figure:
 
     Args:
         frames: bodies in a row, 1 to 5.
-        start: the place in the sequence that is shown first; two fifths of the way where not given.
 
     Raises:
-        ValueError: a number of frames or a start that is out of range.
+        ValueError: a number of frames that is out of range.
     """
-    row, start, told = row_of_bodies(frames, 5, start, lambda: 2 * JOINTS * frames // 5)
-    tokens = len(told)
+    row, told = row_of_bodies(frames, 5)
+    tokens, start = len(told), 2 * len(told) // 5
     # Every direction that some strategy uses, each once.
     names = ("bidirectional", "global-local", "forward-forward", "backward-backward", *orders.STRATEGIES)
     found = list(dict.fromkeys(direction for name in names for direction in orders.directions(name)))
@@ -155,22 +140,15 @@ def order_playground(frames: int = 3, start: int | None = None) -> go.Figure:
     animate(figure, moving, ([c for k in range(len(found)) for c in moved(k, step)] for step in steps))
     edges = dict(tickvals=[JOINTS * t for t in range(frames)], ticktext=[f"frame {t}" for t in range(frames)])
     edges |= dict(showgrid=True, gridcolor=GRID, constrain="domain", zeroline=False)
-    square = dict(edges, domain=[0, 0.6], anchor="x2", autorange="reversed", scaleanchor="x2")
-    figure.update_layout(
-        title=dict(text="One order at a time"),
-        height=860,
-        margin=dict(l=66, r=8, t=150),
-        coloraxis=states,
-        legend=dict(y=1.1),
-        **body_axes(frames, 1, (0, 1), (0.66, 1)),
-        xaxis2=dict(edges, domain=[0, 1], anchor="y2", title=dict(text="from token")),
-        yaxis2=dict(square, title=dict(text="to token")),
-    )
+    across = dict(edges, domain=[0, 1], anchor="y2", title_text="from token")
+    down = dict(edges, domain=[0, 0.6], anchor="x2", title_text="to token")
+    down |= dict(autorange="reversed", scaleanchor="x2")
+    figure.update_layout(title_text="One order at a time", coloraxis=states, legend=dict(y=1.1))
+    figure.update_layout(xaxis2=across, yaxis2=down, **body_axes(frames, 1, (0, 1), (0.66, 1)))
     add_slider(figure, [str(step) for step in steps], "place ", f" of {tokens}", interval=300)
     figure.layout.sliders[0].update(active=start, pad=dict(t=46))
     figure.layout.updatemenus[0].pad.t = 50
-    figure.layout.margin.b = 116
-    figure.layout.meta = dict(narrow=dict(height=740))
+    figure.update_layout(height=860, margin=dict(l=66, r=8, t=150, b=116), meta=dict(narrow=dict(height=740)))
     _choices(figure, [direction.name for direction in found], groups, always)
     return describe(
         figure,

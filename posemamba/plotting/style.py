@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 
 import numpy as np
@@ -134,6 +134,14 @@ def static_figure(figure, alt: str):
     plt.close(figure)
     width = round(figure.get_figwidth() * 96)  # half its pixels: sharp on a dense screen
     return Image(buffer.getvalue(), format="png", width=width, alt=alt)
+
+
+def animate(figure: go.Figure, traces: Sequence[int], changes: Iterable[Iterable[dict]]) -> None:
+    """Gives a figure a frame for each step, that changes these traces, all of them scatter traces."""
+    figure.frames = [
+        go.Frame(name=str(step), traces=traces, data=[go.Scatter(change) for change in changed])
+        for step, changed in enumerate(changes)
+    ]
 
 
 def add_slider(

@@ -36,15 +36,13 @@ def test_pictures_are_drawn(tmp_path):
     assert written[2].read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_still_is_the_frame_asked_for_without_controls():
+def test_a_still_is_the_first_state_without_controls():
     steps = {str(k): curves({"a": ([0, 1], [0, k])}, title=f"Slope {k}") for k in range(3)}
     moving = slider_figure(steps, "slope")
-    still = _still(moving, 2)
-    assert list(still.data[0].y) == [0, 2]
-    assert still.layout.title.text == "Slope 2"
+    still = _still(moving)
+    assert list(still.data[0].y) == [0, 0]
+    assert still.layout.title.text == "Slope 0"
     assert not still.layout.sliders
     assert not still.frames
     assert len(moving.frames) == 3
     assert moving.layout.sliders
-    with pytest.raises(ValueError, match="still is 3, the figure has 3 frames"):
-        _still(moving, 3)

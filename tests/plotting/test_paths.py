@@ -54,10 +54,11 @@ def test_paths_walk_along_the_tables(strategy):
 
 
 def test_what_is_shown_first_is_the_sliders_step():
-    figure = scan_paths("global-local", frames=3, start=7)
-    assert figure.layout.sliders[0].active == 7
+    figure = scan_paths("global-local", frames=3)
+    first = figure.layout.sliders[0].active
+    assert first == JOINTS + 12
     shown = figure.data[-8:]
-    for trace, moved in zip(shown, figure.frames[7].data, strict=True):
+    for trace, moved in zip(shown, figure.frames[first].data, strict=True):
         assert np.array_equal(trace.x, moved.x)
         assert np.array_equal(trace.y, moved.y, equal_nan=True)
 
@@ -91,14 +92,10 @@ def test_wrong_arguments_are_named():
         scan_paths([])
     with pytest.raises(ValueError, match="frames is 0, expected a whole number from 1 to 5"):
         scan_paths("bidirectional", frames=0)
-    with pytest.raises(ValueError, match="start is 51, expected a place from 0 to 50"):
-        scan_paths("bidirectional", frames=3, start=51)
     with pytest.raises(ValueError, match="frames is 10, expected a whole number from 1 to 9"):
         reach_counts(frames=10)
-    with pytest.raises(ValueError, match="start is -1, expected a token from 0"):
-        reach_counts(start=-1)
-    with pytest.raises(ValueError, match="start is 17, expected a place from 0 to 16"):
-        order_playground(frames=1, start=17)
+    with pytest.raises(ValueError, match="frames is True, expected a whole number from 1 to 5"):
+        order_playground(frames=True)
     with pytest.raises(ValueError, match=r"frames is 1\.5, expected"):
         directions_reaching("bidirectional", 1.5)
 
@@ -128,22 +125,23 @@ def test_reach_by_hand():
 
 
 def test_counts_are_coloured_by_the_strategy_in_the_menu():
-    figure = reach_counts(frames=2, start=3)
+    figure = reach_counts(frames=2)
     menu = figure.layout.updatemenus[-1]
     assert {button.label for button in menu.buttons} == set(orders.STRATEGIES)
     for button in menu.buttons:
         seen = [k for k, visible in enumerate(button.args[0]["visible"]) if visible]
         (shown,) = [k for k in seen if figure.data[k].marker.coloraxis is not None]
         table = directions_reaching(button.label, 2)
-        assert np.array_equal(figure.data[shown].marker.color, table[3])
+        assert np.array_equal(figure.data[shown].marker.color, table[0])
         frame = figure.frames[20]
         moved = frame.data[frame.traces.index(shown)]
         assert np.array_equal(moved.marker.color, table[20])
 
 
 def test_the_playground_shows_one_order_and_its_square():
-    frames, step = 2, 11
-    figure = order_playground(frames, start=step)
+    frames, step = 2, 13
+    figure = order_playground(frames)
+    assert figure.layout.sliders[0].active == step
     menu = figure.layout.updatemenus[-1]
     assert len(menu.buttons) == 8
     known = {direction.name: direction for found in orders.STRATEGIES.values() for direction in found}

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from posemamba.accounting import count
+from posemamba.accounting import count, pipeline_stages
 from posemamba.model import VARIANTS, PoseMamba, PoseMambaConfig
 from posemamba.orders import STRATEGIES
-from posemamba.plotting import pipeline, pipeline_stages
+from posemamba.plotting import pipeline
 from tests.own_strategies import OWN
 
 TINY = PoseMambaConfig(frames=9, depth=6, channels=24, state=4)
@@ -107,4 +107,4 @@ def test_it_has_a_title_an_alternative_text_and_is_small():
 
 def test_frames_beyond_the_network_are_named():
     with pytest.raises(ValueError, match="frames must lie between 1 and the network's 9, found 10"):
-        pipeline(TINY, frames=10)
+        pipeline_stages(TINY, frames=10)

@@ -159,9 +159,7 @@ def test_wrong_input_gets_a_sentence(clip, call, message):
         call(clip)
 
 
-def test_signed_heat_map_is_centred_at_zero():
-    (trace,) = heatmap([[-1.0, 4.0]], signed=True).data
-    assert (trace.zmin, trace.zmax) == (-4, 4)
+def test_a_heat_maps_scale_holds_all_its_values():
     (trace,) = heatmap([[-1.0, 4.0]]).data
     assert (trace.zmin, trace.zmax) == (-1, 4)
 
