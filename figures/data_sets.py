@@ -256,9 +256,11 @@ def detected(path: Path) -> dict:
     found |= {"replayed_px": replayed(where, grid)}
     found |= {"confidence": grouped(sure.mean(0), COCO), "confidence_lowest": grouped(sure.min(0), COCO)}
     found |= {"confidence_against_jerks": follows(sure[1:-1], jerks)}
-    # How one joint's place across the picture changes from its first one: a look at it, not a copy.
-    hip = where[:TRACED, 12, 0] - where[0, 12, 0]
-    found["right_hip_px"] = hip.round(1).tolist()
+    # How two joints' places across the picture change from their first ones: a look at it, not a copy.
+    traced = {"right wrist": 10, "right hip": 12}
+    found |= {
+        "traces_px": {n: (where[:TRACED, k, 0] - where[0, k, 0]).round(1).tolist() for n, k in traced.items()}
+    }
     return found | {"third_differences_lags": [round(lag, 3) for lag in lags]}
 
 

@@ -62,7 +62,7 @@ def test_it_measures_sets_variety_and_detections(tmp_path, monkeypatch, clips):
     )
     white = step * np.sqrt(2 / 3)  # of the steps -1, 0, 1
     assert real["jitter_px"]["wrists"] == pytest.approx(white, rel=0.1)
-    assert real["box_px"] == 400 and real["box_moves_px"] == 0 and set(real["right_hip_px"]) > {0.0}
+    assert real["box_px"] == 400 and real["box_moves_px"] == 0 and set(real["traces_px"]["right hip"]) > {0.0}
     assert set(real["replayed_px"]) == {"measured", "smoothed", "0", "0.3", "0.65", "1"}
     model = report["detections"]["model"]["jitter_percent"]
     assert model["wrists"] > 1.5 * model["hips"]
