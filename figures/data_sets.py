@@ -24,11 +24,12 @@ from posemamba.camera import Camera
 from posemamba.motion import open_motion, synthetic_clips
 from posemamba.motion.clips import Clip
 from posemamba.motion.noise import DetectorNoise
-from posemamba.skeleton import bone_lengths
+from posemamba.skeleton import BONES, bone_lengths
 
 WHAT = "sets of motion side by side, the variety of their poses, and how a detector's joints jitter"
 POINTS, NEIGHBOURS = 1200, 17_000  # poses drawn; poses to look for the nearest one among
 DISTANCES = range(0, 401, 10)  # mm
+NOISES, SMOOTH, TRACED = (0, 0.3, 0.65, 1.0), 15, 60  # px; frames; frames
 BODIES = 12  # of each action, of the generator: what the open set's poses are compared with
 COCO = {"nose": [0], "shoulders": [5, 6], "elbows": [7, 8], "wrists": [9, 10], "hips": [11, 12]}
 COCO |= {"knees": [13, 14], "ankles": [15, 16]}
@@ -45,6 +46,15 @@ def aligned(joints: np.ndarray) -> np.ndarray:
     turn[:, 0, 0] = turn[:, 1, 1] = np.cos(angle)
     turn[:, 0, 1], turn[:, 1, 0], turn[:, 2, 2] = -np.sin(angle), np.sin(angle), 1
     return np.einsum("nab,njb->nja", turn, joints)
+
+
+def on_bones(joints: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Poses whose bones keep their directions and get these lengths: one body for all."""
+    built = np.zeros_like(joints)
+    for (start, end), length in zip(BONES, lengths, strict=True):
+        bone = joints[:, end] - joints[:, start]
+        built[:, end] = built[:, start] + length * bone / np.linalg.norm(bone, axis=-1, keepdims=True)
+    return built
 
 
 def person(clip: Clip) -> str:
@@ -92,6 +102,10 @@ def nearest(queries: np.ndarray, among: np.ndarray) -> np.ndarray:
     return torch.cat(found).numpy()
 
 
+def middle(distances: np.ndarray) -> float:
+    return round(float(np.median(distances)), 1)
+
+
 def variety(clips: list[Clip], generated: list[Clip]) -> dict:
     """The principal axes of a set's poses, some poses placed along them, and how near other motion comes."""
     everything, actions = poses(clips, NEIGHBOURS)
@@ -107,14 +121,20 @@ def variety(clips: list[Clip], generated: list[Clip]) -> dict:
     made = poses(generated, NEIGHBOURS)[0]
     test = poses([clip for clip in clips if clip.split == "test"], NEIGHBOURS // 4)[0]
     train = poses([clip for clip in clips if clip.split == "train"], NEIGHBOURS)[0]
-    lacking, by_action = nearest(everything[::3], made), {}
+    # Hips lie farther apart in one set than in another: ask again with one body's bones for all.
+    body, by_action = np.median(bone_lengths(train), axis=0), {}
+    same = [on_bones(of, body) for of in (everything[::3], made, test, train)]
+    lacking, built = nearest(everything[::3], made), nearest(same[0], same[1])
     for name in names:
-        of = lacking[actions[::3] == name]
-        if len(of):
-            by_action[name] = {"median_mm": round(float(np.median(of)), 1), "poses": len(of)}
+        of = actions[::3] == name
+        if of.any():
+            row = {"median_mm": middle(lacking[of]), "same_bones_mm": middle(built[of])}
+            by_action[name] = row | {"poses": int(of.sum())}
     every = [round(float((lacking > d).mean()), 4) for d in DISTANCES]
     curves = {"the generator": nearest(test, made), "training, other people": nearest(test, train)}
     curves["both"] = np.minimum(*curves.values())
+    fair = {"the generator": nearest(same[2], same[1]), "training, other people": nearest(same[2], same[3])}
+    fair["both"] = np.minimum(*fair.values())
     found = {
         "mean": mean.round(1).tolist(),
         "axes": axes.round(4).tolist(),
@@ -126,6 +146,7 @@ def variety(clips: list[Clip], generated: list[Clip]) -> dict:
     found["farther"] = {
         name: [round(float((of > d).mean()), 4) for d in DISTANCES] for name, of in curves.items()
     }
+    found["median_mm"] = {name: [middle(of), middle(fair[name])] for name, of in curves.items()}
     return found | {"all_farther_from_the_generator": every, "from_the_generator_by_action": by_action}
 
 
@@ -146,8 +167,7 @@ def known(clips: list[Clip]) -> list[dict]:
                 among.append(len(candidates))
         if own:
             row = {"person": who, "actions": sorted({clip.action for clip in theirs}), "clips": len(own)}
-            row |= {"same_mm": round(float(np.median(np.concatenate(own))), 1)}
-            row |= {"others_mm": round(float(np.median(np.concatenate(others))), 1)}
+            row |= {"same_mm": middle(np.concatenate(own)), "others_mm": middle(np.concatenate(others))}
             rows.append(row | {"same_among": round(float(np.mean(among))), "others_among": len(train)})
     return rows
 
@@ -169,6 +189,52 @@ def grouped(values: np.ndarray, groups: dict[str, list[int]], digits: int = 3) -
     return {name: round(float(np.mean(values[joints])), digits) for name, joints in groups.items()}
 
 
+class Grid:
+    """The places that a network can name in its boxes: half cells of a heat map of 64 rows for 1.25 boxes.
+
+    It has a peak at the cell k, moved by 1/4 towards its higher neighbour: the middles of half cells.
+    """
+
+    def __init__(self, boxes: np.ndarray):
+        step = np.maximum(boxes[:, 3], boxes[:, 2] * 256 / 192) * 1.25 / 128
+        self.step, self.centre = step[:, None, None], (boxes[:, :2] + boxes[:, 2:] / 2)[:, None]
+
+    def cells(self, points: np.ndarray) -> np.ndarray:
+        return (points - self.centre) / self.step - 0.5
+
+    def rounded(self, points: np.ndarray) -> np.ndarray:
+        return (self.cells(points).round() + 0.5) * self.step + self.centre
+
+
+def replayed(where: np.ndarray, grid: Grid, draws: int = 20) -> dict[str, float]:
+    """Jitter, px, that smooth paths with so much white noise have, once rounded to each box's grid."""
+    edge = np.pad(where, ((SMOOTH // 2,) * 2, (0, 0), (0, 0)), mode="edge")
+    smooth = np.lib.stride_tricks.sliding_window_view(edge, SMOOTH, axis=0).mean(-1)
+    rng = np.random.default_rng(0)
+    calm = [k for name, joints in COCO.items() if name not in ("elbows", "wrists") for k in joints]
+    found = {"measured": jitter(where)[calm].mean(), "smoothed": jitter(smooth)[calm].mean()}
+    for noise in NOISES:
+        noisy = [grid.rounded(smooth + noise * rng.normal(size=where.shape)) for _ in range(draws)]
+        found[f"{noise:g}"] = np.mean([jitter(points)[calm].mean() for points in noisy])
+    return {name: round(float(value), 2) for name, value in found.items()}
+
+
+def follows(sure: np.ndarray, calm: np.ndarray) -> dict[str, list[float]]:
+    """Rank correlation of confidence with jerks; where 95% of it lies if one is shifted against the other."""
+    first, second = (np.argsort(np.argsort(v, axis=0), axis=0) for v in (sure, calm))
+    shifts = np.array(
+        [
+            [np.corrcoef(np.roll(first[:, k], shift), second[:, k])[0, 1] for k in range(17)]
+            for shift in (0, *range(10, len(first) - 10))
+        ]
+    )
+    found = {}
+    for name, joints in COCO.items():
+        of = shifts[:, joints].mean(1)
+        found[name] = [round(float(v), 2) for v in (of[0], *np.quantile(of[1:], (0.025, 0.975)))]
+    return found
+
+
 def detected(path: Path) -> dict:
     """What can be told of a detector's result without the truth: jitter, confidence, the grid it lies on."""
     entries = storage.read_json(path)
@@ -177,22 +243,24 @@ def detected(path: Path) -> dict:
         boxes = np.array([entry["box"] for entry in entries], dtype=np.float64)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: expected AlphaPose's list with 17 keypoints and a box an entry") from error
-    where, sure = points[..., :2], points[..., 2]
-    size, error = extent(where), jitter(where)
-    # The network's heat map has 64 rows for 1.25 boxes and places a peak to half a row.
-    step = np.maximum(boxes[:, 3], boxes[:, 2] * 256 / 192) * 1.25 / 128
-    cells = (where - where[:, :1]) / step[:, None, None]
+    where, sure, grid = points[..., :2], points[..., 2], Grid(boxes)
+    size, error, cells, step = extent(where), jitter(where), grid.cells(where), float(grid.step.mean())
     third = np.diff(where, n=3, axis=0)
-    calm = np.linalg.norm(np.diff(where, n=2, axis=0), axis=-1)
-    ranks = [np.argsort(np.argsort(v, axis=0), axis=0) for v in (sure[1:-1], calm)]
-    follows = [float(np.corrcoef(*(rank[:, k] for rank in ranks))[0, 1]) for k in range(17)]
+    jerks = np.linalg.norm(np.diff(where, n=2, axis=0), axis=-1)  # each belongs to its middle frame
     lags = [float((third[lag:] * third[:-lag]).sum() / (third**2).sum()) for lag in (1, 2, 3)]
-    found = {"frames": len(points), "size_px": round(size, 1), "step_px": round(float(step.mean()), 2)}
+    moves = np.abs(np.diff(grid.centre[:, 0], axis=0)).mean()
+    found = {"frames": len(points), "size_px": round(size, 1), "step_px": round(step, 2)}
+    found |= {"box_px": round(128 * step / 1.25), "box_moves_px": round(float(moves), 2)}
     found |= {"largest_distance_from_grid_steps": round(float(np.abs(cells - cells.round()).max()), 6)}
     found |= {"jitter_px": grouped(error, COCO), "jitter_percent": grouped(100 * error / size, COCO)}
-    found |= {"rounding_percent": round(float(100 * step.mean() / 12**0.5 / size), 3)}
+    found |= {"replayed_px": replayed(where, grid)}
     found |= {"confidence": grouped(sure.mean(0), COCO), "confidence_lowest": grouped(sure.min(0), COCO)}
-    found |= {"confidence_against_jitter": grouped(np.array(follows), COCO)}
+    found |= {"confidence_against_jerks": follows(sure[1:-1], jerks)}
+    # How two joints' places across the picture change from their first ones: a look at it, not a copy.
+    traced = {"right wrist": 10, "right hip": 12}
+    found |= {
+        "traces_px": {n: (where[:TRACED, k, 0] - where[0, k, 0]).round(1).tolist() for n, k in traced.items()}
+    }
     return found | {"third_differences_lags": [round(lag, 3) for lag in lags]}
 
 

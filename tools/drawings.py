@@ -83,7 +83,7 @@ def body(places, right=BLUE, left=SKY, width=3.5) -> list[str]:
 
 
 def pinhole() -> tuple[str, str, int, list[str]]:
-    """The camera from its left side: what is in its frame is drawn with depth to the right."""
+    """The camera from its right side: what is in its frame is drawn with depth to the right."""
     hole, axes = np.array([46.0, 148.0]), np.array([[-26.0, 17.0], [0.0, 66.0], [54.0, 0.0]])
 
     def page(points):
@@ -221,7 +221,7 @@ def windows() -> tuple[str, str, int, list[str]]:
 
 
 def two_and_a_half() -> tuple[str, str, int, list[str]]:
-    """The camera from its left side: a box at the root's depth says how many pixels a millimetre has."""
+    """The camera from above: a box at the root's depth says how many pixels a millimetre has."""
     hole, root, wrist, plane = np.array([26.0, 150.0]), np.array([318, 150.0]), np.array([430.0, 92.0]), 120
 
     def seen(point):
@@ -235,6 +235,7 @@ def two_and_a_half() -> tuple[str, str, int, list[str]]:
     parts += [line(top, bottom, ORANGE, 2), line(seen(top), seen(bottom), ORANGE, 6, opacity=0.6)]
     parts += [line(hole, wrist, GREEN, 2), dot(wrist, 5, GREEN), dot(seen(wrist), 4.5, GREEN)]
     parts += [dot(root, 5, BLUE), dot(hole, 4.5), dot(seen(root), 4.5, BLUE)]
+    parts += [*arrow((26, 206), (26, 250)), words((32, 246), "X")]
     parts += [words((8, 178), "pinhole"), words((plane, 70), "picture", anchor="middle")]
     parts += [words(root, "root", BLUE, (8, 20)), words(wrist, "wrist", GREEN, (0, -12), anchor="middle")]
     parts += [words(top, "a box 2 m wide", ORANGE, (0, -12), anchor="middle")]
@@ -247,7 +248,7 @@ def two_and_a_half() -> tuple[str, str, int, list[str]]:
     parts += [words((26, 331), "z: \u0394Z in the pixels of the root\u2019s depth", GREEN)]
     parts += [words((26, 352), "factor: millimetres to one of these pixels", ORANGE)]
     alt = (
-        "From a pinhole, rays go through the picture to the ends of a box two metres wide that stands at the "
+        "From above: from a pinhole, rays go through the picture to the ends of a box two metres wide at the "
         "depth Z of the root. The box's image tells how many pixels a millimetre has there. A wrist lies "
         "deeper than the root by delta Z; its ray gives x and y, and delta Z in those pixels gives z."
     )

@@ -74,6 +74,8 @@ def clouds(
 ) -> go.Figure:
     """Named clouds of points, told apart by colour and by marker; equal scales.
 
+    Small clouds are filled; large ones are open, so that what lies under them is seen.
+
     Args:
         groups: name -> (x, y) or (x, y, notes), each of length n; the hover text shows a point's note.
         xlabel, ylabel: what the axes show, with the unit.
@@ -89,19 +91,19 @@ def clouds(
         if x.ndim != 1 or any(len(values) != len(x) for values in (y, *notes)):
             found = ", ".join(str(len(values)) for values in (x, y, *notes))
             raise ValueError(f"groups[{name!r}] has lengths {found}, expected the same for each.")
+        look = _mark(k, size=3.5, opacity=0.65) if name in small else _mark(k, "-open", size=7, opacity=0.9)
         hover = "%{text}<br>" * bool(notes) + f"%{{x:.0f}}, %{{y:.0f}}<extra>{name}</extra>"
         told = dict(text=list(notes[0]) if notes else None, hovertemplate=hover)
-        mark = _mark(k, size=3.5, opacity=0.65) if name in small else _mark(k, size=6, opacity=0.9)
-        figure.add_scatter(x=x, y=y, name=name, mode="markers", marker=mark, **told)
-    figure.update_layout(title_text=title, height=560, legend_itemsizing="constant")
+        figure.add_scatter(x=x, y=y, name=name, mode="markers", marker=look, **told)
+    figure.update_layout(title_text=title, height=560, legend_itemsizing="trace")
     figure.layout.meta = dict(narrow=dict(margin=dict(t=50 + 18 * len(groups))))  # a line for each name
     figure.update_layout(xaxis_title_text=xlabel, yaxis=dict(title_text=ylabel, scaleanchor="x"))
     told = f"{title or 'untitled'}. {ylabel or 'y'} over {xlabel or 'x'}; clouds: {', '.join(groups)}."
     return describe(figure, alt or f"Points: {told}")
 
 
-def _mark(k: int, **look) -> dict:
-    return dict(color=COLOURS[k % len(COLOURS)], symbol=MARKERS[k % len(MARKERS)], **look)
+def _mark(k: int, kind: str = "", **look) -> dict:
+    return dict(color=COLOURS[k % len(COLOURS)], symbol=MARKERS[k % len(MARKERS)] + kind, **look)
 
 
 def dots(

@@ -35,7 +35,8 @@ def test_it_measures_sets_variety_and_detections(tmp_path, monkeypatch, clips):
     monkeypatch.setitem(COMMAND["main"].__globals__, "BODIES", 1)
     rng = np.random.default_rng(0)
     step = 400 * 1.25 / 128
-    joints = step * (rng.integers(0, 90, (1, 17, 2)) + rng.integers(-1, 2, (400, 17, 2)))
+    cells = rng.integers(0, 90, (1, 17, 2)) + rng.integers(-1, 2, (400, 17, 2))
+    joints = np.array([50, 200]) + step * (cells + 0.5)  # middles of half cells about the box's centre
     found = detections(tmp_path / "found.json", joints)
     save_motion(tmp_path / "ours.safetensors", clips)
     given = ["--motion", f"ours={tmp_path / 'ours.safetensors'}", "synthetic", "--detections", str(found)]
@@ -61,8 +62,39 @@ def test_it_measures_sets_variety_and_detections(tmp_path, monkeypatch, clips):
     )
     white = step * np.sqrt(2 / 3)  # of the steps -1, 0, 1
     assert real["jitter_px"]["wrists"] == pytest.approx(white, rel=0.1)
+    assert real["box_px"] == 400 and real["box_moves_px"] == 0 and set(real["traces_px"]["right hip"]) > {0.0}
+    assert set(real["replayed_px"]) == {"measured", "smoothed", "0", "0.3", "0.65", "1"}
     model = report["detections"]["model"]["jitter_percent"]
     assert model["wrists"] > 1.5 * model["hips"]
+
+
+def test_rounding_to_a_grid_makes_jitter_where_the_grid_moves():
+    rng = np.random.default_rng(0)
+    still, boxes = (
+        np.tile(rng.uniform(0, 400, (1, 17, 2)), (2000, 1, 1)),
+        np.tile([0.0, 0, 100, 400], (2000, 1)),
+    )
+    replayed, grid, step = COMMAND["replayed"], COMMAND["Grid"], 400 * 1.25 / 128
+    assert replayed(still, grid(boxes), draws=1)["0"] == 0
+    boxes[:, :2] += rng.uniform(0, 30, (2000, 2))
+    moving = replayed(still, grid(boxes), draws=1)
+    assert moving["0"] == pytest.approx(step / 12**0.5, rel=0.03) and moving["1"] > moving["0"]
+
+
+def test_a_confidence_that_knows_stands_out_from_chance():
+    rng = np.random.default_rng(0)
+    jerks = rng.uniform(size=(200, 17))
+    found = COMMAND["follows"](np.where(np.arange(17) == 0, -jerks, rng.uniform(size=(200, 17))), jerks)
+    assert found["nose"][0] == -1 and found["nose"][0] < found["nose"][1] < 0 < found["nose"][2]
+    assert found["hips"][1] < found["hips"][0] < found["hips"][2]
+
+
+def test_poses_on_one_body_keep_their_directions(clips):
+    joints = COMMAND["aligned"](clips[0].joints[:20])
+    lengths = np.arange(100.0, 116.0)
+    built = COMMAND["on_bones"](joints, lengths)
+    assert np.allclose(bone_lengths(built), lengths)
+    assert np.allclose(COMMAND["on_bones"](built, bone_lengths(joints)[0]), joints, atol=0.1)
 
 
 def test_poses_are_aligned_whatever_the_heading(clips):

@@ -13,6 +13,8 @@ def test_a_cloud_shows_its_points_and_notes():
     assert first.x.tolist() == [0, 1] and first.y.tolist() == [2, 3] and list(first.text) == ["x", "y"]
     assert first.hovertemplate.startswith("%{text}<br>") and second.text is None
     assert first.marker.size < second.marker.size and first.marker.symbol != second.marker.symbol
+    assert not first.marker.symbol.endswith("-open") and second.marker.symbol.endswith("-open")
+    assert figure.layout.legend.itemsizing == "trace"  # the legend shows which are small
     assert figure.layout.yaxis.scaleanchor == "x"  # distances mean something
     assert "Map" in figure.layout.meta["alt"] and "a, b" in figure.layout.meta["alt"]
 
