@@ -8,8 +8,7 @@ run with other modules in the places where its input chooses. At x itself it giv
 round-off; how far it holds around x nothing guarantees: `Linearisation.remainder` measures it.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -69,11 +68,11 @@ class Linearisation:
             keypoints = keypoints[0]
         if keypoints.ndim != 3:
             raise ValueError(f"keypoints have shape {tuple(keypoints.shape)}, expected (frames, joints, 2)")
-        self.model, self.keypoints = model, keypoints.detach()
-        with evaluating(model), torch.no_grad(), model.capture() as records:
-            self.output = model(self.keypoints[None])[0]
+        self.keypoints, self._network = keypoints.detach(), deepcopy(model).eval().requires_grad_(False)
+        with torch.no_grad(), self._network.capture() as records:
+            self.output = self._network(self.keypoints[None])[0]
         self.frozen: dict[str, FrozenBlock] = {}
-        held = deepcopy(model).eval().requires_grad_(False)
+        held = deepcopy(self._network)
         after = {"spatial_blocks": held.spatial_norm, "temporal_blocks": held.temporal_norm}
         with torch.no_grad():
             for name, record in records.items():
@@ -126,8 +125,8 @@ class Linearisation:
         0: the network moves as the map says. 1: the map says nothing. The choices that the map holds fixed
         move too, so that it does not vanish for small changes: the map is not the Jacobian.
         """
-        with evaluating(self.model), torch.no_grad():
-            moved = self.model((self.keypoints + change)[None])[0] - self.output
+        with torch.no_grad():
+            moved = self._network((self.keypoints + change)[None])[0] - self.output
             return ((moved - self.linear(change[None])[0]).norm() / moved.norm()).item()
 
     def _reduced(self, masks: Float[Tensor, "probes frames joints"], reduce) -> Tensor:
@@ -151,17 +150,6 @@ class Linearisation:
 
 
 linearise = Linearisation
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Within it the network does not train: drop path is off."""
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
 
 
 def _scale(x: Float[Tensor, "*tokens width"], norm: nn.LayerNorm) -> Float[Tensor, "*tokens 1"]:
