@@ -37,9 +37,9 @@ from torch import Tensor, nn
 from posemamba import record
 from posemamba.model import PoseMamba
 from posemamba.scan import available_backends, selective_scan
+from posemamba.skeleton import JOINTS
 
 __all__ = ["SHAPES", "Grid", "Run", "Shape", "interleave", "load", "measure", "table", "tables"]
-JOINTS = 17
 #: A contestant: does the work once, and returns the seconds of each of its parts.
 Timer = Callable[[], dict[str, float]]
 
