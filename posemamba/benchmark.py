@@ -37,9 +37,9 @@ from torch import Tensor, nn
 from posemamba import record
 from posemamba.model import PoseMamba
 from posemamba.scan import available_backends, selective_scan
+from posemamba.skeleton import JOINTS
 
 __all__ = ["SHAPES", "Grid", "Run", "Shape", "interleave", "load", "measure", "table", "tables"]
-JOINTS = 17
 #: A contestant: does the work once, and returns the seconds of each of its parts.
 Timer = Callable[[], dict[str, float]]
 
@@ -463,11 +463,9 @@ def tables(report: dict, section: str) -> list[Grid]:
     _check("section", [section], COLUMNS)
     content, found = report["sections"].get(section, {}), []
     for case in content.get("cases", ()):
-        rows = [row for row in case["rows"] if row.get("seconds")]
-        columns = {"": [row["name"] for row in rows]}
-        for heading in COLUMNS[section]:
-            cells = [_cell(row, heading) for row in rows]
-            columns |= {heading: cells} if any(cells) else {}
+        rows = {row["name"]: _cells(row) for row in case["rows"] if row.get("seconds")}
+        columns = [name for name in COLUMNS[section] if any(name in cells for cells in rows.values())]
+        lines = [[name, *(cells.get(column, "") for column in columns)] for name, cells in rows.items()]
         if section == "scan":
             s = Shape(**case["shape"])
             title = f"scan {s.name}: batch {s.batch}, {s.groups * s.inner} channels in {s.groups} groups, "
@@ -480,27 +478,24 @@ def tables(report: dict, section: str) -> list[Grid]:
             for name, times in row.get("times_as_fast_as", {}).items():
                 notes.append(f"{row['name']} is {short(times)} times as fast as {name}")
         notes += [f"{name}: not here, {why}" for name, why in content.get("missing", {}).items()]
-        lines = [list(line) for line in zip(*columns.values(), strict=True)]
-        headings = [heading.replace("forward, to best", "to best") for heading in columns]
+        headings = ["", *(column.replace("forward, to best", "to best") for column in columns)]
         found.append(Grid(title, headings, lines, notes))
     return found
 
 
-def _cell(row: dict, heading: str) -> str:
-    """A count, a ratio, or a median with its quartiles in milliseconds; empty where there is none."""
-    part, _, unit = heading.partition(", ")
-    if unit == "ms":
-        found = row["seconds"].get(part, {})
-        keys = [key for key in ("median", "lower_quartile", "upper_quartile") if key in found]
-        middle, *quartiles = [short(1e3 * found[key]) for key in keys] or [""]
-        return middle + (f" ({' to '.join(quartiles)})" if quartiles else "")
-    if unit:
-        ratio = row.get(unit.replace(" ", "_"), {}).get(part)
-        return "" if ratio is None else f"{short(ratio)} x"
-    count = (row | next(iter(row["seconds"].values()))).get(
-        heading
-    )  # parameters, or rounds of the first part
-    return "" if count is None else f"{count:,}"
+def _cells(row: dict) -> dict[str, str]:
+    """What there is for the columns: counts, ratios, and medians with their quartiles in milliseconds."""
+    counts = row | next(iter(row["seconds"].values()))  # rounds are those of the first part
+    cells = {name: f"{counts[name]:,}" for name in ("parameters", "rounds") if name in counts}
+    for part, found in row["seconds"].items():
+        cells[f"{part}, ms"] = short(1e3 * found["median"])
+        if "lower_quartile" in found:
+            low, high = (short(1e3 * found[key]) for key in ("lower_quartile", "upper_quartile"))
+            cells[f"{part}, ms"] += f" ({low} to {high})"
+    for ratio in ("to_best", "to_bound"):
+        for part, times in row.get(ratio, {}).items():
+            cells[f"{part}, {ratio.replace('_', ' ')}"] = f"{short(times)} x"
+    return cells
 
 
 def short(value: float) -> str:

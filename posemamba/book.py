@@ -10,7 +10,6 @@ import timeit
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -86,11 +85,10 @@ def measured(name: str) -> dict:
     return record.read(storage.asset(f"measured/{name}.json"))
 
 
-def timed(function: Callable, *arguments, repeats: int = 5, **options) -> float:
+def timed(function: Callable, *arguments, repeats: int = 5) -> float:
     """Seconds that a call takes: the best of some ``repeats``, after one call that is not counted."""
-    call = partial(function, *arguments, **options)
-    call()
-    return min(timeit.repeat(call, number=1, repeat=repeats))
+    function(*arguments)
+    return min(timeit.repeat(lambda: function(*arguments), number=1, repeat=repeats))
 
 
 def check(

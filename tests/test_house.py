@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "posemamba"
 ROOMS = (
     *("storage", "record", "paper", "skeleton", "camera", "discretize", "scan", "orders", "config"),
     *("checkpoints", "capture", "model", "accounting", "attention", "motion", "keypoints", "losses"),
-    *("metrics", "inference", "evaluation", "experiments", "training", "configs"),
+    *("metrics", "inference", "evaluation", "experiments", "training"),
     *("plotting", "benchmark", "book", "cli"),
 )
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -331,14 +331,7 @@ def test_settings_of_earlier_versions_are_read(tmp_path):
     sweep = storage.read_json(storage.asset("measured/order_sweep.json"))
     own = {name: sweep["runs"][0][name] for name in ("scan", "gradient", "joint_order", "seed")}
     assert TrainingConfig(**sweep["config"], **own) == TrainingConfig.load("orders", **own)
-    sys.modules.pop("posemamba.configs", None)
-    with pytest.warns(DeprecationWarning, match=r"posemamba.configs is now posemamba.training"):
-        from posemamba.configs import TrainingConfig as Old
-    assert Old is TrainingConfig
-    with pytest.warns(DeprecationWarning):
-        assert small.loss_weights() == small.loss == LossWeights(mpjpe=1, mpjve=5)
-    with pytest.warns(DeprecationWarning):
-        assert small.model_config() == small.model
+    assert small.loss == LossWeights(mpjpe=1, mpjve=5)
 
 
 def test_a_run_of_an_earlier_version_goes_on(clips, alone, tmp_path):

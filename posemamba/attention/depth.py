@@ -8,8 +8,7 @@ run with other modules in the places where its input chooses. At x itself it giv
 round-off; how far it holds around x nothing guarantees: `Linearisation.remainder` measures it.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -69,21 +68,22 @@ class Linearisation:
             keypoints = keypoints[0]
         if keypoints.ndim != 3:
             raise ValueError(f"keypoints have shape {tuple(keypoints.shape)}, expected (frames, joints, 2)")
-        self.model, self.keypoints = model, keypoints.detach()
-        with evaluating(model), torch.no_grad(), model.capture() as records:
-            self.output = model(self.keypoints[None])[0]
+        self.keypoints, self._network = keypoints.detach(), deepcopy(model).eval().requires_grad_(False)
+        with torch.no_grad(), self._network.capture() as records:
+            self.output = self._network(self.keypoints[None])[0]
         self.frozen: dict[str, FrozenBlock] = {}
-        held = deepcopy(model).eval().requires_grad_(False)
+        held = deepcopy(self._network)
         after = {"spatial_blocks": held.spatial_norm, "temporal_blocks": held.temporal_norm}
         with torch.no_grad():
             for name, record in records.items():
-                norm = after[name.split(".")[0]]
-                self.frozen[name] = _freeze(held.get_submodule(name), norm, record)
+                norm, block = after[name.split(".")[0]], held.get_submodule(name)
+                self.frozen[name] = _freeze(block, norm, record)
+                # A shared norm divides by something else after each block: each gets one of its own.
+                held_norm = _HeldNorm(norm, self.frozen[name].shared_norm)
+                held.set_submodule(name, nn.Sequential(block, held_norm))
             self.head_norm = _scale(norm(record.out[0]), held.head[0])  # after the last block
-        for kind, norm in after.items():
-            scales = [frozen.shared_norm for name, frozen in self.frozen.items() if name.startswith(kind)]
-            setattr(held, kind.replace("blocks", "norm"), _HeldNorm(norm, scales))
-        held.head[0] = _HeldNorm(held.head[0], [self.head_norm])
+        held.spatial_norm = held.temporal_norm = nn.Identity()
+        held.head[0] = _HeldNorm(held.head[0], self.head_norm)
         self._held = held
         constants = {n: p for n, p in held.named_parameters() if n.endswith(("bias", "position"))}
         self._without = {name: torch.zeros_like(value) for name, value in constants.items()}
@@ -126,8 +126,8 @@ class Linearisation:
         0: the network moves as the map says. 1: the map says nothing. The choices that the map holds fixed
         move too, so that it does not vanish for small changes: the map is not the Jacobian.
         """
-        with evaluating(self.model), torch.no_grad():
-            moved = self.model((self.keypoints + change)[None])[0] - self.output
+        with torch.no_grad():
+            moved = self._network((self.keypoints + change)[None])[0] - self.output
             return ((moved - self.linear(change[None])[0]).norm() / moved.norm()).item()
 
     def _reduced(self, masks: Float[Tensor, "probes frames joints"], reduce) -> Tensor:
@@ -144,24 +144,10 @@ class Linearisation:
         if keypoints.shape[1:] != self.keypoints.shape:
             wanted = f"(batch, {', '.join(map(str, self.keypoints.shape))})"
             raise ValueError(f"keypoints have shape {tuple(keypoints.shape)}, expected {wanted}")
-        for module in self._held.modules():
-            if isinstance(module, _HeldNorm):
-                module.left = iter(module.scales)
         return functional_call(self._held, changed, keypoints)
 
 
 linearise = Linearisation
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Within it the network does not train: drop path is off."""
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
 
 
 def _scale(x: Float[Tensor, "*tokens width"], norm: nn.LayerNorm) -> Float[Tensor, "*tokens 1"]:
@@ -177,7 +163,7 @@ def _freeze(block: Block, after: nn.LayerNorm, record: BlockRecord) -> FrozenBlo
         value, module = getattr(record, part.record)[0], block.get_submodule(part.passes)
         if part.kind == "norm":
             factor = _scale(value, module)
-            frozen = _HeldNorm(module, [factor])
+            frozen = _HeldNorm(module, factor)
         elif part.kind == "gate":
             factor, frozen = value, _Held(lambda _, gate=value: gate)
         else:
@@ -199,14 +185,14 @@ class _Held(nn.Module):
 
 
 class _HeldNorm(nn.Module):
-    """A layer norm whose divisor is held, another one at each call: taking off the mean is linear."""
+    """A layer norm whose divisor is held: taking off the mean is linear."""
 
-    def __init__(self, norm: nn.LayerNorm, scales: list[Tensor]):
+    def __init__(self, norm: nn.LayerNorm, scale: Tensor):
         super().__init__()
-        self.weight, self.bias, self.scales = norm.weight, norm.bias, scales
+        self.weight, self.bias, self.scale = norm.weight, norm.bias, scale
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x - x.mean(-1, keepdim=True)) * next(self.left) * self.weight + self.bias
+        return (x - x.mean(-1, keepdim=True)) * self.scale * self.weight + self.bias
 
 
 def _scan(record: BlockRecord, x: Float[Tensor, "batch frames joints inner"]) -> Tensor:

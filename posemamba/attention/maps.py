@@ -23,7 +23,7 @@ from torch import Tensor
 from posemamba.capture import BlockRecord
 
 _LEAF = 8  # tokens; nearer pairs than these are joined directly
-_CHANNELS = 4  # channels whose full maps are held at a time
+_LEAF_ALONE = 64  # the same for a single channel, which leaves more room
 Directions = int | Sequence[int] | None  # which of a block's: one or some; None for all, summed
 
 
@@ -71,7 +71,7 @@ def channel_map(
     if not 0 <= channel < inner:
         raise ValueError(f"channel is {channel}, expected 0 to {inner - 1}")
     chosen = _directions(record, direction, sample)
-    return _summed(record, chosen, sample, [channel], True, torch.arange(tokens))[0]
+    return _summed(record, chosen, sample, [channel], torch.arange(tokens))
 
 
 def normalise(matrix: Float[Tensor, "rows columns"], how: str) -> Float[Tensor, "rows columns"]:
@@ -105,28 +105,25 @@ def _aggregated(record: BlockRecord, direction, aggregate: str, sample: int, gro
         raise ValueError(f"aggregate is {aggregate!r}, expected 'signed' or 'absolute'")
     _, tokens, inner = record.x.shape
     if aggregate == "signed":
-        return _summed(record, chosen, sample, range(inner), True, groups)[0]
-    # Absolute values can be taken only where nothing is summed any more: some channels at a time, in full.
+        return _summed(record, chosen, sample, range(inner), groups)
+    # Absolute values can be taken only where nothing is summed any more: a channel at a time, in full.
     total, places = record.A.new_zeros(tokens, tokens), torch.arange(tokens)
-    for channels in torch.arange(inner).split(_CHANNELS):
-        for one in _summed(record, chosen, sample, channels.tolist(), False, places):
-            total += one.abs_()
+    for channel in range(inner):
+        total += _summed(record, chosen, sample, [channel], places).abs_()
     count, groups = int(groups.max()) + 1, groups.to(total.device)
     rows = total.new_zeros(count, tokens).index_add_(0, groups, total)
     return total.new_zeros(count, count).index_add_(1, groups, rows)
 
 
-def _summed(record: BlockRecord, directions, sample: int, channels, together: bool, groups: Tensor) -> Tensor:
-    """The directions' maps summed over groups of tokens, (maps, groups, groups); one map if `together`."""
+def _summed(record: BlockRecord, directions, sample: int, channels, groups: Tensor) -> Tensor:
+    """The map of some directions and channels, summed over groups of tokens, (groups, groups)."""
     device, count = record.x.device, int(groups.max()) + 1
     groups, channels = groups.to(device), torch.as_tensor(list(channels), device=device)
-    # In half precision too the map is in float32, as the scan's states are.
-    out = record.A.new_zeros(1 if together else len(channels), count, count)
+    out = record.A.new_zeros(count, count)  # in half precision too in float32, as the scan's states are
     for k in directions:
         read, mix = record.reads[k].long(), record.mixes[k].long()
         steps, B, C = (value[sample, k, read] for value in (record.steps, record.B, record.C))
-        A, skip = record.A[k, channels], record.skip[k, channels]
-        sequence = _Sequence(steps[:, channels], A, B, C, skip, together)
+        sequence = _Sequence(steps[:, channels], record.A[k, channels], B, C, record.skip[k, channels])
         # What a place reads came from one token, or from two where another was mixed in.
         columns = [groups[read], torch.where(mix >= 0, groups[mix.clamp(min=0)], -1)]
         sequence.add(out, groups[read], columns if (mix >= 0).any() else columns[:1], 0, len(read))
@@ -136,14 +133,14 @@ def _summed(record: BlockRecord, directions, sample: int, channels, together: bo
 class _Sequence:
     """One direction's scan in its own order, cut into blocks of its lower triangular map."""
 
-    def __init__(self, steps, A, B, C, skip, together: bool):
+    def __init__(self, steps, A, B, C, skip):
         self.sums = steps.double().cumsum(0)  # differences of sums of thousands of steps: in double precision
         self.write, self.read = steps[:, :, None] * B[:, None], C[:, None]
-        self.A, self.skip, self.together = A, skip, together
+        self.A, self.skip, self.leaf = A, skip.sum(), _LEAF_ALONE if len(A) == 1 else _LEAF
 
     def add(self, out: Tensor, rows: Tensor, columns: list[Tensor], low: int, high: int) -> None:
         """Add a triangle to `out`, tokens' rows and columns to their groups'; -1 is no column's group."""
-        if high - low <= _LEAF:
+        if high - low <= self.leaf:
             near = self._near(low, high)
             return _add(out, rows[low:high], [groups[low:high] for groups in columns], near)
         middle = (low + high) // 2
@@ -153,24 +150,20 @@ class _Sequence:
         between = self.sums[middle - 1]
         into = self._decays(self.sums[middle:high] - between).mul_(self.read[middle:high])
         out_of = self._decays(between - self.sums[low:middle]).mul_(self.write[low:middle])
-        if not self.together:
-            corner = into.transpose(0, 1) @ out_of.permute(1, 2, 0)
-            return _add(out, rows[middle:high], [groups[low:middle] for groups in columns], corner)
         row, into = _grouped(rows[middle:high], into.flatten(1))
         for groups in columns:
             column, written = _grouped(groups[low:middle], out_of.flatten(1))
-            _add(out, row, [column], (into @ written.T)[None])
+            _add(out, row, [column], into @ written.T)
 
     def _decays(self, sums: Float[Tensor, "*tokens inner"]) -> Float[Tensor, "*tokens inner state"]:
         return (sums.to(self.A.dtype)[..., None] * self.A).exp_()
 
-    def _near(self, low: int, high: int) -> Float[Tensor, "maps rows columns"]:
+    def _near(self, low: int, high: int) -> Float[Tensor, "rows columns"]:
         sums = self.sums[low:high]
         decays = self._decays((sums[:, None] - sums).clamp_(min=0))  # (rows, columns, inner, state)
-        maps = decays.mul_(self.read[low:high, None]).mul_(self.write[low:high]).sum(-1)
-        maps = maps.permute(2, 0, 1).tril()
-        maps.diagonal(dim1=1, dim2=2).add_(self.skip[:, None])
-        return maps.sum(0, keepdim=True) if self.together else maps
+        near = decays.mul_(self.read[low:high, None]).mul_(self.write[low:high]).sum((2, 3)).tril()
+        near.diagonal().add_(self.skip)
+        return near
 
 
 def _grouped(groups: Int[Tensor, "tokens"], values: Tensor) -> tuple[Tensor, Tensor]:
@@ -181,9 +174,9 @@ def _grouped(groups: Int[Tensor, "tokens"], values: Tensor) -> tuple[Tensor, Ten
     return found, values.new_zeros(len(found), values.shape[1]).index_add_(0, place, values)
 
 
-def _add(out: Tensor, rows: Tensor, columns: list[Tensor], block: Float[Tensor, "maps rows columns"]) -> None:
+def _add(out: Tensor, rows: Tensor, columns: list[Tensor], block: Float[Tensor, "rows columns"]) -> None:
     """Add a block to rows and columns of `out`, which may occur more than once; columns of -1 are left."""
     for groups in columns:
-        some, found = block[:, :, groups >= 0], groups[groups >= 0]
-        place = (rows[:, None] * out.shape[2] + found).flatten()
-        out.view(len(out), -1).index_add_(1, place, some.flatten(1))
+        some, found = block[:, groups >= 0], groups[groups >= 0]
+        place = (rows[:, None] * out.shape[1] + found).flatten()
+        out.view(-1).index_add_(0, place, some.flatten())

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from posemamba.attention.depth import evaluating, linearise
-from posemamba.model import Block, PoseMamba
+from posemamba.attention.depth import linearise
+from posemamba.model import PoseMamba
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,12 @@ def relevance(
         wanted = f"{(joints, 2)} or {(frames, joints, 2)}"
         raise ValueError(f"baseline has shape {tuple(baseline.shape)}, expected {wanted}")
     away = line.keypoints - baseline
-    inputs = line.keypoints[None].clone().requires_grad_()
-    if model.config.gradient != "exact":
-        model, exact = deepcopy(model), replace(model.config, gradient="exact")
-        for module in (model, *(block.ssm for block in model.modules() if isinstance(block, Block))):
-            module.config = exact
-    with evaluating(model), torch.enable_grad():
-        (gradient,) = torch.autograd.grad(model(inputs)[0, frame, joint, coordinate], inputs)
+    inputs, network = line.keypoints[None].clone().requires_grad_(), deepcopy(model).eval()
+    for module in network.modules():
+        if hasattr(module, "config"):
+            module.config = replace(model.config, gradient="exact")
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(network(inputs)[0, frame, joint, coordinate], inputs)
     value = line.output[frame, joint, coordinate].item()
     share = (line.row(frame, joint)[coordinate] * away).sum(-1)
     moved, rest = (gradient[0] * away).sum(-1), value - share.sum().item()

@@ -1,7 +1,6 @@
 """The settings of a run: a few groups, read from YAML files; those that ship lie in `recipes/`."""
 
 import inspect
-import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
@@ -182,10 +181,6 @@ class TrainingConfig:
     def __getattr__(self, name: str):
         if name in _SHORT and _SHORT[name] in self.__dict__:
             return getattr(self.__dict__[_SHORT[name]], name)
-        if name in ("model_config", "loss_weights"):
-            group = name.split("_")[0]
-            warnings.warn(f"TrainingConfig.{name}() is now .{group}", DeprecationWarning, stacklevel=2)
-            return lambda: getattr(self, group)
         raise AttributeError(f"'TrainingConfig' object has no attribute {name!r}")
 
     @classmethod
