@@ -192,7 +192,7 @@ def test_joint_sets_that_cannot_be_converted_are_refused():
         JointSet("x", tuple(name for name in JOINT_NAMES if name != "right ankle"))
     with pytest.raises(ValueError, match=r"makes 'nose' of weights that sum to 0\.9"):
         JointSet("x", JOINT_NAMES, {"nose": ({"head": 0.9},)})
-    with pytest.raises(ValueError, match="'x' makes 'Nose', none of Human3.6M's joints"):
+    with pytest.raises(ValueError, match=r"'x' makes 'Nose', none of Human3\.6M's joints"):
         JointSet("x", JOINT_NAMES, {"Nose": ({"head": 1},)})
     coco = JOINT_SETS["COCO-17"]
     with pytest.raises(ValueError, match=r"COCO-17 has shapes \(3, 16, 2\), .* expected \(\.\.\., 17, d\)"):
