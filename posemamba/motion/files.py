@@ -51,11 +51,8 @@ def save_motion(path: str | Path, clips: Iterable[Clip], about: Mapping[str, str
             entry["holds"] = ["joints"]
             parts["joints"].append(clip.joints)
         for view in clip.views:
-            size, arrays, camera = (
-                dict(width=int(view.width), height=int(view.height)),
-                [*view.arrays()],
-                None,
-            )
+            size, arrays = dict(width=int(view.width), height=int(view.height)), [*view.arrays()]
+            camera = None
             if view.camera is not None:
                 facts = {name: getattr(view.camera, name).tolist() for name in _CAMERA}
                 camera = cameras.setdefault(json.dumps(facts | size), len(cameras))

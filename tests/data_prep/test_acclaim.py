@@ -5,6 +5,7 @@ import pytest
 
 from data_prep.acclaim import bone_ends, read_amc, read_asf
 from tests.data_prep.bodies import Body, Bone, amc, asf, person
+from tests.sentences import refused
 
 
 def written(folder, body, motion, newline="\n", **units):
@@ -69,15 +70,6 @@ def test_the_motion_s_own_angles_count(tmp_path):
     read = read_amc(tmp_path / "a.amc", skeleton)
     np.testing.assert_allclose(bone_ends(skeleton, read)[1]["rwrist"], expected, atol=1e-7)
     assert read.fps == 60
-
-
-def refused(call, *words):
-    with pytest.raises((ValueError, OSError)) as caught:
-        call()
-    text = str(caught.value)
-    assert "\n" not in text and len(text) < 700, text
-    for word in words:
-        assert word in text, f"{word!r} is not in {text!r}"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from data_prep.bvh import joint_places, read_bvh
 from data_prep.trials import BVH, seventeen, unit_of
 from posemamba.skeleton import JOINT_NAMES
 from tests.data_prep.bodies import MOTION_BUILDER, Puppet
+from tests.sentences import refused
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -82,15 +83,6 @@ def test_the_seventeen_of_a_daz_figure(tmp_path):
         **{"left shoulder": at["lShldr"], "right elbow": at["rForeArm"], "left wrist": at["lHand"]},
     }.items():
         np.testing.assert_allclose(joints[JOINT_NAMES.index(name)], place, atol=1e-9, err_msg=name)
-
-
-def refused(call, *words):
-    with pytest.raises((ValueError, OSError)) as caught:
-        call()
-    text = str(caught.value)
-    assert "\n" not in text and len(text) < 700, text
-    for word in words:
-        assert word in text, f"{word!r} is not in {text!r}"
 
 
 def test_missing_joints_and_sizes_are_named(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 
 from data_prep.fetching import fetch
 from tests.data_prep.web import serving
+from tests.sentences import refused
 
 
 @pytest.fixture
@@ -27,15 +28,6 @@ def archive(seed=0, size=600_000):
 
 def get(server, folder, tries=0, url=None):
     return fetch(url or server.url, folder / "all.zip", "an archive", timeout=5, tries=tries, pause=0.01)
-
-
-def refused(call, *words):
-    with pytest.raises((ValueError, OSError)) as caught:
-        call()
-    text = str(caught.value)
-    assert "\n" not in text and len(text) < 500, text
-    for word in words:
-        assert word in text, f"{word!r} is not in {text!r}"
 
 
 def test_a_file_comes_whole_and_is_not_fetched_twice(server, tmp_path):

@@ -9,23 +9,7 @@ import pytest
 
 from posemamba.storage import read_arrays, read_checkpoint
 from posemamba.storage.pickles import read_plain
-
-
-def one_sentence(error: BaseException, *words: str) -> None:
-    text = str(error)
-    assert "\n" not in text and len(text) < 400, text
-    for word in words:
-        assert word in text, f"{word!r} is not in {text!r}"
-
-
-class Calls:
-    """Pickles to a call of any function with any arguments."""
-
-    def __init__(self, function, *args):
-        self.reduced = function, args
-
-    def __reduce__(self):
-        return self.reduced
+from tests.sentences import Calls, one_sentence
 
 
 def test_archives_that_would_fill_the_memory_are_refused(tmp_path):

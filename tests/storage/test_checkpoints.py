@@ -18,26 +18,9 @@ import torch
 from safetensors.torch import save_file
 
 from posemamba.storage import read_arrays, read_checkpoint
+from tests.sentences import HTML, Calls, one_sentence
 
 RELEASED = Path(__file__).parents[1] / "fixtures" / "released_checkpoint_tiny.bin"
-HTML = b"<!DOCTYPE html>\n<html><head><title>404</title></head><body>Not found</body></html>"
-
-
-def one_sentence(error: BaseException, *words: str) -> None:
-    text = str(error)
-    assert "\n" not in text and len(text) < 400, text
-    for word in words:
-        assert word in text, f"{word!r} is not in {text!r}"
-
-
-class Calls:
-    """Pickles to a call of any function with any arguments."""
-
-    def __init__(self, function, *args):
-        self.reduced = function, args
-
-    def __reduce__(self):
-        return self.reduced
 
 
 def contents() -> dict:

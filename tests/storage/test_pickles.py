@@ -19,16 +19,7 @@ from hypothesis.extra import numpy as hnp
 
 from posemamba.storage.pickles import read_pickle, read_plain
 from posemamba.storage.values import DType, Refused
-
-HTML = b"<!DOCTYPE html>\n<html><head><title>404</title></head><body>Not found</body></html>"
-
-
-def one_sentence(error: BaseException, *words: str) -> None:
-    text = str(error)
-    assert "\n" not in text and len(text) < 400, text
-    for word in words:
-        assert word in text, f"{word!r} is not in {text!r}"
-
+from tests.sentences import HTML, Calls, one_sentence
 
 PLAIN = {
     "array": np.arange(6.0).reshape(2, 3),
@@ -118,16 +109,6 @@ def _containers(inner):
 def test_any_plain_data_survives(data, protocol):
     written = pickle.dumps(data, protocol=protocol)
     assert same(data, read_plain(io.BytesIO(written), len(written)))
-
-
-class Calls:
-    """Pickles to a call of any function with any arguments."""
-
-    def __init__(self, function, *args):
-        self.reduced = function, args
-
-    def __reduce__(self):
-        return self.reduced
 
 
 def hostile_pickles(trap: Path) -> dict[str, bytes]:

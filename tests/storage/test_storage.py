@@ -7,15 +7,7 @@ import numpy as np
 import pytest
 
 from posemamba.storage import asset, atomic_path, read_json, write_json
-
-HTML = b"<!DOCTYPE html>\n<html><head><title>404</title></head><body>Not found</body></html>"
-
-
-def one_sentence(error: BaseException, *words: str) -> None:
-    text = str(error)
-    assert "\n" not in text and len(text) < 400, text
-    for word in words:
-        assert word in text, f"{word!r} is not in {text!r}"
+from tests.sentences import HTML, one_sentence
 
 
 def test_a_write_replaces_the_file_and_leaves_nothing_else(tmp_path):
