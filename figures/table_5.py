@@ -3,11 +3,12 @@
     python figures/table_5.py
 
 trains one small network for each row of Table 5 and each of three seeds, on motion that the package makes
-itself, seen through virtual cameras with a detector's errors, and scores it on test clips. Targets are 2.5D, in
-units of half the image's width: in these the released weights of the terms mean something. Beside the rows with
-"2D" as the released code has it, N-MPJPE, are rows with what the paper's words say, a re-projection; two more
-rows have one half each of the T-Loss. Ctrl-C stops and saves; the same command goes on. When all is done the
-figures are in FOLDER/assets/measured/table_5.json. A run takes two to three minutes on a core of its own.
+itself, seen through virtual cameras with a detector's errors, and scores it on test clips. Targets are 2.5D,
+in units of half the image's width: in these the released weights of the terms mean something. Beside the
+rows with "2D" as the released code has it, N-MPJPE, are rows with what the paper's words say, a
+re-projection; two more rows have one half each of the T-Loss. Ctrl-C stops and saves; the same command goes
+on. A run takes two to three minutes on a core of its own; at the end FOLDER/assets/measured/table_5.json has
+the figures.
 
 The runs that the book shows were made so, on motion capture of the CMU database, which `data_prep/cmu.py`
 fetches and converts:
@@ -16,23 +17,21 @@ fetches and converts:
 
 The plan, written before the first run:
 
-- Each pair of `PAIRS` is compared seed by seed, in MPJPE first, then in P-MPJPE and MPJVE, means over actions,
-  by Student's 95% interval for the mean difference. An interval that holds 0 tells nothing apart.
+- Each pair of `PAIRS` is compared seed by seed, in MPJPE first, then in P-MPJPE and MPJVE, means over
+  actions, by Student's 95% interval for the mean difference. An interval that holds 0 tells nothing apart.
 - Networks of this size that differed in the scan's order differed in MPJPE from seed to seed with a standard
-  deviation of 1.4 mm (median over the pairs of rows in order_sweep.json). If it is so here, three pairs show a
-  true difference of 1.9 mm, the paper's from its first row to its last, in 27 sweeps of 100, and one of 0.2 mm,
-  the paper's 2D loss, in 5, as often as nothing at all; 5 mm are shown in 85. So the sweep can find out large
-  effects alone. It would take 7 pairs to show 1.9 mm in 80 of 100, and 387 for 0.2 mm.
+  deviation of 1.4 mm (median over the pairs of rows in order_sweep.json). If it is so here, three pairs show
+  a true difference of 1.9 mm, the paper's from its first row to its last, in 27 sweeps of 100, and one of
+  0.2 mm, the paper's 2D loss, in 5, as often as nothing at all; 5 mm are shown in 85. So the sweep can find
+  out large effects alone. It would take 7 pairs to show 1.9 mm in 80 of 100, and 387 for 0.2 mm.
 - With 9 pairs and three measures, one or two intervals of 27 may miss 0 by chance.
-- Three seeds, whatever they show. Learning rate, clipping and length are those of order_sweep.py for all rows.
+- Three seeds, whatever they show. Rate, clipping and length are those of order_sweep.py for all rows.
 """
 
 import argparse
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-
-import torch
 
 from posemamba import metrics, record
 from posemamba.evaluation import score
