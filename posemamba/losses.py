@@ -176,8 +176,8 @@ def pose_loss(
     Args:
         prediction, target: root-relative poses in one unit.
         weights: "released" or "paper" for poses in the released units (the image's width spans [-1, 1], depth
-            in the same scale), "millimetres" or "metres" for poses in these, or your own, as `LossWeights.of` takes
-            them. On the same poses the three totals differ by the unit alone.
+            in the same scale), "millimetres" or "metres" for poses in these, or your own, as `LossWeights.of`
+            takes them. On the same poses the three totals differ by the unit alone.
         joint_weights: as in `temporal_consistency`; other joint sets need their own.
 
     Raises:

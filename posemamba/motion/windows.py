@@ -34,7 +34,9 @@ class WindowSampler:
         frames, fps: the windows' length, and rate in frames a second.
         batch_size, seed: windows a batch, and what decides, with the step, everything random.
         flip: mirror each window, input and target, with probability 1/2.
-        balance: "frames" draws all windows alike; "actions" an action first, then one of its windows.
+        balance: "frames" draws all windows alike; "actions" an action first, then one of its windows;
+            "epochs" takes every window once, in an order of chance, before any comes again. What does not
+            fill an epoch's last batch is left out of that epoch.
         stride: frames from one window's start to the next.
         short: what becomes of a clip shorter than a window: "pad" repeats its last frame; "resample" spreads
             its frames, each place rounded down or up by chance, as MotionBERT's and PoseMamba's data code.
@@ -66,7 +68,8 @@ class WindowSampler:
 
     def __post_init__(self, clips: Sequence[Clip]):
         expect(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-        expect(self.balance in ("frames", "actions"), "balance", self.balance, "'frames' or 'actions'")
+        known = ("frames", "actions", "epochs")
+        expect(self.balance in known, "balance", self.balance, "'frames', 'actions' or 'epochs'")
         expect(self.views in ("virtual", "given"), "views", self.views, "'virtual' or 'given'")
         self.rig = self.rig or CameraRig()
         rules = self.frames, self.stride, self.fps, self.seed, self.short, self.inputs, self.targets
@@ -78,6 +81,7 @@ class WindowSampler:
         count = torch.tensor([self._reading.last(piece) // self.stride + 1 for piece in self._pieces])
         self._ends: Int[Tensor, " pieces"] = count.cumsum(0)
         self._begins = self._ends - count
+        self._kept: tuple[int, Tensor] | None = None
         self._counts: Int[Tensor, " actions"] = torch.bincount(action, weights=count.double()).long()
 
     def __len__(self) -> int:
@@ -92,6 +96,9 @@ class WindowSampler:
         reading, generator = self._reading, _generator(self.seed, step)
         if self.balance == "frames":
             window = torch.randint(len(self), (self.batch_size,), generator=generator)
+        elif self.balance == "epochs":
+            epoch, place = divmod(step, max(1, len(self) // self.batch_size))
+            window = self._order(epoch)[place * self.batch_size :][: self.batch_size]
         else:
             action = torch.randint(len(self.actions), (self.batch_size,), generator=generator)
             within = torch.rand(self.batch_size, generator=generator, dtype=torch.float64)
@@ -104,12 +111,20 @@ class WindowSampler:
         if not reading.given:
             world = reading.worlds(pieces, at)
             camera = self.rig.sample(generator, *middle_and_reach(world))
-        mirrored = torch.rand(self.batch_size, generator=generator) < (0.5 if self.flip else 0)
+        mirrored = torch.rand(len(window), generator=generator) < (0.5 if self.flip else 0)
         # Errors have a generator of their own, so that with and without them the windows are the same.
-        seeds = torch.randint(2**31, (self.batch_size,), generator=_generator(self.seed, step, 1))
+        seeds = torch.randint(2**31, (len(window),), generator=_generator(self.seed, step, 1))
         if reading.given:
             return reading.of_views(pieces, at, mirrored, seeds)[:2]
         return reading.virtual(world, camera, mirrored, seeds)[:2]
+
+    def _order(self, epoch: int) -> Int[Tensor, " windows"]:
+        """The order of an epoch's windows; the last one asked for is kept."""
+        kept = self._kept
+        if kept is None or kept[0] != epoch:
+            order = torch.randperm(len(self), generator=_generator(self.seed, epoch, 2))
+            self._kept = kept = epoch, order  # set in one go: threads may share this
+        return kept[1]
 
 
 @dataclass(frozen=True, eq=False)

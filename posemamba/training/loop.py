@@ -18,9 +18,10 @@ import torch
 from posemamba import __version__, storage
 from posemamba.losses import PoseLoss, pose_loss
 from posemamba.model import PoseMamba
-from posemamba.motion.clips import Clip, select_split
+from posemamba.motion.clips import Clip
 from posemamba.motion.windows import WindowSampler
-from posemamba.training.config import MILLIMETRES_PER_UNIT, TrainingConfig
+from posemamba.training.config import TrainingConfig
+from posemamba.training.data import resolve, sampler, units
 from posemamba.training.folder import fingerprint, held, open_run
 from posemamba.training.report import fault
 
@@ -43,13 +44,14 @@ def initial_model(config: TrainingConfig) -> PoseMamba:
     return model
 
 
-def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
-    """The parameters that decay (weights of linear maps and convolutions) and those that do not."""
+def parameter_groups(model: torch.nn.Module, weight_decay: float, decays: str = "matrices") -> list[dict]:
+    """The parameters that decay ("matrices": of linear maps and convolutions; or "all"), and the others."""
     kept = ("A_log", "skip", "step_bias", "joint_position", "frame_position")
     groups = {True: [], False: []}
     for name, parameter in model.named_parameters():
-        groups[parameter.ndim > 1 and not name.endswith(kept)].append(parameter)
-    return [dict(params=groups[decays], weight_decay=weight_decay * decays) for decays in (True, False)]
+        matrix = parameter.ndim > 1 and not name.endswith(kept)
+        groups[matrix or decays == "all"].append(parameter)
+    return [dict(params=groups[kind], weight_decay=weight_decay * kind) for kind in (True, False)]
 
 
 def train(
@@ -84,25 +86,26 @@ def train(
         FloatingPointError: a gradient is not finite; it says in which block. What was saved stays.
         Interrupted: by Ctrl-C or a termination signal, after the step at hand was finished and saved.
     """
-    folder, sizes = Path(folder), (config.model.frames, config.data.fps, config.data.batch_size)
-    sampler = WindowSampler(select_split(clips, "train"), *sizes, config.seed, balance=config.data.balance)
+    folder, config = Path(folder), resolve(config, clips)
+    windows = sampler(config, clips)
     with held(folder):
         data = fingerprint(clips)
         start = open_run(folder, config, data, resume)
-        model = _steps(config, sampler, folder, data, start, save_every, log, device)
+        model = _steps(config, windows, folder, data, start, save_every, log, device)
         model.save_pretrained(folder / "model", training=asdict(config), version=__version__)
     return model
 
 
-def _steps(config, sampler, folder, data, start, save_every, log, device) -> PoseMamba:
+def _steps(config, windows: WindowSampler, folder, data, start, save_every, log, device) -> PoseMamba:
     """The loop, in a folder that is held and from the state that it had; arguments as in `train`."""
     from lightning_fabric import Fabric
     from torch.utils.tensorboard import SummaryWriter
 
     fabric = Fabric(accelerator=device, devices=1, precision=config.precision)
-    model, settings, most = initial_model(config), config.optimizer, config.optimizer.clip_norm
-    groups = parameter_groups(model, settings.weight_decay)
-    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99))
+    model, settings = initial_model(config), config.optimizer
+    most = settings.clip_norm or float("inf")
+    groups = parameter_groups(model, settings.weight_decay, settings.decays)
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, settings.beta2))
     network, optimizer = fabric.setup(model, optimizer)
     first, spent, began = 0, 0.0, time.monotonic()
     if start is not None:
@@ -128,8 +131,8 @@ def _steps(config, sampler, folder, data, start, save_every, log, device) -> Pos
     def learn(step: int) -> PoseLoss:
         """A step's loss; its gradient is left in the parameters."""
         torch.manual_seed(hash((config.seed, step)) & 0x7FFFFFFF)  # for drop path
-        inputs, targets = (fabric.to_device(part) for part in sampler.batch(step))
-        loss = pose_loss(network(inputs), targets / MILLIMETRES_PER_UNIT, config.loss)
+        inputs, targets = (fabric.to_device(part) for part in windows.batch(step))
+        loss = pose_loss(network(inputs), targets / units(config), config.loss)
         fabric.backward(loss.total)
         return loss
 
@@ -150,7 +153,10 @@ def _steps(config, sampler, folder, data, start, save_every, log, device) -> Pos
 
                 terms = {f"loss/{name}": float(term.detach()) for name, term in loss.terms.items()}
                 found = {"loss": float(loss.total.detach()), **terms}
-                found |= dict(mpjpe_mm=terms["loss/mpjpe"] * MILLIMETRES_PER_UNIT, gradient_norm=float(norm))
+                found |= dict(
+                    mpjpe_mm=terms["loss/mpjpe"] * (config.model.millimetres_per_unit or 2200.0),
+                    gradient_norm=float(norm),
+                )
                 found |= dict(learning_rate=config.rate_at(step), seconds=seconds())
                 for name, value in found.items():
                     writer.add_scalar(name, value, step)
