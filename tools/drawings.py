@@ -258,7 +258,7 @@ def two_and_a_half() -> tuple[str, str, int, list[str]]:
 
 def loss_terms() -> tuple[str, str, int, list[str]]:
     """One joint in two frames, true and answered, and what each term of the loss measures there."""
-    truth, answer = np.array([(30.0, 92), (132, 66)]), np.array([(58.0, 42), (100, 30)])
+    truth, answer = np.array([(30.0, 92), (132, 66)]), np.array([(52.0, 50), (94, 18)])
     scene, plain, velocity, still, scaled, flat = (
         np.array([left, top], float) for top in (20, 188, 374) for left in (14, 274)
     )
@@ -273,7 +273,7 @@ def loss_terms() -> tuple[str, str, int, list[str]]:
 
     parts = panel(scene, "A joint in two frames")
     parts += step(scene + truth, BLUE) + step(scene + answer, ORANGE)
-    parts += [words(scene, "the truth", BLUE, (142, 71)), words(scene, "the answer", ORANGE, (110, 30))]
+    parts += [words(scene, "the truth", BLUE, (142, 71)), words(scene, "the answer", ORANGE, (104, 26))]
     parts += panel(plain, "MPJPE", "from the truth to the answer")
     parts += step(plain + truth, BLUE) + step(plain + answer, ORANGE)
     parts += [line(*ends, GREEN, 3) for ends in zip(plain + truth, plain + answer, strict=True)]
