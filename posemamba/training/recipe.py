@@ -6,7 +6,7 @@ its value, the paper's words for it, its source, and the released code's value w
 `released` and the table of their differences are one file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,23 @@ def rows(base: str = "paper") -> list[Row]:
             )
             known[row.setting or row.note] = row
     return list(known.values())
+
+
+def table(listed: Sequence[Row]) -> list[tuple[str, ...]]:
+    """Settings as words, a heading first: what it is, the paper's words, both recipes' values, and why."""
+    lines = [("setting", "the paper's words", "`paper`", "`released`", "source and note")]
+    for row in listed:
+        words = f'"{row.words}"' if row.words else ""
+        found = [_word(row.value), _word(row.released) if row.differs else "the same"]
+        source = {"paper": "", "release": "the release. ", "ours": "ours. "}.get(
+            row.source, f"{row.source}. "
+        )
+        lines.append((f"`{row.setting}`" if row.setting else "", words, *found, (source + row.note).strip()))
+    return lines
+
+
+def _word(value) -> str:
+    return "none" if value is None else ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 def names() -> list[str]:
