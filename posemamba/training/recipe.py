@@ -7,11 +7,13 @@ its value, the paper's words for it, its source, and the released code's value w
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from posemamba.losses import LossWeights
 
 RECIPES = Path(__file__).parent / "recipes"
 BASES = ("paper", "released", "paper_3dhp")
@@ -116,22 +118,17 @@ def settings(source: str | Path, base: str | None = None) -> dict[str, Any]:
     also = own.pop("released", {})
     found = {}
     for part in (*parts, own, also if base == "released" else {}):
-        found = overlay(found, flat(part))
+        part = flat(part)
+        if any(path.startswith("loss.") for path in part):  # it is complete: what it leaves out weighs 0
+            found |= {f"loss.{term.name}": 0.0 for term in fields(LossWeights)}
+        found = overlay(found, part)
     return found
 
 
 def overlay(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by path with others laid over them. A loss is complete: the terms that a changed one leaves
-    out go; and another schedule has no use for the arguments of the one before."""
-    gone = [
-        group for group, path in (("loss.", "loss."), ("schedule.", "schedule.name")) if _has(changes, path)
-    ]
-    kept = {path: value for path, value in settings.items() if not path.startswith(tuple(gone))}
-    return kept | dict(changes)
-
-
-def _has(changes: Mapping[str, Any], start: str) -> bool:
-    return any(path.startswith(start) for path in changes)
+    """Settings by path, and others laid over them. Another schedule has no use for the former one's own."""
+    gone = ("schedule.decay", "schedule.epoch") if "schedule.name" in changes else ()
+    return {path: value for path, value in settings.items() if path not in gone} | dict(changes)
 
 
 def _base(name: str, released: bool) -> dict[str, Any]:
