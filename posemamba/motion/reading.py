@@ -21,6 +21,7 @@ from posemamba.skeleton import JOINTS, flip
 
 # What a view calls a target; any other name is the view's own.
 _NAMES = {"metric": "camera", "2.5d": "joint3d_image"}
+_INPUTS = ("detected", "projected", "joint3d_image")
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Reading:
         known, noisy = self.given or self.targets in _NAMES, self.noise is not None
         expect(0 < self.fps < np.inf, "fps", self.fps, "a positive number")
         expect(self.short in ("pad", "resample"), "short", self.short, "'pad' or 'resample'")
-        expect(self.inputs in ("detected", "projected"), "inputs", self.inputs, "'detected' or 'projected'")
+        expect(self.inputs in _INPUTS, "inputs", self.inputs, f"one of {', '.join(_INPUTS)}")
         expect(known, "targets", self.targets, "'metric' or '2.5d' with virtual cameras")
         expect(not noisy or isinstance(self.noise, DetectorNoise), "noise", self.noise, "a DetectorNoise")
         if self.given and noisy and self.inputs == "detected":
@@ -133,18 +134,22 @@ class Reading:
         """Pixels, joints, the matrix that makes these a target, and mm per pixel or NaN."""
         view, world, own = piece.view, piece.clip.joints, piece.view.targets
         flat, name, factor = self.targets == "2.5d", _NAMES.get(self.targets, self.targets), np.nan
+        projected, through = self.inputs != "detected", self.inputs == "projected"
+        drawn = "joint3d_image" in own  # its x and y are what a pinhole has, without the lens's distortion
         # Whether it is known where the joints are in the frame of the view's camera.
         placed = view.camera is not None and (world is not None or "camera" in own)
-        if placed and (self.inputs == "projected" or (flat and name not in own)):
+        if placed and (through or (not drawn and (projected or flat))):
             camera = _single(view.camera)
             points = torch.tensor(piece.target("camera", at) if "camera" in own else piece.take(world, at))
             points = points if "camera" in own else camera.world_to_camera(points)
-        if self.inputs == "projected" and placed:
+        if through and placed:
             pixels = camera.project(points).numpy()
-        elif self.inputs == "projected" and "joint3d_image" in own:
+        elif projected and drawn:
             pixels = piece.target("joint3d_image", at)[..., :2]
-        elif self.inputs == "projected":
-            raise piece.lacks("a camera and joints, or joint3d_image, for 'projected' inputs")
+        elif projected and placed:
+            pixels = to_image(points, camera)[0][..., :2].numpy()
+        elif projected:
+            raise piece.lacks(f"a camera and joints, or joint3d_image, for {self.inputs!r} inputs")
         elif view.keypoints is None:
             raise piece.lacks("keypoints for 'detected' inputs")
         else:

@@ -39,7 +39,9 @@ class WindowSampler:
         short: what becomes of a clip shorter than a window: "pad" repeats its last frame; "resample" spreads
             its frames, each place rounded down or up by chance, as MotionBERT's and PoseMamba's data code.
         views: "virtual" cameras, or those "given" with the clips.
-        inputs: of given views, the keypoints as "detected", or the joints "projected" through the camera.
+        inputs: of given views, the keypoints as "detected", the joints "projected" through the camera, or
+            x and y of the 2.5D pose, "joint3d_image", the paper's ground-truth 2D. Virtual cameras have no
+            lens that bends, so that all three are the same.
         targets: "metric", mm; "2.5d", as the set has it or `targets.to_image` makes it, in units of half the
             image's width; of given views also a target that they have by another name. Relative to the root.
         noise: the errors of a detector for joints that are projected.
