@@ -28,7 +28,8 @@ _INPUTS = ("detected", "projected", "joint3d_image")
 class Reading:
     """What windows hold; the arguments of `WindowSampler` and `evaluation_windows` say what they mean.
 
-    Read are inputs (normalised), targets (relative to the root), and of 2.5D the mm per pixel, else None.
+    Read are inputs (normalised), targets (relative to the root), and of 2.5D the mm per pixel, else None;
+    with `factors` that is found from camera and joints where a set has the 2.5D pose and does not say it.
     """
 
     given: bool
@@ -40,6 +41,7 @@ class Reading:
     inputs: str
     targets: str
     noise: DetectorNoise | None
+    factors: bool = False
 
     def __post_init__(self):
         for name, least in dict(frames=1, stride=1, seed=0).items():
@@ -136,9 +138,10 @@ class Reading:
         flat, name, factor = self.targets == "2.5d", _NAMES.get(self.targets, self.targets), np.nan
         projected, through = self.inputs != "detected", self.inputs == "projected"
         drawn = "joint3d_image" in own  # its x and y are what a pinhole has, without the lens's distortion
+        scale = flat and self.factors and "2.5d_factor" not in own
         # Whether it is known where the joints are in the frame of the view's camera.
         placed = view.camera is not None and (world is not None or "camera" in own)
-        if placed and (through or (not drawn and (projected or flat))):
+        if placed and (through or scale or (not drawn and (projected or flat))):
             camera = _single(view.camera)
             points = torch.tensor(piece.target("camera", at) if "camera" in own else piece.take(world, at))
             points = points if "camera" in own else camera.world_to_camera(points)
@@ -159,6 +162,8 @@ class Reading:
             body = piece.target(name, at)
             if flat and "2.5d_factor" in own:
                 factor = piece.target("2.5d_factor", at, ())
+            elif scale and placed:
+                factor = to_image(points, camera)[1].numpy()
         elif flat and placed:
             body, factor = (part.numpy() for part in to_image(points, camera))
         elif placed and self.targets in _NAMES:
