@@ -58,7 +58,8 @@ class Data(_Group):
     """What a step is shown. `posemamba.motion.windows.WindowSampler` says more of what these mean.
 
     Attributes:
-        fps: the windows' rate, frames a second; None takes each clip at its own. Their length is the network's, `model.frames`.
+        fps: the windows' rate, frames a second; None takes each clip at its own. Their length is the
+            network's, `model.frames`.
         batch_size: windows a step, over all processes and micro-batches.
         balance: "frames" draws all windows alike, "actions" an action first; "epochs" takes each window once
             an epoch, in an order of chance.
