@@ -95,8 +95,8 @@ class SpatioTemporalSSM(nn.Module):
 class DropPath(nn.Module):
     """Skip a residual branch for a random part of the batch while training (Huang et al., 2016)."""
 
-    # Training in parts sets it: of how many rows the whole batch is, and which of them are here. Chance is drawn
-    # for all, so that it does not depend on the parts.
+    # Where training divides a batch: how many rows the whole has, and which of them are here. Chance is drawn
+    # for all of them, so that it does not depend on the division.
     part: tuple[int, Tensor] | None = None
 
     def __init__(self, rate: float):

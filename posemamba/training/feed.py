@@ -22,7 +22,9 @@ class Feed:
         ahead: whether a thread prepares the next step's batch meanwhile.
     """
 
-    def __init__(self, windows: WindowSampler, clips: Sequence[Clip], rows: slice, fabric: "Fabric", ahead: bool):
+    def __init__(
+        self, windows: WindowSampler, clips: Sequence[Clip], rows: slice, fabric: "Fabric", ahead: bool
+    ):
         self.windows, self.rows, self.fabric, self.ahead = windows, rows, fabric, ahead
         self._files = {name: _state(name) for name in _mapped(clips)}
         self._next: tuple[int, Future] | None = None

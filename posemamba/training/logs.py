@@ -35,7 +35,7 @@ class Logs:
 
     def scalars(self, step: int, figures: dict[str, float]) -> None:
         """Keep figures for TensorBoard alone."""
-        self._scalars.append((time.time(), step, figures))
+        self._scalars.append((time.time(), step, dict(figures)))
 
     def flush(self) -> None:
         """Write what waits; OSError where that is not possible."""
@@ -73,8 +73,9 @@ class Logs:
         events, begun = [], self._events.exists()
         if not begun:
             self._events.parent.mkdir(exist_ok=True)
-            start = dict(step=self._first, session_log=SessionLog(status=SessionLog.START))
-            events += [Event(wall_time=scalars[0][0], **each) for each in ({"file_version": "brain.Event:2"}, start)]
+            start = SessionLog(status=SessionLog.START)  # at which TensorBoard forgets what came later
+            heads = dict(file_version="brain.Event:2"), dict(step=self._first, session_log=start)
+            events += [Event(wall_time=scalars[0][0], **head) for head in heads]
         for wall, step, figures in scalars:
             values = [Summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
             events.append(Event(wall_time=wall, step=step, summary=Summary(value=values)))

@@ -1,7 +1,7 @@
 """Several processes that train one network together: those of torchrun, or begun from here.
 
-Rank 0 is the process that was called. It alone writes, logs and speaks. Each rank works on its rows of a step's
-batch, and their gradients are averaged.
+Rank 0 is the process that was called. It alone writes, logs and speaks. Each rank works on its rows of a
+step's batch, and their gradients are averaged.
 """
 
 import logging
@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -66,7 +67,9 @@ def together(devices: int, function: Callable, *arguments) -> Iterator[Place]:
     except Exception as error:
         if not _lost(error):
             raise
-        raise ChildProcessError(f"{_ended(others)}; what was saved stays, the same command goes on") from error
+        raise ChildProcessError(
+            f"{_ended(others)}; what was saved stays, the same command goes on"
+        ) from error
     finally:
         for other in others:
             other.kill()
@@ -88,12 +91,13 @@ def join(place: Place, device: str, precision: str) -> "Fabric":
     from lightning_fabric.strategies import DDPStrategy
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket")  # a dimension of 1 has any stride
     if place.world == 1:
         return Fabric(accelerator=device, devices=1, precision=precision)
     elastic = launched() is not None
     meeting = TorchElasticEnvironment() if elastic else LightningEnvironment()
     local = int(os.environ["LOCAL_WORLD_SIZE"]) if elastic else place.world
-    strategy = DDPStrategy(cluster_environment=meeting, timeout=PATIENCE, broadcast_buffers=False)
+    strategy = DDPStrategy(cluster_environment=meeting, timeout=PATIENCE)
     where = dict(accelerator=device, devices=local, num_nodes=place.world // local)
     fabric = Fabric(strategy=strategy, precision=precision, **where)
     fabric.launch()

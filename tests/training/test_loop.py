@@ -17,7 +17,7 @@ from posemamba import PoseMambaConfig, storage
 from posemamba.losses import LOSS_WEIGHTS, LossWeights
 from posemamba.model import PoseMamba
 from posemamba.motion import save_motion, synthetic_clips
-from posemamba.training import Interrupted, TrainingConfig, initial_model, loop, parameter_groups, train
+from posemamba.training import Interrupted, TrainingConfig, initial_model, learner, parameter_groups, train
 from posemamba.training.config import Schedule
 
 TINY = dict(frames=5, depth=2, channels=8, state=2, batch_size=2, warmup=2, learning_rate=1e-3, drop_path=0.2)
@@ -228,7 +228,7 @@ def poison(monkeypatch, change):
             change(model)
         return model
 
-    monkeypatch.setattr(loop, "initial_model", spoilt)
+    monkeypatch.setattr(learner, "initial_model", spoilt)
 
 
 @pytest.mark.parametrize(
