@@ -83,6 +83,7 @@ class WindowSampler:
         count = torch.tensor([self._reading.last(piece) // self.stride + 1 for piece in self._pieces])
         self._ends: Int[Tensor, " pieces"] = count.cumsum(0)
         self._begins = self._ends - count
+        self.clips = list(clips)
         self._kept: tuple[int, Tensor] | None = None
         self._counts: Int[Tensor, " actions"] = torch.bincount(action, weights=count.double()).long()
 

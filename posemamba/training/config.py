@@ -274,7 +274,7 @@ class TrainingConfig:
             settings, changes = _paths(settings), _paths(changes)
             if "steps" in changes and "epochs" not in changes:
                 changes["epochs"] = None
-            return cls(**(settings | changes))
+            return cls(**recipe.overlay(settings, changes))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{source}: {error}") from None
 

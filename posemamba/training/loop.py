@@ -61,8 +61,8 @@ def train(
         save_every: seconds between checkpoints.
         log: called after each step with the step's number, from 0, and its figures: "loss", its terms before
             weighting ("loss/mpjpe" and so on), "mpjpe_mm" (of 2.5D about: 2200 mm a unit), "gradient_norm",
-            "learning_rate", "seconds" of training, "seconds_left" at this pace; where it was validated also
-            "validation/test/mpjpe_mm" and its kin.
+            "learning_rate", "seconds" of training, "steps_left", "seconds_left" at this pace; where it was
+            validated also "validation/test/mpjpe_mm" and its kin.
         device: Lightning Fabric's accelerator: "auto", "cpu", "cuda", "mps".
         devices: processes, each on a device of its own, or sharing the processor's cores.
         compile: run the network through torch.compile.
@@ -131,7 +131,8 @@ def _steps(learner, feed, keeper, validator, first, save_every, log) -> None:
                 rows = validator.measure(learner.best, step + 1, spent + now, fabric)
                 if keeper:
                     found |= keeper.validated(rows, learner.best)
-            found["seconds_left"] = now / (step + 1 - first) * (config.steps - step - 1)
+            left = config.steps - step - 1
+            found |= dict(steps_left=left, seconds_left=left * (time.monotonic() - began) / (step + 1 - first))
             if log is not None:
                 log(step, found)
             stop = learner.any(asked) and not last
