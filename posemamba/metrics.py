@@ -9,6 +9,7 @@ what evaluation reports; a new metric is a function and a line there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,12 +23,16 @@ from posemamba.skeleton import JOINT_NAMES
 
 # Where MPI-INF-3DHP's own evaluation takes PCK for its AUC, mm.
 AUC_THRESHOLDS = tuple(range(0, 151, 5))
+# The joints that it counts there: 14, without the root, which is right by definition, spine and face.
+PCK_JOINTS = tuple(j for j, name in enumerate(JOINT_NAMES) if name not in ("pelvis", "spine", "nose"))
 
 Errors = Float[Tensor, "*batch frames"] | Float[Tensor, "*batch frames joints"]
 
 
 def check_finite(poses: Tensor, name: str) -> None:
     """Raises ValueError naming the first frame and joint of `(..., frames, joints, d)` that is not finite."""
+    if math.isfinite(poses.sum()):  # a sum costs less than to look at each
+        return
     for *batch, frame, joint in (~torch.isfinite(poses).all(-1)).nonzero()[:1].tolist():
         which = f"{joint} ({JOINT_NAMES[joint]})" if poses.shape[-2] == len(JOINT_NAMES) else joint
         where = f"{frame} of sequence {', '.join(map(str, batch))}" if batch else frame
@@ -134,12 +139,14 @@ class Metric:
         label: its name in tables.
         unit: of its numbers, for poses in millimetres.
         steps: whether it is of the steps between frames, and not of frames.
+        joints: over which joints its mean is taken; None for all.
     """
 
     of: Callable[..., Tensor]
     label: str
     unit: str
     steps: bool = False
+    joints: tuple[int, ...] | None = None
 
 
 METRICS = {
@@ -147,6 +154,8 @@ METRICS = {
     "n_mpjpe": Metric(n_mpjpe, "N-MPJPE", "mm"),
     "p_mpjpe": Metric(p_mpjpe, "P-MPJPE", "mm"),
     "mpjve": Metric(mpjve, "MPJVE", "mm a frame", steps=True),
+    "pck": Metric(pck, "PCK at 150 mm", "%", joints=PCK_JOINTS),
+    "auc": Metric(auc, "AUC to 150 mm", "%", joints=PCK_JOINTS),
 }
 
 
@@ -191,12 +200,29 @@ def per_action(
     Raises:
         ValueError: shapes that do not fit, an unknown action, NaN in what counts, or nothing counts.
     """
+    found, count, mean = action_means(errors[..., None], actions, scored, names, frame)
+    mean = mean[:, 0]
+    over = float(mean.mean()), float((mean * count).sum() / count.sum())
+    return ActionMeans(
+        dict(zip(found, mean.tolist(), strict=True)), dict(zip(found, count.tolist(), strict=True)), *over
+    )
+
+
+def action_means(
+    errors: Float[Tensor, "n frames k"],
+    actions: Sequence[str] | Int[Tensor, " n"],
+    scored: Bool[Tensor, "n frames"] | None = None,
+    names: Sequence[str] | None = None,
+    frame: Int[Tensor, "n frames"] | None = None,
+) -> tuple[list[str], Int[np.ndarray, " actions"], Float[np.ndarray, "actions k"]]:
+    """The actions' sorted names, how many frames each has, and its mean of k errors a frame, such as the
+    joints'; arguments and errors are those of `per_action`."""
     errors = _double(errors).numpy()
-    every = np.arange(errors.size).reshape(errors.shape)
-    scored = every >= 0 if scored is None else torch.as_tensor(scored).cpu().numpy()
-    frame = every if frame is None else torch.as_tensor(frame).cpu().numpy()
-    sizes = *(each.shape for each in (errors, scored, frame)), (len(actions),)
-    if errors.ndim != 2 or sizes != (errors.shape,) * 3 + (errors.shape[:1],):
+    shape = errors.shape[:2]
+    scored = np.ones(shape, bool) if scored is None else torch.as_tensor(scored).cpu().numpy()
+    given = np.arange(scored.size).reshape(shape) if frame is None else torch.as_tensor(frame).cpu().numpy()
+    sizes = *(shape, scored.shape, given.shape), (len(actions),)
+    if errors.ndim != 3 or sizes != (shape,) * 3 + (shape[:1],):
         wanted = "(n, frames) thrice, and (n,)"
         raise ValueError(f"errors, scored, frame, actions have shapes {sizes}, expected {wanted}")
     labels = [action if isinstance(action, str) else int(action) for action in actions]
@@ -207,15 +233,23 @@ def per_action(
         labels = [names[label] for label in labels]
     if not scored.any():
         raise ValueError("scored marks no frame, expected some to average")
-    if not np.isfinite(errors[scored]).all():
+    counts = errors if scored.all() else errors[scored]
+    counts = counts.reshape(-1, errors.shape[-1])
+    if not math.isfinite(counts.sum()):
         raise ValueError("errors hold NaN or infinity where they are scored")
     found, index = np.unique([str(label) for label in labels], return_inverse=True)
-    action = np.broadcast_to(index[:, None], errors.shape)[scored]
-    # One row for each frame of each action, however many windows speak of it.
-    number = np.unique(frame[scored], return_inverse=True)[1]
-    rows, place = np.unique(action * len(number) + number, return_inverse=True)
-    each, action = np.bincount(place, errors[scored]) / np.bincount(place), rows // len(number)
-    total, count = np.bincount(action, each), np.bincount(action)
-    means = {str(found[i]): float(total[i] / count[i]) for i in np.unique(action)}
-    frames = {str(found[i]): int(count[i]) for i in np.unique(action)}
-    return ActionMeans(means, frames, float(np.mean(list(means.values()))), float(each.mean()))
+    action = np.broadcast_to(index[:, None], shape)[scored]
+    if frame is not None:
+        # One row for each frame of each action, however many windows speak of it.
+        number = given[scored]
+        number = action * (number.max() + 1) + number
+        rows, place, times = np.unique(number, return_inverse=True, return_counts=True)
+        if len(rows) < len(number):
+            action = rows // (given[scored].max() + 1)
+            sums = [np.bincount(place, column) for column in counts.T]
+            counts = np.stack(sums, axis=-1) / times[:, None]
+    each = [np.bincount(action, column, len(found)) for column in counts.T]
+    count = np.bincount(action, minlength=len(found))
+    there = count > 0
+    mean = np.stack(each, axis=-1)[there] / count[there, None]
+    return found[there].tolist(), count[there], mean

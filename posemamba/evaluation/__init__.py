@@ -2,6 +2,11 @@
 
 from posemamba.evaluation.baselines import PENALTIES, MeanPose, RidgeRegression
 from posemamba.evaluation.errors import Scores, error_table, score
-from posemamba.evaluation.protocols import Report, evaluate
+from posemamba.evaluation.human36m import BLOCKED, h36m
+from posemamba.evaluation.mpi import mpi_inf_3dhp
+from posemamba.evaluation.protocols import Report, in_millimetres, views
 
-__all__ = ["PENALTIES", "MeanPose", "Report", "RidgeRegression", "Scores", "error_table", "evaluate", "score"]
+evaluate = views
+
+__all__ = ["BLOCKED", "PENALTIES", "MeanPose", "Report", "RidgeRegression", "Scores", "error_table"]
+__all__ += ["evaluate", "h36m", "in_millimetres", "mpi_inf_3dhp", "score", "views"]

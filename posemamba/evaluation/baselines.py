@@ -49,7 +49,15 @@ class RidgeRegression:
 
 
 def fit(
-    clips: Sequence[Clip], frames: int, fps: float, seed: int, rig: CameraRig, windows: int
+    clips: Sequence[Clip],
+    frames: int,
+    fps: float,
+    seed: int,
+    rig: CameraRig,
+    windows: int,
+    *,
+    views: int | str = 1,
+    **seen,
 ) -> dict[str, Callable[[Inputs], Targets]]:
     """The baselines "ridge" and "mean pose", fitted on the same draw of windows from training clips.
 
@@ -58,6 +66,8 @@ def fit(
     Args:
         frames, fps, seed, rig: of the windows.
         windows: how many are drawn, or a few more: they come in batches of up to 64.
+        views: 1 virtual camera a window, or "given" for those of the clips.
+        seen: inputs, targets and noise of the windows.
 
     Raises:
         ValueError: fewer than 4 clips.
@@ -69,12 +79,13 @@ def fit(
     held_out, kept = order[3::4], [clip for i, clip in enumerate(order) if i % 4 != 3]
 
     def draw(clips: Sequence[Clip]) -> tuple[Inputs, Targets]:
-        sampler = WindowSampler(clips, frames, fps, batch_size=min(windows, 64), seed=seed, rig=rig)
+        of = dict(seed=seed, rig=rig, views="given" if views == "given" else "virtual", **seen)
+        sampler = WindowSampler(clips, frames, fps, min(windows, 64), **of)
         batches = [sampler.batch(step) for step in range(-(-windows // sampler.batch_size))]
         inputs, targets = zip(*batches, strict=True)
         return torch.cat(inputs), torch.cat(targets)
 
-    drawn, check = draw(kept), evaluation_windows(held_out, frames, fps, views=1, seed=seed, rig=rig)
+    drawn, check = draw(kept), evaluation_windows(held_out, frames, fps, views, seed, rig, **seen)
 
     def error(penalty: float) -> float:
         predicted = RidgeRegression(*drawn, penalty)(check.inputs)

@@ -10,6 +10,10 @@ from torch import Tensor
 
 from posemamba import metrics
 from posemamba.motion.windows import EvaluationWindows
+from posemamba.skeleton import JOINT_NAMES, JOINTS, LIMBS
+
+# Windows at once: what is made of them in between stays in a processor's cache.
+_CHUNK = 16_384  # frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +26,7 @@ class ErrorTable:
         frame: which frame of which clip and view it is; windows that overlap have numbers in common.
         action: index into `actions`.
         actions: the actions' names.
+        joints: over which joints the mean of a frame is taken.
     """
 
     errors: Float[Tensor, "n frames joints"]
@@ -29,42 +34,46 @@ class ErrorTable:
     frame: Int[Tensor, "n frames"]
     action: Int[Tensor, " n"]
     actions: tuple[str, ...]
+    joints: tuple[int, ...] = tuple(range(JOINTS))
 
     def means(self, joint: int | None = None, of: Sequence[str] | None = None) -> metrics.ActionMeans:
-        """Means over the joints, or of one joint. A frame counts once, however many windows cover it.
+        """Means over `joints`, or of one joint. A frame counts once, however many windows cover it.
 
         Args:
-            joint: which one; all by default.
+            joint: which one; all of `joints` by default.
             of: a label for each window, such as its subject; its action by default.
         """
-        errors = self.errors.mean(-1) if joint is None else self.errors[..., joint]
+        joints = self.errors if len(self.joints) == JOINTS else self.errors[..., list(self.joints)]
+        errors = joints.mean(-1) if joint is None else self.errors[..., joint]
         labels, names = (self.action, self.actions) if of is None else (of, None)
         return metrics.per_action(errors, labels, self.scored, names, self.frame)
+
+    @cached_property
+    def by_joint(self) -> dict[str, float]:
+        """Each joint's mean over the actions."""
+        found = metrics.action_means(self.errors, self.action, self.scored, self.actions, self.frame)
+        return dict(zip(JOINT_NAMES, found[2].mean(0).tolist(), strict=True))
+
+    def by_limb(self) -> dict[str, float]:
+        """The mean over the actions of each of `skeleton.LIMBS`, over its joints."""
+        joints = list(self.by_joint.values())
+        return {limb: sum(joints[j] for j in of) / len(of) for limb, of in LIMBS.items()}
 
 
 def error_table(
     prediction: Float[Tensor, "n frames joints 3"], windows: EvaluationWindows, metric: str = "mpjpe"
 ) -> ErrorTable:
-    """One metric of predictions for windows, both in mm, camera frame, root-relative.
+    """One metric of predictions for windows, both in mm, camera frame; relative to the root.
 
     Args:
-        prediction: its root is set to 0 first, as the protocol of Human3.6M does.
+        prediction: its root is subtracted first.
         windows: they say what is right, what counts, and of which clip, view and frame it is.
         metric: one of `metrics.METRICS`.
 
     Raises:
         ValueError: an unknown metric, a shape that does not fit, or NaN.
     """
-    if metric not in metrics.METRICS:
-        raise ValueError(f"unknown metric {metric!r}, expected one of {', '.join(metrics.METRICS)}")
-    kind = metrics.METRICS[metric]
-    errors = kind.of(prediction - prediction[:, :, :1], windows.targets, by_joint=True)
-    scored, at = windows.scored, windows.start[:, None] + torch.arange(windows.scored.shape[1])
-    sequence = windows.clip * (int(windows.view.max()) + 1) + windows.view
-    frame = sequence[:, None] * (int(at.max()) + 1) + at  # the same in all windows that cover it
-    if kind.steps:  # a step goes by the frame that it starts from
-        scored, frame = metrics.scored_steps(scored), frame[:, :-1]
-    return ErrorTable(errors, scored, frame, windows.action, windows.actions)
+    return score(prediction, windows, (metric,)).tables[metric]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +99,40 @@ class Scores:
             for name, means in self.means.items()
         }
 
+    def parts(self) -> dict[str, dict[str, dict[str, float]]]:
+        """{metric: {"joints": {joint: mean over actions}, "limbs": {limb: the same}}}, plain numbers."""
+        return {n: {"joints": t.by_joint, "limbs": t.by_limb()} for n, t in self.tables.items()}
 
-def score(prediction: Float[Tensor, "n frames joints 3"], windows: EvaluationWindows) -> Scores:
-    """Score predictions for windows by all metrics; arguments and errors are those of `error_table`."""
-    return Scores({name: error_table(prediction, windows, name) for name in metrics.METRICS})
+
+def score(
+    prediction: Float[Tensor, "n frames joints 3"],
+    windows: EvaluationWindows,
+    names: Sequence[str] | None = None,
+) -> Scores:
+    """Score predictions for windows by some metrics of `metrics.METRICS`, by default all; otherwise as
+    `error_table`."""
+    kinds = metrics.METRICS if names is None else {name: metrics.METRICS.get(name) for name in names}
+    for name, kind in kinds.items():
+        if kind is None:
+            raise ValueError(f"unknown metric {name!r}, expected one of {', '.join(metrics.METRICS)}")
+    metrics.check_poses(prediction, windows.targets)
+    for poses, what in ((prediction, "prediction"), (windows.targets, "target")):
+        metrics.check_finite(poses, what)
+    parts = {name: [] for name in kinds}
+    size = max(1, _CHUNK // prediction.shape[1])
+    for bodies, truth in zip(prediction.split(size), windows.targets.split(size), strict=True):
+        bodies, truth = bodies.double(), truth.double()
+        bodies = bodies - bodies[:, :, :1]
+        for name, kind in kinds.items():
+            parts[name].append(kind.of(bodies, truth, by_joint=True))
+    sequence = windows.clip * (int(windows.view.max()) + 1) + windows.view
+    frame = sequence[:, None] * (int(windows.place.max()) + 1) + windows.place  # the same in all windows
+    tables = {}
+    for name, kind in kinds.items():
+        # A step goes by the frame that it starts from.
+        scored, number = windows.scored, frame[:, :-1] if kind.steps else frame
+        scored = metrics.scored_steps(scored) if kind.steps else scored
+        joints = tuple(range(JOINTS)) if kind.joints is None else kind.joints
+        table = torch.cat(parts.pop(name)), scored, number, windows.action, windows.actions, joints
+        tables[name] = ErrorTable(*table)
+    return Scores(tables)

@@ -21,33 +21,37 @@ from posemamba.skeleton import JOINTS, flip
 
 # What a view calls a target; any other name is the view's own.
 _NAMES = {"metric": "camera", "2.5d": "joint3d_image"}
+_INPUTS = ("detected", "projected", "joint3d_image")
 
 
 @dataclass(frozen=True)
 class Reading:
     """What windows hold; the arguments of `WindowSampler` and `evaluation_windows` say what they mean.
 
-    Read are inputs (normalised), targets (relative to the root), and of 2.5D the mm per pixel, else None.
+    Read are inputs (normalised), targets (relative to the root), and of 2.5D the mm per pixel, else None;
+    with `factors` that is found from camera and joints where a set has the 2.5D pose and does not say it.
     """
 
     given: bool
     frames: int
     stride: int
-    fps: float
+    fps: float | None
     seed: int
     short: str
     inputs: str
     targets: str
     noise: DetectorNoise | None
+    factors: bool = False
 
     def __post_init__(self):
         for name, least in dict(frames=1, stride=1, seed=0).items():
             size, wanted = getattr(self, name), f"a whole number, {least} or more"
             expect(isinstance(size, Integral) and size >= least, name, size, wanted)
         known, noisy = self.given or self.targets in _NAMES, self.noise is not None
-        expect(0 < self.fps < np.inf, "fps", self.fps, "a positive number")
+        rate = self.fps is None or 0 < self.fps < np.inf
+        expect(rate, "fps", self.fps, "a positive number, or None for each clip's own rate")
         expect(self.short in ("pad", "resample"), "short", self.short, "'pad' or 'resample'")
-        expect(self.inputs in ("detected", "projected"), "inputs", self.inputs, "'detected' or 'projected'")
+        expect(self.inputs in _INPUTS, "inputs", self.inputs, f"one of {', '.join(_INPUTS)}")
         expect(known, "targets", self.targets, "'metric' or '2.5d' with virtual cameras")
         expect(not noisy or isinstance(self.noise, DetectorNoise), "noise", self.noise, "a DetectorNoise")
         if self.given and noisy and self.inputs == "detected":
@@ -68,7 +72,7 @@ class Reading:
             if not self.given and clip.joints is None:
                 raise ValueError(f"clip {clip.name!r} has no joints in a world, which virtual cameras need")
             numbers = range(len(clip.views)) if self.given else [None]
-            ratio = frames_apart(clip.fps, self.fps)
+            ratio = 1 if self.fps is None else frames_apart(clip.fps, self.fps)
             for phase in range(min(ratio, len(clip)) if phases and isinstance(ratio, int) else 1):
                 found += [Piece(index, clip, number, phase, ratio) for number in numbers]
         found = [piece for piece in found if len(piece)]
@@ -133,18 +137,23 @@ class Reading:
         """Pixels, joints, the matrix that makes these a target, and mm per pixel or NaN."""
         view, world, own = piece.view, piece.clip.joints, piece.view.targets
         flat, name, factor = self.targets == "2.5d", _NAMES.get(self.targets, self.targets), np.nan
+        projected, through = self.inputs != "detected", self.inputs == "projected"
+        drawn = "joint3d_image" in own  # its x and y are what a pinhole has, without the lens's distortion
+        scale = flat and self.factors and "2.5d_factor" not in own
         # Whether it is known where the joints are in the frame of the view's camera.
         placed = view.camera is not None and (world is not None or "camera" in own)
-        if placed and (self.inputs == "projected" or (flat and name not in own)):
+        if placed and (through or scale or (not drawn and (projected or flat))):
             camera = _single(view.camera)
             points = torch.tensor(piece.target("camera", at) if "camera" in own else piece.take(world, at))
             points = points if "camera" in own else camera.world_to_camera(points)
-        if self.inputs == "projected" and placed:
+        if through and placed:
             pixels = camera.project(points).numpy()
-        elif self.inputs == "projected" and "joint3d_image" in own:
+        elif projected and drawn:
             pixels = piece.target("joint3d_image", at)[..., :2]
-        elif self.inputs == "projected":
-            raise piece.lacks("a camera and joints, or joint3d_image, for 'projected' inputs")
+        elif projected and placed:
+            pixels = to_image(points, camera)[0][..., :2].numpy()
+        elif projected:
+            raise piece.lacks(f"a camera and joints, or joint3d_image, for {self.inputs!r} inputs")
         elif view.keypoints is None:
             raise piece.lacks("keypoints for 'detected' inputs")
         else:
@@ -154,6 +163,8 @@ class Reading:
             body = piece.target(name, at)
             if flat and "2.5d_factor" in own:
                 factor = piece.target("2.5d_factor", at, ())
+            elif scale and placed:
+                factor = to_image(points, camera)[1].numpy()
         elif flat and placed:
             body, factor = (part.numpy() for part in to_image(points, camera))
         elif placed and self.targets in _NAMES:

@@ -31,7 +31,7 @@ class WindowSampler:
 
     Attributes:
         clips, rig: the training clips, and where virtual cameras stand.
-        frames, fps: the windows' length, and rate in frames a second.
+        frames, fps: the windows' length, and rate in frames a second; None takes each clip at its own.
         batch_size, seed: windows a batch, and what decides, with the step, everything random.
         flip: mirror each window, input and target, with probability 1/2.
         balance: "frames" draws all windows alike; "actions" an action first, then one of its windows;
@@ -41,7 +41,9 @@ class WindowSampler:
         short: what becomes of a clip shorter than a window: "pad" repeats its last frame; "resample" spreads
             its frames, each place rounded down or up by chance, as MotionBERT's and PoseMamba's data code.
         views: "virtual" cameras, or those "given" with the clips.
-        inputs: of given views, the keypoints as "detected", or the joints "projected" through the camera.
+        inputs: of given views, the keypoints as "detected", the joints "projected" through the camera, or
+            x and y of the 2.5D pose, "joint3d_image", the paper's ground-truth 2D. Virtual cameras have no
+            lens that bends, so that all three are the same.
         targets: "metric", mm; "2.5d", as the set has it or `targets.to_image` makes it, in units of half the
             image's width; of given views also a target that they have by another name. Relative to the root.
         noise: the errors of a detector for joints that are projected.
@@ -53,7 +55,7 @@ class WindowSampler:
 
     clips: InitVar[Sequence[Clip]]
     frames: int = 27
-    fps: float = 60
+    fps: float | None = 60
     batch_size: int = 64
     seed: int = 0
     flip: bool = True
@@ -81,6 +83,7 @@ class WindowSampler:
         count = torch.tensor([self._reading.last(piece) // self.stride + 1 for piece in self._pieces])
         self._ends: Int[Tensor, " pieces"] = count.cumsum(0)
         self._begins = self._ends - count
+        self.clips = list(clips)
         self._kept: tuple[int, Tensor] | None = None
         self._counts: Int[Tensor, " actions"] = torch.bincount(action, weights=count.double()).long()
 
@@ -140,9 +143,10 @@ class EvaluationWindows:
             windows' rate, it starts.
         view, camera: `(n,)` which of the views it is, and through which camera; None where a view has none.
             With views of several sizes the camera's own width and height are the first one's.
-        frame: `(n, frames)` which of the clip's own frames each is, or comes after.
+        place, frame: `(n, frames)` which of the clip's frames at the windows' rate each is; and which of its
+            own frames that is, or comes after.
         size: `(n, 2)` the image's width and height, pixels.
-        factor: `(n, frames)` mm per pixel, with "2.5d" alone; NaN where a set does not say.
+        factor: `(n, frames)` mm per pixel, with "2.5d" alone; NaN where it is not known.
     """
 
     inputs: Float[Tensor, "n frames 17 2"]
@@ -154,6 +158,7 @@ class EvaluationWindows:
     start: Int[Tensor, " n"]
     view: Int[Tensor, " n"]
     camera: Camera | None
+    place: Int[Tensor, "n frames"]
     frame: Int[Tensor, "n frames"]
     size: Int[Tensor, "n 2"]
     factor: Float[Tensor, "n frames"] | None
@@ -165,7 +170,7 @@ class EvaluationWindows:
 def evaluation_windows(
     clips: Sequence[Clip],
     frames: int = 27,
-    fps: float = 60,
+    fps: float | None = 60,
     views: int | str = 4,
     seed: int = 0,
     rig: CameraRig | None = None,
@@ -185,7 +190,7 @@ def evaluation_windows(
 
     Args:
         clips: the clips to score on.
-        frames, fps: the windows' length, and rate in frames a second.
+        frames, fps: the windows' length, and rate in frames a second; None takes each clip at its own.
         views, seed, rig: how many cameras a window has, their seed, where they stand; "given" for the views
             that the clips come with.
         stride: frames from one window's start to the next; the windows' length where left out.
@@ -200,14 +205,14 @@ def evaluation_windows(
     given, stride = views == "given", frames if stride is None else stride
     expect(given or (isinstance(views, Integral) and views >= 1), "views", views, "1 or more, or 'given'")
     expect(tails in ("cover", "drop"), "tails", tails, "'cover' or 'drop'")
-    reading = Reading(given, frames, stride, fps, seed, short, inputs, targets, noise)
+    reading = Reading(given, frames, stride, fps, seed, short, inputs, targets, noise, factors=True)
     rig, rows = rig or CameraRig(), []
     for piece in reading.pieces(clips, phases=False):
         key, fits, done = zlib.crc32(piece.clip.name.encode("utf-8")), reading.last(piece), 0
         for window, start in enumerate(range(0, fits + (stride if tails == "cover" else 1), stride)):
             start = min(start, fits)
-            at, place = reading.at(piece, start), np.arange(start, start + frames)
-            scored = (place >= done) & ((place < len(piece)) | (short == "resample"))
+            at, after = reading.at(piece, start), np.arange(start, start + frames)
+            scored = (after >= done) & ((after < len(piece)) | (short == "resample"))
             done = start + frames
             if given and piece.view.valid is not None:
                 scored &= piece.view.valid[piece.source(at)]
@@ -230,10 +235,12 @@ def evaluation_windows(
         size, camera = [(rig.size, rig.size)] * len(pieces), Camera.stack(camera)
         *seen, factor = reading.virtual(reading.worlds(pieces, at), camera, mirrored, seeds)
     actions, action = _actions(pieces)
-    frame = np.stack([piece.source(where) for piece, where in zip(pieces, at, strict=True)])
-    scored, frame = torch.from_numpy(np.stack(scored)), torch.from_numpy(frame)
+    place = [np.arange(len(piece))[where] for piece, where in zip(pieces, at, strict=True)]
+    frame = [piece.source(where) for piece, where in zip(pieces, at, strict=True)]
+    place, frame, scored = (torch.from_numpy(np.stack(rows)) for rows in (place, frame, scored))
     clip, start, view, size = map(torch.tensor, (clip, start, view, size))
-    return EvaluationWindows(*seen, scored, action, actions, clip, start, view, camera, frame, size, factor)
+    of = clip, start, view, camera, place, frame, size, factor
+    return EvaluationWindows(*seen, scored, action, actions, *of)
 
 
 def _actions(pieces: Sequence[Piece]) -> tuple[tuple[str, ...], Int[Tensor, " n"]]:

@@ -58,7 +58,8 @@ class Data(_Group):
     """What a step is shown. `posemamba.motion.windows.WindowSampler` says more of what these mean.
 
     Attributes:
-        fps: the windows' rate, frames a second. Their length is the network's, `model.frames`.
+        fps: the windows' rate, frames a second; None takes each clip at its own. Their length is the
+            network's, `model.frames`.
         batch_size: windows a step, over all processes and micro-batches.
         balance: "frames" draws all windows alike, "actions" an action first; "epochs" takes each window once
             an epoch, in an order of chance.
@@ -72,7 +73,7 @@ class Data(_Group):
         flip: mirror half of the windows.
     """
 
-    fps: float = _setting(60.0, _POSITIVE)
+    fps: float | None = _setting(60.0, _POSITIVE, optional=True)
     batch_size: int = _setting(16, _COUNT)
     balance: str = _setting("frames", _one_of("frames", "actions", "epochs"))
     stride: int = _setting(1, _COUNT)
@@ -274,7 +275,7 @@ class TrainingConfig:
             settings, changes = _paths(settings), _paths(changes)
             if "steps" in changes and "epochs" not in changes:
                 changes["epochs"] = None
-            return cls(**(settings | changes))
+            return cls(**recipe.overlay(settings, changes))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{source}: {error}") from None
 

@@ -6,12 +6,14 @@ its value, the paper's words for it, its source, and the released code's value w
 `released` and the table of their differences are one file.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from posemamba.losses import LossWeights
 
 RECIPES = Path(__file__).parent / "recipes"
 BASES = ("paper", "released", "paper_3dhp")
@@ -61,6 +63,23 @@ def rows(base: str = "paper") -> list[Row]:
     return list(known.values())
 
 
+def table(listed: Sequence[Row]) -> list[tuple[str, ...]]:
+    """Settings as words, a heading first: what it is, the paper's words, both recipes' values, and why."""
+    lines = [("setting", "the paper's words", "`paper`", "`released`", "source and note")]
+    for row in listed:
+        words = f'"{row.words}"' if row.words else ""
+        found = [_word(row.value), _word(row.released) if row.differs else "the same"]
+        source = {"paper": "", "release": "the release. ", "ours": "ours. "}.get(
+            row.source, f"{row.source}. "
+        )
+        lines.append((f"`{row.setting}`" if row.setting else "", words, *found, (source + row.note).strip()))
+    return lines
+
+
+def _word(value) -> str:
+    return "none" if value is None else ("no", "yes")[value] if isinstance(value, bool) else str(value)
+
+
 def names() -> list[str]:
     """All that `settings` knows by name: "small", "table_1/S" and so on."""
     found = []
@@ -99,22 +118,17 @@ def settings(source: str | Path, base: str | None = None) -> dict[str, Any]:
     also = own.pop("released", {})
     found = {}
     for part in (*parts, own, also if base == "released" else {}):
-        found = overlay(found, flat(part))
+        part = flat(part)
+        if any(path.startswith("loss.") for path in part):  # it is complete: what it leaves out weighs 0
+            found |= {f"loss.{term.name}": 0.0 for term in fields(LossWeights)}
+        found = overlay(found, part)
     return found
 
 
 def overlay(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by path with others laid over them. A loss is complete: the terms that a changed one leaves
-    out go; and another schedule has no use for the arguments of the one before."""
-    gone = [
-        group for group, path in (("loss.", "loss."), ("schedule.", "schedule.name")) if _has(changes, path)
-    ]
-    kept = {path: value for path, value in settings.items() if not path.startswith(tuple(gone))}
-    return kept | dict(changes)
-
-
-def _has(changes: Mapping[str, Any], start: str) -> bool:
-    return any(path.startswith(start) for path in changes)
+    """Settings by path, and others laid over them. Another schedule has no use for the former one's own."""
+    gone = ("schedule.decay", "schedule.epoch") if "schedule.name" in changes else ()
+    return {path: value for path, value in settings.items() if path not in gone} | dict(changes)
 
 
 def _base(name: str, released: bool) -> dict[str, Any]:

@@ -87,6 +87,29 @@ def test_given_views_are_read_as_their_cameras_saw_them(inputs):
         assert scored.tolist() == [frame for frame in range(100) if frame % 7 != 3]
 
 
+@pytest.mark.parametrize("own", [("joint3d_image", "2.5d_factor"), ("camera",), ()])
+def test_true_2d_are_x_and_y_of_the_25d_pose_without_the_lens_whoever_holds_it(own):
+    clips = [seen(TRUTH[0], 60, targets=own)]
+    detected, true, projected = (
+        evaluation_windows(clips, 27, 50, "given", inputs=inputs, targets="2.5d")
+        for inputs in ("detected", "joint3d_image", "projected")
+    )
+    assert torch.equal(true.targets, detected.targets)
+    torch.testing.assert_close(true.targets[..., :2], true.inputs - true.inputs[:, :, :1], atol=1e-5, rtol=0)
+    for view in range(3):
+        one, mine = clips[0].views[view], true.view == view
+        points = one.camera.world_to_camera(torch.from_numpy(clips[0].joints).double())
+        pixels = normalise_screen(to_image(points, one.camera)[0][..., :2], one.width, one.height)
+        torch.testing.assert_close(true.inputs[mine], pixels[true.frame[mine]].float(), atol=1e-5, rtol=0)
+    bent = (true.inputs - projected.inputs).abs().max()
+    assert bent > 1e-3  # the lens is all the difference
+    drawn = WindowSampler(clips, 27, 50, 8, views="given", inputs="joint3d_image", targets="2.5d").batch(0)
+    relative = drawn[0] - drawn[0][:, :, :1]
+    torch.testing.assert_close(drawn[1][..., :2], relative, atol=1e-5, rtol=0)
+    flat = (evaluation_windows([TRUTH[0]], 27, 60, 1, inputs=i) for i in ("joint3d_image", "projected"))
+    assert torch.equal(*(windows.inputs for windows in flat))  # virtual cameras have no lens
+
+
 def test_a_sampler_of_given_views_draws_all_of_them_and_mirrors_half():
     clips = [seen(TRUTH[0], 40), seen(TRUTH[1], 33)]
     sampler = WindowSampler(clips, 27, 50, batch_size=600, seed=1, views="given")
@@ -279,6 +302,8 @@ def test_what_cannot_be_had_is_refused_in_one_sentence(tmp_path):
             ValueError, match=r"lacks .* expected a camera and joints, or joint3d_image, for 'projected'"
         ):
             call([loose], inputs="projected", targets="univ", **given)
+        with pytest.raises(ValueError, match=r"joint3d_image, for 'joint3d_image' inputs"):
+            call([loose], inputs="joint3d_image", targets="univ", **given)
         with pytest.raises(ValueError, match=r"lacks .* expected its target 'annot3' for targets 'annot3'"):
             call([clip], targets="annot3", **given)
         unseen = replace(clip, views=(replace(clip.views[0], keypoints=None),))
