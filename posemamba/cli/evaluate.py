@@ -10,39 +10,33 @@ from posemamba.cli.terminal import Data, Progress, Seed, out
 
 _INPUTS = {"detected": "detected", "gt": "joint3d_image", "projected": "projected"}
 _WEIGHTS = {"last": "model", "test": "best_on_test", "subjects": "best_on_subjects"}
-_PROTOCOLS = ("auto", "h36m", "3dhp", "views")
+_CHOICES = dict(protocol=("auto", "h36m", "3dhp", "views"), inputs=(*_INPUTS,), weights=(*_WEIGHTS,))
+_CHOICES |= dict(scored=("centre", "all"), table=(1, 3), format=("text", "markdown", "latex"))
+
+Model = Annotated[str | None, Argument(help="A network's or a run's folder, or else the kept one.")]
+Inputs = Annotated[str, Option(help="2D joints: detected, gt (the paper's ground truth) or projected.")]
+Baselines = Annotated[bool | None, Option(help="views: beside the mean pose and ridge regression.")]
+Save = Annotated[Path | None, Option("--json", "--save", help="Also write the figures to this file.")]
 
 
 def evaluate(
-    model: Annotated[
-        str | None, Argument(help="A network's or a run's folder, or else the kept one.")
-    ] = None,
+    model: Model = None,
     data: Data = "synthetic",
-    protocol: Annotated[
-        str, Option(help="h36m, 3dhp, views (the file's cameras or virtual ones); auto: by the file.")
-    ] = "auto",
+    protocol: Annotated[str, Option(help="h36m, 3dhp, views (through cameras); auto: by the file.")] = "auto",
     released: Annotated[Path | None, Option(help="The authors' checkpoint file, instead of MODEL.")] = None,
     weights: Annotated[str, Option(help="Of a run: last, or best on test or subjects.")] = "last",
-    inputs: Annotated[
-        str, Option(help="2D joints: detected, gt (the paper's ground truth), or projected by the camera.")
-    ] = "detected",
+    inputs: Inputs = "detected",
     overwrite_xy: Annotated[bool, Option(help="h36m with gt: overwrite x and y, as released.")] = False,
     flip: Annotated[bool, Option(help="Average with the mirrored input's answer.")] = True,
     scored: Annotated[str, Option(help="3dhp: the centre frame of a window, or all.")] = "centre",
     views: Annotated[str, Option(help="Virtual cameras a window, or 'given': the file's own.")] = "",
     noise: Annotated[bool, Option(help="views: add a detector's errors to exact 2D joints.")] = False,
-    baselines: Annotated[
-        bool | None, Option(help="views: beside the mean pose and ridge regression.")
-    ] = None,
+    baselines: Baselines = None,
     fps: Annotated[float | None, Option(min=1, max=1000, help="views: frames a second.")] = None,
     seed: Seed = 0,
     device: Annotated[str, Option(help="auto, cpu, cuda or mps.")] = "auto",
-    save: Annotated[
-        Path | None, Option("--json", "--save", help="Also write the figures to this file.")
-    ] = None,
-    table: Annotated[
-        int | None, Option(help="Print the paper's Table 1 or 3 with this network's row.")
-    ] = None,
+    save: Save = None,
+    table: Annotated[int | None, Option(help="The paper's Table 1 or 3, with this network's row.")] = None,
     form: Annotated[str, Option("--format", help="Of the tables: text, markdown or latex.")] = "text",
 ) -> None:
     """Score a network on the test split, by Human3.6M's protocol, MPI-INF-3DHP's, or through cameras."""
@@ -53,43 +47,30 @@ def evaluate(
     from posemamba.model import PoseMamba
     from posemamba.motion import DetectorNoise, open_motion
 
-    for name, value, known in (
-        *(("protocol", protocol, _PROTOCOLS), ("inputs", inputs, _INPUTS), ("weights", weights, _WEIGHTS)),
-        *(
-            ("scored", scored, ("centre", "all")),
-            ("table", table, (None, 1, 3)),
-            ("format", form, tables.FORMATS),
-        ),
-    ):
-        if value not in known:
-            raise ValueError(
-                f"--{name} is {value!r}, expected one of {', '.join(map(str, filter(None, known)))}"
-            )
+    chosen = dict(protocol=protocol, inputs=inputs, weights=weights, scored=scored, table=table, format=form)
+    for name, value in chosen.items():
+        if value is not None and value not in _CHOICES[name]:
+            raise ValueError(f"--{name} is {value!r}, expected one of {', '.join(map(str, _CHOICES[name]))}")
     if model is not None and released is not None:
         raise ValueError(f"{model} and --released {released}: expected one network")
     if released is not None:
         network, name = PoseMamba.from_released(released), released.stem
     else:
         folder = storage.asset("small_cmu") if model is None else _folder(model, weights)
-        network, name = PoseMamba.from_pretrained(folder), model or "small_cmu"
+        network, name = PoseMamba.from_pretrained(folder), Path(model or folder).name
     network.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     clips, motion, frames = open_motion(data, seed=seed), Path(data).name, network.config.frames
     say = partial(out.print, soft_wrap=True)
     if protocol == "auto":
         protocol, why = _protocol(clips)
         say(f"Protocol: {protocol}, for {motion} {why}.")
-    for option, given, owner in (
-        *(("--overwrite-xy", overwrite_xy, "h36m"), ("--noise", noise, "views"), ("--views", views, "views")),
-        *(
-            ("--baselines", baselines, "views"),
-            ("--fps", fps, "views"),
-            ("--scored", scored == "all", "3dhp"),
-        ),
-    ):
-        if given and protocol != owner:
-            raise ValueError(f"{option} belongs to the protocol {owner}, found {protocol}")
-    if table is not None and protocol != (wanted := {1: "h36m", 3: "3dhp"}[table]):
-        raise ValueError(f"--table {table} is of the protocol {wanted}, found {protocol}")
+    belong = {"h36m": {"--overwrite-xy": overwrite_xy, "--table 1": table == 1}}
+    belong["3dhp"] = {"--scored": scored == "all", "--table 3": table == 3}
+    belong["views"] = {"--noise": noise, "--views": views, "--baselines": baselines, "--fps": fps}
+    for owner, options in belong.items():
+        for option, given in options.items():
+            if given and protocol != owner:
+                raise ValueError(f"{option} belongs to the protocol {owner}, found {protocol}")
     with Progress(None) as bar:
         rules = dict(progress=partial(bar.stage, "lifting test windows"), flip=flip)
         if protocol == "h36m":
@@ -97,42 +78,37 @@ def evaluate(
             report = evaluation.h36m(network, clips, **rules)
         elif protocol == "3dhp":
             if inputs == "projected":
-                raise ValueError(
-                    "--inputs is 'projected', expected detected or gt: 3dhp gives the true 2D alone"
-                )
+                raise ValueError("--inputs is 'projected', expected detected or gt, which 3dhp has as one")
             report = evaluation.mpi_inf_3dhp(network, clips, scored, **rules)
         else:
             given = views == "given" or (not views and all(clip.joints is None for clip in clips))
             if not given and views and not (views.isdecimal() and int(views)):
                 raise ValueError(f"--views is {views!r}, expected 1 or more, or 'given'")
-            if fps is None:
-                fps = clips[0].fps if given else 60
-            if baselines is None:
-                baselines = frames <= 81  # ridge regression solves for a window's numbers at once
-                if not baselines:
-                    say("Without baselines, which take long for windows of this length (--baselines).")
-            chosen = "projected" if noise and given and inputs == "detected" else _INPUTS[inputs]
-            rules |= dict(inputs=chosen, noise=DetectorNoise() if noise else None, baselines=baselines)
+            rate = fps or (clips[0].fps if given else 60)
+            if baselines is None and frames > 81:  # ridge regression solves for all of a window's numbers
+                say("Without baselines, which take long for windows of this length (--baselines).")
+            exact = "projected" if noise and inputs == "detected" else _INPUTS[inputs]
+            rules |= dict(inputs=exact, noise=DetectorNoise() if noise else None)
+            rules["baselines"] = frames <= 81 if baselines is None else baselines
             at = "given" if given else int(views or 4)
-            report = evaluation.views(network, clips, frames, fps, at, seed, **rules)
+            report = evaluation.views(network, clips, frames, rate, at, seed, **rules)
     for sentence in _told(report.protocol):
         say(sentence)
     title = f"{name} on the test split of {motion}, protocol {protocol}"
-    if protocol == "views":
-        found = [tables.summary(report, title)]
-    else:
-        found = [tables.by_action(report, title), tables.by_part(report, "By joint and by limb")]
     if table is not None:
         measured = f"{motion}, {report.protocol['scored_frames']:,} frames, posemamba evaluate"
         make = tables.table_1 if table == 1 else tables.table_3
-        found = [make(report, network.config, Path(name).name, measured)]
+        found = [make(report, network.config, name, measured)]
+    elif protocol == "views":
+        found = [tables.Table(title, ("", *report.scores), tables.rows(report))]
+    else:
+        found = [tables.by_action(report, title), tables.by_part(report, "By joint and by limb")]
     for each in found:
         print("\n" + each.render(form))
     if save is not None:
-        command = ["posemamba", "evaluate", Path(name).name, "--data", motion, "--protocol", protocol]
-        head = record.head(
-            "errors of a network on a test split", command, [seed], network.embed.weight.device.type
-        )
+        words = ["posemamba", "evaluate", name, "--data", motion, "--protocol", protocol]
+        where = next(network.parameters()).device.type
+        head = record.head("errors of a network on a test split", words, [seed], where)
         storage.write_json(save, head | report.to_json())
         say(f"Written to {save}.")
 
@@ -142,7 +118,7 @@ def _folder(model: str, weights: str) -> str:
     folder = Path(model)
     if not folder.is_dir() or (folder / "config.json").is_file():
         if weights != "last":
-            raise ValueError(f"{model}: --weights {weights} is of a run's folder, found that of a network")
+            raise ValueError(f"{model}: --weights {weights} is of a run's folder, found none")
         return model
     there = [name for name in _WEIGHTS.values() if (folder / name).is_dir()]
     if _WEIGHTS[weights] not in there:
