@@ -1,5 +1,6 @@
 """`posemamba evaluate`."""
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -40,6 +41,8 @@ def evaluate(
     form: Annotated[str, Option("--format", help="Of the tables: text, markdown or latex.")] = "text",
 ) -> None:
     """Score a network on the test split, by Human3.6M's protocol, MPI-INF-3DHP's, or through cameras."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as for training: threads that wait sleep
+
     import torch
 
     from posemamba import evaluation, record, storage
