@@ -8,8 +8,8 @@ single frame has no velocity, and its losses of steps are 0.
 Paper and released code differ in three things:
 - Equation 12 sums over frames and joints; the code averages, as here. The weights of Equation 11 belong to
   the averages.
-- The paper's "2D re-projection loss" (a comment in the code says so too) projects nothing. It is N-MPJPE, the
-  error after the best scale.
+- The paper's "2D re-projection loss" (a comment in the code says so too) is N-MPJPE in the code, the error
+  after the best scale, which projects nothing. `reprojection` is what the words say.
 - The consistency term sees the prediction alone: it asks for small movements whatever the target does. It is
   quadratic, so that its weight means something in the released units only.
 """
@@ -65,6 +65,13 @@ def n_mpjpe(prediction: Poses, target: Poses) -> Value:
     return mpjpe(fit_scale(prediction, target) * prediction, target)
 
 
+def reprojection(prediction: Poses, target: Poses) -> Value:
+    """Mean distance in x and y, in the poses' unit: the 2D error where the image is a plan of the pose, as in
+    2.5D, whose x and y are the image's. For metric poses it is the error across the line of sight."""
+    check_poses(prediction, target)
+    return torch.linalg.vector_norm((prediction - target)[..., :2], dim=-1).mean()
+
+
 def mpjve(prediction: Poses, target: Poses) -> Value:
     """MPJPE of the steps from frame to frame, in the poses' unit a frame (Pavllo et al., 2019)."""
     check_poses(prediction, target)
@@ -89,11 +96,13 @@ def temporal_consistency(prediction: Poses, joint_weights: JointWeights = JOINT_
 class LossWeights:
     """The weights of Equation 11, by term. A term that is not named weighs 0 and so does not train.
 
-    The released weights are `LOSS_WEIGHTS["released"]`: 1, 0.5, 20 and 0.5.
+    The released weights are `LOSS_WEIGHTS["released"]`: 1, 0.5, 20 and 0.5. `LOSS_WEIGHTS["paper"]` gives the
+    second to `reprojection`, where the paper's words place it.
 
     Attributes:
         mpjpe: 1 in the paper.
-        n_mpjpe: the paper's lambda_2D.
+        n_mpjpe: lambda_2D, as the code has it.
+        reprojection: lambda_2D, as the paper's words have it.
         mpjve: the paper's lambda_m.
         temporal_consistency: the paper's lambda_t.
 
@@ -103,6 +112,7 @@ class LossWeights:
 
     mpjpe: float = 0.0
     n_mpjpe: float = 0.0
+    reprojection: float = 0.0
     mpjve: float = 0.0
     temporal_consistency: float = 0.0
 
@@ -140,7 +150,10 @@ Weights = str | Mapping[str, float] | LossWeights
 
 # A released unit is half of the image's width, 500 pixels. With Human3.6M's focal length of 1145 pixels and a
 # person about 5 m away, a pixel is 4.4 mm: a unit is 2200 mm.
-LOSS_WEIGHTS = {"released": LossWeights(mpjpe=1.0, n_mpjpe=0.5, mpjve=20.0, temporal_consistency=0.5)}
+LOSS_WEIGHTS = {
+    "released": LossWeights(mpjpe=1.0, n_mpjpe=0.5, mpjve=20.0, temporal_consistency=0.5),
+    "paper": LossWeights(mpjpe=1.0, reprojection=0.5, mpjve=20.0, temporal_consistency=0.5),
+}
 for _unit, _size in (("millimetres", 2200.0), ("metres", 2.2)):
     LOSS_WEIGHTS[_unit] = LOSS_WEIGHTS["released"].in_unit(_size)
 
@@ -162,15 +175,15 @@ def pose_loss(
 
     Args:
         prediction, target: root-relative poses in one unit.
-        weights: "released" for poses in the released units (the image's width spans [-1, 1], depth in the
-            same scale), "millimetres" or "metres" for poses in these, or your own, as `LossWeights.of` takes
-            them. On the same poses the three totals differ by the unit alone.
+        weights: "released" or "paper" for poses in the released units (the image's width spans [-1, 1], depth
+            in the same scale), "millimetres" or "metres" for poses in these, or your own, as `LossWeights.of`
+            takes them. On the same poses the three totals differ by the unit alone.
         joint_weights: as in `temporal_consistency`; other joint sets need their own.
 
     Raises:
         ValueError: unknown weights, or shapes that do not fit.
     """
     weights = LossWeights.of(weights)
-    terms = {loss.__name__: loss(prediction, target) for loss in (mpjpe, n_mpjpe, mpjve)}
+    terms = {loss.__name__: loss(prediction, target) for loss in (mpjpe, n_mpjpe, reprojection, mpjve)}
     terms["temporal_consistency"] = temporal_consistency(prediction, joint_weights)
     return PoseLoss(torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum(), terms)

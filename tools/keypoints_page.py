@@ -1,11 +1,10 @@
 """Writes what `book/keypoints.md` shows of the code: its tables, and the drawing of joint orders.
 
-    python tools/keypoints_page.py
+    python -m tools.keypoints_page
 
 The tables stand between `<!-- NAME -->` and `<!-- end -->`; the rest of the page is written by hand.
 """
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from posemamba.motion import load_motion
 from posemamba.skeleton import BONES, JOINT_NAMES, JOINT_SETS, LEFT, RIGHT
 from posemamba.storage import asset, atomic_path
+from tools.pages import fill
 
 PAGE = Path(__file__).parents[1] / "book" / "keypoints.md"
 DRAWING = PAGE.parent / "_static" / "joint_orders.svg"
@@ -50,12 +50,7 @@ def tables() -> dict[str, str]:
 
 def page(text: str) -> str:
     """The page's text with the tables as the code has them."""
-    for name, table in tables().items():
-        found = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        text, count = found.subn(lambda match, table=table: f"{match[1]}\n{table}\n\n{match[2]}", text)
-        if count != 1:
-            raise ValueError(f"the page has {count} places for the table {name!r}, expected 1")
-    return text
+    return fill(text, tables())
 
 
 def orders() -> dict[str, np.ndarray]:

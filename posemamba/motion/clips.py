@@ -179,3 +179,8 @@ def select_split(clips: Iterable[Clip], split: str) -> list[Clip]:
     if not chosen:
         raise ValueError(f"the motion has no clip in its {split} split, expected 'train' or 'test'")
     return chosen
+
+
+def natural_order(name: str) -> tuple[int, str]:
+    """A key that sorts names by the number in them: S9 before S11."""
+    return int("".join(filter(str.isdecimal, name)) or 0), name

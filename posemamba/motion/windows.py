@@ -31,10 +31,12 @@ class WindowSampler:
 
     Attributes:
         clips, rig: the training clips, and where virtual cameras stand.
-        frames, fps: the windows' length, and rate in frames a second.
+        frames, fps: the windows' length, and rate in frames a second; None takes each clip at its own.
         batch_size, seed: windows a batch, and what decides, with the step, everything random.
         flip: mirror each window, input and target, with probability 1/2.
-        balance: "frames" draws all windows alike; "actions" an action first, then one of its windows.
+        balance: "frames" draws all windows alike; "actions" an action first, then one of its windows;
+            "epochs" takes every window once, in an order of chance, before any comes again. What does not
+            fill an epoch's last batch is left out of that epoch.
         stride: frames from one window's start to the next.
         short: what becomes of a clip shorter than a window: "pad" repeats its last frame; "resample" spreads
             its frames, each place rounded down or up by chance, as MotionBERT's and PoseMamba's data code.
@@ -53,7 +55,7 @@ class WindowSampler:
 
     clips: InitVar[Sequence[Clip]]
     frames: int = 27
-    fps: float = 60
+    fps: float | None = 60
     batch_size: int = 64
     seed: int = 0
     flip: bool = True
@@ -68,7 +70,8 @@ class WindowSampler:
 
     def __post_init__(self, clips: Sequence[Clip]):
         expect(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-        expect(self.balance in ("frames", "actions"), "balance", self.balance, "'frames' or 'actions'")
+        known = ("frames", "actions", "epochs")
+        expect(self.balance in known, "balance", self.balance, "'frames', 'actions' or 'epochs'")
         expect(self.views in ("virtual", "given"), "views", self.views, "'virtual' or 'given'")
         self.rig = self.rig or CameraRig()
         rules = self.frames, self.stride, self.fps, self.seed, self.short, self.inputs, self.targets
@@ -80,6 +83,8 @@ class WindowSampler:
         count = torch.tensor([self._reading.last(piece) // self.stride + 1 for piece in self._pieces])
         self._ends: Int[Tensor, " pieces"] = count.cumsum(0)
         self._begins = self._ends - count
+        self.clips = list(clips)
+        self._kept: tuple[int, Tensor] | None = None
         self._counts: Int[Tensor, " actions"] = torch.bincount(action, weights=count.double()).long()
 
     def __len__(self) -> int:
@@ -94,6 +99,9 @@ class WindowSampler:
         reading, generator = self._reading, _generator(self.seed, step)
         if self.balance == "frames":
             window = torch.randint(len(self), (self.batch_size,), generator=generator)
+        elif self.balance == "epochs":
+            epoch, place = divmod(step, max(1, len(self) // self.batch_size))
+            window = self._order(epoch)[place * self.batch_size :][: self.batch_size]
         else:
             action = torch.randint(len(self.actions), (self.batch_size,), generator=generator)
             within = torch.rand(self.batch_size, generator=generator, dtype=torch.float64)
@@ -106,12 +114,20 @@ class WindowSampler:
         if not reading.given:
             world = reading.worlds(pieces, at)
             camera = self.rig.sample(generator, *middle_and_reach(world))
-        mirrored = torch.rand(self.batch_size, generator=generator) < (0.5 if self.flip else 0)
+        mirrored = torch.rand(len(window), generator=generator) < (0.5 if self.flip else 0)
         # Errors have a generator of their own, so that with and without them the windows are the same.
-        seeds = torch.randint(2**31, (self.batch_size,), generator=_generator(self.seed, step, 1))
+        seeds = torch.randint(2**31, (len(window),), generator=_generator(self.seed, step, 1))
         if reading.given:
             return reading.of_views(pieces, at, mirrored, seeds)[:2]
         return reading.virtual(world, camera, mirrored, seeds)[:2]
+
+    def _order(self, epoch: int) -> Int[Tensor, " windows"]:
+        """The order of an epoch's windows; the last one asked for is kept."""
+        kept = self._kept
+        if kept is None or kept[0] != epoch:
+            order = torch.randperm(len(self), generator=_generator(self.seed, epoch, 2))
+            self._kept = kept = epoch, order  # set in one go: threads may share this
+        return kept[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +170,7 @@ class EvaluationWindows:
 def evaluation_windows(
     clips: Sequence[Clip],
     frames: int = 27,
-    fps: float = 60,
+    fps: float | None = 60,
     views: int | str = 4,
     seed: int = 0,
     rig: CameraRig | None = None,
@@ -174,7 +190,7 @@ def evaluation_windows(
 
     Args:
         clips: the clips to score on.
-        frames, fps: the windows' length, and rate in frames a second.
+        frames, fps: the windows' length, and rate in frames a second; None takes each clip at its own.
         views, seed, rig: how many cameras a window has, their seed, where they stand; "given" for the views
             that the clips come with.
         stride: frames from one window's start to the next; the windows' length where left out.

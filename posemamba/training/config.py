@@ -1,4 +1,4 @@
-"""The settings of a run: a few groups, read from YAML files; those that ship lie in `recipes/`."""
+"""The settings of a run, in a few groups. `posemamba.training.recipe` reads them from YAML files."""
 
 import inspect
 from collections.abc import Mapping
@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from posemamba.config import PoseMambaConfig
 from posemamba.losses import LossWeights
 from posemamba.training.schedule import SCHEDULES
 
-MILLIMETRES_PER_UNIT = 1000.0  # networks are trained in metres
-PRECISIONS = ("32-true", "bf16-mixed")
-RECIPES = Path(__file__).parent / "recipes"
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+
+# What a unit of the answer is worth in mm, by target: metres; units of half the image's width, whose
+# size in mm a factor tells frame by frame; 2 / 2048 of a mm, as MotionAGFormer's published settings.
+UNITS = {"metric": 1000.0, "2.5d": None, "univ_annot3": 1024.0}
 
 # What a setting may be: the words for it, and the test.
 _COUNT = "a positive whole number", lambda x: isinstance(x, int) and 1 <= x < 2**31
@@ -23,43 +23,66 @@ _WHOLE = "a whole number, 0 or more", lambda x: isinstance(x, int) and 0 <= x < 
 _POSITIVE = "a positive number", lambda x: isinstance(x, int | float) and 0 < x < 1e12
 _AMOUNT = "0 or a positive number", lambda x: isinstance(x, int | float) and 0 <= x < 1e12
 _SHARE = "above 0 and not above 1", lambda x: isinstance(x, int | float) and 0 < x <= 1
+_PART = "above 0 and below 1", lambda x: isinstance(x, int | float) and 0 < x < 1
+_NAME = "a name", lambda x: isinstance(x, str) and x
+_NAMES = '"last" or a list of names', lambda x: isinstance(x, tuple) or x == "last"
+
+
+_SWITCH = "true or false", lambda x: isinstance(x, bool)
 
 
 def _one_of(*names: str):
     return f"one of {', '.join(names)}", lambda x: x in names
 
 
-def _setting(default, kind):
-    return field(default=default, metadata={"kind": kind})
+def _setting(default, kind, optional: bool = False):
+    return field(default=default, metadata={"kind": kind, "optional": optional or default is None})
 
 
-def _check(path: str, value, kind) -> None:
+def _check(path: str, value, kind, optional: bool = False) -> None:
     expected, fits = kind
-    if isinstance(value, bool) or not fits(value):
+    if value is None and optional:
+        return
+    if isinstance(value, bool) != (kind is _SWITCH) or not fits(value):
         raise ValueError(f"{path} must be {expected}, found {value!r}")
 
 
 class _Group:
     def __post_init__(self):
         for each in fields(self):
-            value = getattr(self, each.name)
-            if value is not None or each.default is not None:
-                _check(f"{type(self).__name__.lower()}.{each.name}", value, each.metadata["kind"])
+            _check(f"{type(self).__name__.lower()}.{each.name}", getattr(self, each.name), **each.metadata)
 
 
 @dataclass(frozen=True)
 class Data(_Group):
-    """What a step is shown.
+    """What a step is shown. `posemamba.motion.windows.WindowSampler` says more of what these mean.
 
     Attributes:
-        fps: the windows' rate, frames a second. Their length is the network's, `model.frames`.
-        batch_size: windows a step.
-        balance: "frames" draws all windows alike, "actions" draws an action first.
+        fps: the windows' rate, frames a second; None takes each clip at its own. Their length is the
+            network's, `model.frames`.
+        batch_size: windows a step, over all processes and micro-batches.
+        balance: "frames" draws all windows alike, "actions" an action first; "epochs" takes each window once
+            an epoch, in an order of chance.
+        stride: frames from one window's start to the next.
+        short: "pad" or "resample" clips shorter than a window.
+        views: "virtual" cameras, or those "given" with the clips; "auto": given where there are any.
+        inputs: of given views, "detected", "projected", or "joint3d_image", the x and y of the 2.5D truth.
+        targets: "metric", "2.5d", or a target of the views by name.
+        noise: "none", a "detector"'s on projected joints, or "auto": that where virtual cameras stand in for
+            detections.
+        flip: mirror half of the windows.
     """
 
-    fps: float = _setting(60.0, _POSITIVE)
+    fps: float | None = _setting(60.0, _POSITIVE, optional=True)
     batch_size: int = _setting(16, _COUNT)
-    balance: str = _setting("frames", _one_of("frames", "actions"))
+    balance: str = _setting("frames", _one_of("frames", "actions", "epochs"))
+    stride: int = _setting(1, _COUNT)
+    short: str = _setting("pad", _one_of("pad", "resample"))
+    views: str = _setting("virtual", _one_of("virtual", "given", "auto"))
+    inputs: str = _setting("detected", _one_of("detected", "projected", "joint3d_image"))
+    targets: str = _setting("metric", _NAME)
+    noise: str = _setting("none", _one_of("none", "detector", "auto"))
+    flip: bool = _setting(True, _SWITCH)
 
 
 @dataclass(frozen=True)
@@ -83,14 +106,22 @@ class Optimizer(_Group):
 
     Attributes:
         learning_rate: at its peak; `Schedule` says how it rises and falls.
-        weight_decay: on matrices alone: decaying A_log, the skip or a bias would pull the steps and memories
-            of the SSM towards arbitrary values. (The released training decays everything.)
-        clip_norm: the gradient's largest norm.
+        weight_decay: see `decays`.
+        decays: "matrices" alone: decaying A_log, the skip or a bias would pull the steps and memories of the
+            SSM towards arbitrary values; or "all", as the released training.
+        beta2: how long the squared gradients are remembered.
+        clip_norm: the gradient's largest norm; None does not clip.
+        accumulate: micro-batches that a step is worked through in.
+        ema: decay of the running mean of the weights, which is then what is kept and validated; None: off.
     """
 
     learning_rate: float = _setting(2e-3, _POSITIVE)
     weight_decay: float = _setting(0.01, _AMOUNT)
-    clip_norm: float = _setting(1.0, _POSITIVE)
+    decays: str = _setting("matrices", _one_of("matrices", "all"))
+    beta2: float = _setting(0.99, _PART)
+    clip_norm: float | None = _setting(1.0, _POSITIVE, optional=True)
+    accumulate: int = _setting(1, _COUNT)
+    ema: float | None = _setting(None, _PART)
 
 
 @dataclass(frozen=True)
@@ -100,7 +131,8 @@ class Schedule(_Group):
     Attributes:
         name: one of `SCHEDULES`.
         warmup: the steps over which the rate first rises, whatever the schedule.
-        decay, epoch: of "exponential"; None for the others.
+        decay, epoch: of "exponential", None for the others; the epoch is in steps, or None where the data
+            decides it.
     """
 
     name: str = _setting("cosine", _one_of(*SCHEDULES))
@@ -111,7 +143,7 @@ class Schedule(_Group):
     def __post_init__(self):
         super().__post_init__()
         wanted = list(inspect.signature(SCHEDULES[self.name]).parameters)[2:]
-        if sorted(wanted) != sorted(self.own):
+        if not set(self.own) <= set(wanted) <= {*self.own, "epoch"}:
             raise ValueError(f"schedule {self.name!r} needs {wanted} beside its name, found {list(self.own)}")
 
     @property
@@ -121,11 +153,43 @@ class Schedule(_Group):
         return {name: value for name, value in own.items() if value is not None}
 
 
-_GROUPS = dict(model=PoseMambaConfig, data=Data, initial=Initial)
-_GROUPS |= dict(loss=LossWeights, optimizer=Optimizer, schedule=Schedule)
+@dataclass(frozen=True)
+class Validation(_Group):
+    """What is measured while training goes on, and by which the best weights so far are kept.
+
+    Attributes:
+        every: steps; None where an epoch of the data decides it.
+        test: measure on the test split, as the released training, which keeps its best epoch of these. A
+            choice made there is no longer a test: `subjects` are the honest way.
+        subjects: people of the training split who are held out of training, by name, or "last": the last of
+            them by number. With none given, nothing is held out.
+        windows: measure on this many windows at most, spread evenly; None takes all.
+        flip: average with the mirrored answer.
+    """
+
+    every: int | None = _setting(None, _COUNT)
+    test: bool = _setting(False, _SWITCH)
+    subjects: tuple[str, ...] | str = _setting((), _NAMES)
+    windows: int | None = _setting(None, _COUNT)
+    flip: bool = _setting(True, _SWITCH)
+
+    def __post_init__(self):
+        if isinstance(self.subjects, list | tuple):
+            object.__setattr__(self, "subjects", tuple(map(str, self.subjects)))
+        super().__post_init__()
+
+
+_GROUPS = dict(model=PoseMambaConfig, data=Data, initial=Initial, loss=LossWeights)
+_GROUPS |= dict(optimizer=Optimizer, schedule=Schedule, validation=Validation)
 _DEFAULTS = dict(model=dict(frames=27, depth=6, channels=48, state=8), loss="metres")
-# The group of each short name: "depth" is model.depth. Loss terms have none, which are metrics' names too.
-_SHORT = {each.name: group for group, kind in _GROUPS.items() if group != "loss" for each in fields(kind)}
+# The group of each short name: "depth" is model.depth. Loss terms have none, which are metrics' names too,
+# nor has validation, whose names others share.
+_SHORT = {
+    each.name: group
+    for group, kind in _GROUPS.items()
+    if group not in ("loss", "validation")
+    for each in fields(kind)
+}
 del _SHORT["name"]
 
 
@@ -139,15 +203,18 @@ class TrainingConfig:
     complete, and a term that it leaves out weighs 0.
 
     Attributes:
-        model: the network. Its frames are the windows' length; it is trained in metres.
+        model: the network. Its frames are the windows' length; its unit in mm follows from the targets: 1000
+            for metric ones, none for 2.5D.
         data: what a step is shown, `Data`.
         initial: factors on the first weights, `Initial`.
         loss: the weights of Equation 11's terms for poses in metres; or the name of a set in `LOSS_WEIGHTS`.
         optimizer: AdamW's settings, `Optimizer`.
         schedule: the learning rate's course, `Schedule`, or the name of one.
+        validation: what is measured on the way, `Validation`.
         steps: how long.
+        epochs: how long in rounds of the data, which then decide the steps (`training.data.resolve`).
         seed: of everything.
-        precision: of Lightning Fabric, "32-true" or "bf16-mixed".
+        precision: of Lightning Fabric, "32-true", "bf16-mixed" or "16-mixed".
 
     Raises:
         ValueError: a setting that is not known or not possible.
@@ -159,15 +226,19 @@ class TrainingConfig:
     loss: LossWeights
     optimizer: Optimizer
     schedule: Schedule
+    validation: Validation
     steps: int = _setting(2000, _COUNT)
+    epochs: int | None = _setting(None, _COUNT)
     seed: int = _setting(0, _WHOLE)
     precision: str = _setting("32-true", _one_of(*PRECISIONS))
 
     def __init__(self, **settings):
         found, unit = _paths(_DEFAULTS) | _paths(settings), "model.millimetres_per_unit"
-        if found.get(unit) not in (None, MILLIMETRES_PER_UNIT):
-            raise ValueError(f"{unit} is {found[unit]!r}, expected 1000: training is in metres")
-        found[unit] = MILLIMETRES_PER_UNIT
+        targets = found.get("data.targets", "metric")
+        if found.get(unit) is None:
+            found[unit] = UNITS.get(targets, UNITS["metric"])
+        elif targets == "2.5d":
+            raise ValueError(f"{unit} is {found[unit]!r}, expected none: in 2.5D each frame has its own")
         for each in fields(self):
             start = f"{each.name}."
             if each.name in _GROUPS:
@@ -175,7 +246,7 @@ class TrainingConfig:
                 value = _GROUPS[each.name](**own)
             else:
                 value = found.get(each.name, each.default)
-                _check(each.name, value, each.metadata["kind"])
+                _check(each.name, value, **each.metadata)
             object.__setattr__(self, each.name, value)
 
     def __getattr__(self, name: str):
@@ -184,30 +255,29 @@ class TrainingConfig:
         raise AttributeError(f"'TrainingConfig' object has no attribute {name!r}")
 
     @classmethod
-    def load(cls, source: str | Path, **changes) -> "TrainingConfig":
-        """From a YAML file, or the name of one that ships with the package, with some settings changed.
+    def load(cls, source: str | Path, base: str | None = None, **changes) -> "TrainingConfig":
+        """From a YAML file, or a recipe that ships with the package, with some settings changed.
 
         Args:
-            source: the file or the name. Files of earlier versions, without groups, are read too.
-            changes: as `TrainingConfig` takes them; they win over the file's.
+            source: the file; or a recipe's name, such as "small", or "table_1/S", a row of one. Files of
+                earlier versions, without groups, are read too.
+            base: for rows of the paper's tables, "released" in place of "paper": what the released code does
+                where it differs from the text. `posemamba.training.recipe.rows` lists the differences.
+            changes: as `TrainingConfig` takes them; they win. Steps that are changed win over epochs.
 
         Raises:
             FileNotFoundError, ValueError: no such file, or a setting that is not known or not possible.
         """
-        shipped = {path.stem: path for path in sorted(RECIPES.glob("*.yaml"))}
-        path = shipped.get(str(source), Path(source))
-        if not path.is_file():
-            known = ", ".join(shipped)
-            raise FileNotFoundError(f"{path}: no such configuration file, nor one of the shipped: {known}")
+        from posemamba.training import recipe
+
+        settings = recipe.settings(source, base)
         try:
-            settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-            if not isinstance(settings, dict):
-                raise ValueError(f"expected settings by name, found {type(settings).__name__}")
-            return cls(**(_paths(settings) | _paths(changes)))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: not readable as YAML ({str(error).splitlines()[0]})") from None
+            settings, changes = _paths(settings), _paths(changes)
+            if "steps" in changes and "epochs" not in changes:
+                changes["epochs"] = None
+            return cls(**recipe.overlay(settings, changes))
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{path}: {error}") from None
+            raise ValueError(f"{source}: {error}") from None
 
     def flat(self) -> dict[str, Any]:
         """All settings by short name or path, plain values, the loss by its terms: what the class takes."""

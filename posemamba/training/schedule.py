@@ -23,4 +23,13 @@ def exponential(step: int, steps: int, *, decay: float, epoch: int) -> float:
     return decay ** (step // epoch)
 
 
-SCHEDULES = {"constant": constant, "cosine": cosine, "exponential": exponential}
+def one_cycle(step: int, steps: int) -> float:
+    """Up from 1/25 over the first three tenths, then down to nothing, both along half a cosine (Smith and
+    Topin, 2019, with torch's defaults)."""
+    rise, low, end = 0.3 * steps, 1 / 25, 1e-4 / 25
+    if step < rise:
+        return 1 - (1 - low) * cosine(step, rise)
+    return end + (1 - end) * cosine(step - rise, steps - rise)
+
+
+SCHEDULES = {"constant": constant, "cosine": cosine, "exponential": exponential, "one_cycle": one_cycle}

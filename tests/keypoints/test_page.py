@@ -18,7 +18,7 @@ TEXT = keypoints_page.PAGE.read_text(encoding="utf-8")
 
 
 def test_tables_and_drawing_are_the_codes():
-    hint = "run python tools/keypoints_page.py"
+    hint = "run python -m tools.keypoints_page"
     assert keypoints_page.page(TEXT) == TEXT, hint
     number = re.compile(r"-?\d+\.\d")
     ours, theirs = keypoints_page.drawing(), keypoints_page.DRAWING.read_text(encoding="utf-8")

@@ -1,0 +1,86 @@
+"""What a run is shown: who trains, who is held out, and what of the settings the data decides."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from posemamba.motion.clips import Clip, natural_order, select_split
+from posemamba.motion.noise import DetectorNoise
+from posemamba.motion.windows import WindowSampler
+from posemamba.training.config import TrainingConfig
+
+
+def resolve(config: TrainingConfig, clips: Sequence[Clip]) -> TrainingConfig:
+    """The settings with everything filled in that depends on the data.
+
+    These are: "auto" and "last"; with epochs the steps; and where they are None, the schedule's epoch and the
+    steps from one validation to the next. A named target that virtual cameras cannot give becomes "metric".
+
+    Raises:
+        ValueError: no training clips, held-out subjects that are not there, or nobody left to train on.
+    """
+    train, found = select_split(clips, "train"), config
+    if config.data.views == "auto":
+        found = replace(found, views="given" if all(clip.views for clip in train) else "virtual")
+    virtual = found.data.views == "virtual"
+    if config.data.noise == "auto":
+        stands_in = virtual and config.data.inputs == "detected"
+        found = replace(found, noise="detector" if stands_in else "none")
+    if virtual and config.data.targets not in ("metric", "2.5d"):
+        found = replace(found, targets="metric")
+    if config.validation.subjects == "last":
+        people = sorted({clip.subject for clip in train} - {""}, key=natural_order)
+        if len(people) < 2:
+            raise ValueError(f"the motion names {len(people)} training subjects, expected 2 to hold one out")
+        found = replace(found, **{"validation.subjects": (people[-1],)})
+    epoch = max(1, len(sampler(found, clips)) // found.data.batch_size)
+    if found.epochs is not None:
+        found = replace(found, steps=found.epochs * epoch)
+    if found.schedule.name == "exponential" and found.schedule.epoch is None:
+        found = replace(found, epoch=epoch)
+    if found.validation.every is None and (found.validation.test or found.validation.subjects):
+        found = replace(found, **{"validation.every": epoch})
+    return found
+
+
+def training_clips(config: TrainingConfig, clips: Sequence[Clip]) -> list[Clip]:
+    """The training split without those who are held out; ValueError where nobody is left."""
+    train, out = select_split(clips, "train"), held_out(config, clips)
+    kept = [clip for clip in train if clip.subject not in config.validation.subjects]
+    if not kept:
+        raise ValueError(
+            f"all {len(out)} training clips are held out for validation, expected some to train on"
+        )
+    return kept
+
+
+def held_out(config: TrainingConfig, clips: Sequence[Clip]) -> list[Clip]:
+    """The clips of `validation.subjects`; ValueError names one who is not in the training split."""
+    train = select_split(clips, "train")
+    known = {clip.subject for clip in train}
+    for subject in config.validation.subjects:
+        if subject not in known:
+            there = ", ".join(sorted(known - {""}, key=natural_order)) or "none by name"
+            raise ValueError(f"validation.subjects has {subject!r}, expected some of the training's: {there}")
+    return [clip for clip in train if clip.subject in config.validation.subjects]
+
+
+def window_rules(config: TrainingConfig) -> dict:
+    """What training and validation windows have in common, as `WindowSampler` and `evaluation_windows` take
+    it."""
+    data = config.data
+    noise = DetectorNoise() if data.noise == "detector" else None
+    rules = dict(frames=config.model.frames, fps=data.fps, short=data.short, inputs=data.inputs)
+    return rules | dict(targets=data.targets, noise=noise)
+
+
+def sampler(config: TrainingConfig, clips: Sequence[Clip]) -> WindowSampler:
+    """The training windows of a configuration that is resolved."""
+    data = config.data
+    draws = dict(batch_size=data.batch_size, seed=config.seed, flip=data.flip, balance=data.balance)
+    draws |= dict(stride=data.stride, views=data.views)
+    return WindowSampler(training_clips(config, clips), **window_rules(config), **draws)
+
+
+def units(config: TrainingConfig) -> float:
+    """What targets are divided by to be in the network's unit: mm per unit, or 1 for 2.5D."""
+    return config.model.millimetres_per_unit or 1.0
