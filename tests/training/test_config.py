@@ -10,7 +10,7 @@ import yaml
 from posemamba import PoseMambaConfig, storage
 from posemamba.losses import LOSS_WEIGHTS, LossWeights
 from posemamba.training import TrainingConfig
-from posemamba.training.config import Schedule
+from posemamba.training.config import Schedule, Validation
 
 
 def test_the_rate_rises_and_falls():
@@ -67,9 +67,10 @@ def test_a_setting_has_a_place_a_path_and_a_short_name(tmp_path):
 
 def test_no_short_name_stands_for_two_settings():
     groups = [group for name, group in get_type_hints(TrainingConfig).items() if is_dataclass(group)]
-    names = [each.name for group in groups for each in fields(group)]
+    # Validation's settings are given by their paths alone.
+    names = [each.name for group in groups if group is not Validation for each in fields(group)]
     flat = [name for name in TrainingConfig().flat() if "." not in name and name in names]
-    assert len(groups) == 6 and "depth" in flat
+    assert len(groups) == 7 and "depth" in flat
     assert all(names.count(name) == 1 for name in flat)
 
 
@@ -111,11 +112,17 @@ def test_configurations_are_read_and_checked(tmp_path):
         ("model:", "model is None, expected settings by name"),
         ("data: 60", "data is 60, expected settings by name"),
         ("depth: 4\nmodel: {depth: 6}", "model.depth is given twice, as 6 and as 4"),
-        ("balance: evenly", "data.balance must be one of frames, actions, found 'evenly'"),
-        ("model: {millimetres_per_unit: 1}", "millimetres_per_unit is 1, expected 1000"),
+        ("balance: evenly", "data.balance must be one of frames, actions, epochs, found 'evenly'"),
+        ("model: {millimetres_per_unit: 0}", "millimetres_per_unit must be None or a positive number"),
+        ("targets: 2.5d\nmillimetres_per_unit: 1", "millimetres_per_unit is 1, expected none: in 2.5D"),
+        ("flip: 1", "data.flip must be true or false, found 1"),
+        ("ema: 1", "optimizer.ema must be above 0 and below 1, found 1"),
+        ("decays: none", "optimizer.decays must be one of matrices, all, found 'none'"),
+        ("validation: {subjects: first}", 'validation.subjects must be "last" or a list of names'),
+        ("epochs: 0", "epochs must be a positive whole number"),
         ("- 3", "expected settings by name"),
         ("a: [", "not readable as YAML"),
-        ("loss: far", "loss weights are 'far', expected one of released, millimetres, metres"),
+        ("loss: far", "loss weights are 'far', expected one of released, paper, millimetres, metres"),
         ("loss: {mpjpe: 1, far: 2}", "unknown loss term 'far', expected some of mpjpe"),
         ("loss: {mpjpe: much}", "weight of mpjpe must be 0 or more, found 'much'"),
         ("loss:", "loss weights are None"),
@@ -125,7 +132,7 @@ def test_configurations_are_read_and_checked(tmp_path):
         ("steps: true", "steps must be a positive whole number"),
         ("warmup: -3", "warmup must be a whole number, 0 or more"),
         ("weight_decay: -1", "weight_decay must be 0 or a positive number"),
-        ("precision: 64-true", "precision must be one of 32-true, bf16-mixed, found '64-true'"),
+        ("precision: 64-true", "precision must be one of 32-true, bf16-mixed, 16-mixed, found '64-true'"),
         ("loss: {mpjpe: 0, n_mpjpe: 0, mpjve: 0, temporal_consistency: 0}", "every term the weight 0"),
     ]:
         path.write_text(content, encoding="utf-8")
