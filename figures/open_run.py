@@ -2,10 +2,11 @@
 
     python figures/open_run.py --data cmu.safetensors
 
-trains the recipe open/S twice, with the paper's settings and with the released code's, and scores both networks
-beside the mean pose and ridge regression on people whom training never saw. Each takes some hours on a core;
-stopped, the command goes on where it was. `--only paper` trains one of them, so that two terminals train both
-at once; `--score` trains nothing and scores what is there. `data_prep/cmu.py --fetch` makes the motion.
+trains the recipe open/S twice, with the settings of the paper and of the released code, and scores both
+networks beside the mean pose and ridge regression on people whom training never saw. Each takes some hours
+on a core; stopped, the command goes on where it was. `--only paper` trains one of them, so that two terminals
+train both at once; `--score` trains nothing and scores what is there. `data_prep/cmu.py --fetch` makes the
+motion.
 
 What is left in FOLDER/assets: the record, and the weights of the paper's settings in half precision. What the
 book shows was kept by
@@ -93,6 +94,8 @@ def main(arguments: list[str] | None = None) -> None:
     clips, runs = open_motion(given.data), []
     changes = {name: _number(value) for name, _, value in (each.partition("=") for each in given.changes)}
     command = ["python", "figures/open_run.py", "--data", Path(given.data).name]
+    command += ["--recipe", given.recipe] * (given.recipe != "open/S")
+    command += ["--set", *given.changes] if given.changes else []
     head = record.head(WHAT, command, [0])
     configs = {base: resolve(TrainingConfig.load(given.recipe, base, **changes), clips) for base in BASES}
     for base in BASES if given.only is None else (given.only,):
