@@ -37,7 +37,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from posemamba import metrics, record
-from posemamba.evaluation import score
+from posemamba.evaluation import in_millimetres, score
 from posemamba.experiments import mean_interval, paired, power
 from posemamba.inference import predict_windows
 from posemamba.losses import LOSS_WEIGHTS, pose_loss
@@ -84,8 +84,7 @@ def measure(model: PoseMamba, windows: EvaluationWindows) -> dict:
     """All errors of a network in mm, what its loss's terms are on the test windows, and how far it moves."""
     answers = predict_windows(model, windows.inputs, flip=True)
     answers = answers - answers[:, :, :1]
-    per_unit = (windows.factor * windows.size[:, :1] / 2)[..., None, None]  # told by the truth, as released
-    found, wanted = answers * per_unit, windows.targets * per_unit
+    found, wanted = (in_millimetres(poses, windows) for poses in (answers, windows.targets))
     off, moves = (found - wanted)[windows.scored], metrics.scored_steps(windows.scored)
     rows = score(found, replace(windows, targets=wanted)).rows()
     terms = pose_loss(answers, windows.targets).terms
@@ -105,18 +104,12 @@ def run(row: str, seed: int, given: argparse.Namespace, clips: list, windows: li
     if done.exists():
         return record.read(done)
     head = record.head(f"one run of the row {row}", given.command, [seed])
-    seconds = 0.0
-
-    def log(step: int, figures: dict[str, float]) -> None:
-        nonlocal seconds
-        seconds = figures["seconds"]
-
-    model = train(config, clips, folder, log=log, device=given.device).cpu()
+    model = train(config, clips, folder, device=given.device).cpu()
     if not windows:
         rules = dict(views=VIEWS, targets="2.5d", noise=DetectorNoise())
         test = select_split(clips, "test")
         windows.append(evaluation_windows(test, config.model.frames, config.data.fps, **rules))
-    found = {"row": row, "seed": seed, "loss": ROWS[row], "seconds": seconds, "config": config.flat()}
+    found = {"row": row, "seed": seed, "loss": ROWS[row], "config": config.flat()}
     record.write(done, head | found | measure(model, windows[0]))
     return record.read(done)
 
@@ -152,8 +145,7 @@ def main(arguments: list[str] | None = None) -> int:
         for seed in given.seeds:  # whole seeds first
             for row in given.rows:
                 runs.append(run(row, seed, given, clips, windows))
-                error, seconds = runs[-1]["mpjpe"]["over_actions"], runs[-1]["seconds"]
-                print(f"{row}, seed {seed}: {error:.2f} mm, {seconds:.0f} s", flush=True)
+                print(f"{row}, seed {seed}: {runs[-1]['mpjpe']['over_actions']:.2f} mm", flush=True)
     except (Interrupted, KeyboardInterrupt):
         print("Stopped; what was done is kept. The same command goes on.")
         return 130
