@@ -87,14 +87,15 @@ def evaluate(
             given = views == "given" or (not views and all(clip.joints is None for clip in clips))
             if not given and views and not (views.isdecimal() and int(views)):
                 raise ValueError(f"--views is {views!r}, expected 1 or more, or 'given'")
-            rate = fps or (clips[0].fps if given else 60)
             if baselines is None and frames > 81:  # ridge regression solves for all of a window's numbers
                 say("Without baselines, which take long for windows of this length (--baselines).")
             exact = "projected" if noise and inputs == "detected" else _INPUTS[inputs]
             rules |= dict(inputs=exact, noise=DetectorNoise() if noise else None)
             rules["baselines"] = frames <= 81 if baselines is None else baselines
             at = "given" if given else int(views or 4)
-            report = evaluation.views(network, clips, frames, rate, at, seed, **rules)
+            report = evaluation.views(
+                network, clips, frames, fps or (None if given else 60), at, seed, **rules
+            )
     for sentence in _told(report.protocol):
         say(sentence)
     title = f"{name} on the test split of {motion}, protocol {protocol}"

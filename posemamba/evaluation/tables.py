@@ -8,6 +8,7 @@ from posemamba.config import PoseMambaConfig
 from posemamba.evaluation.human36m import ACTIONS
 from posemamba.evaluation.protocols import Report
 from posemamba.metrics import METRICS
+from posemamba.motion.clips import natural_order
 
 FORMATS = ("text", "markdown", "latex")
 _DASH = "-"
@@ -136,7 +137,7 @@ def rows(report: Report) -> list[tuple[str, ...]]:
     actions = [key for key in next(iter(found.values()))[metrics[0]] if not key.startswith("over_")]
     lines += [(), *(row(action, metrics[0], action, 1) for action in actions)]
     people = list(report.by_subject().values())
-    for number, subject in enumerate(sorted(people[0], key=_number) if people else ()):
+    for number, subject in enumerate(sorted(people[0], key=natural_order) if people else ()):
         label = f"{METRICS['mpjpe'].label}, {METRICS['mpjpe'].unit}: subject {subject}"
         lines += [()] * (number == 0) + [(label, *(f"{each[subject]:.1f}" for each in people))]
     return lines
@@ -157,8 +158,3 @@ def _notes(number: int, measured: str) -> tuple[str, ...]:
 
 def _latex(word: str) -> str:
     return "".join(f"\\{letter}" if letter in "&%$#_{}" else letter for letter in word)
-
-
-def _number(name: str) -> tuple[int, str]:
-    """Sorts S9 before S11."""
-    return int("".join(filter(str.isdecimal, name)) or 0), name
