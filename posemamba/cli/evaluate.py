@@ -56,12 +56,17 @@ def evaluate(
             raise ValueError(f"--{name} is {value!r}, expected one of {', '.join(map(str, _CHOICES[name]))}")
     if model is not None and released is not None:
         raise ValueError(f"{model} and --released {released}: expected one network")
+    if save is not None and not save.absolute().parent.is_dir():  # now, and not after hours
+        raise FileNotFoundError(f"cannot write {save}: the folder {save.parent} does not exist")
     if released is not None:
         network, name = PoseMamba.from_released(released), released.stem
     else:
         folder = storage.asset("small_cmu") if model is None else _folder(model, weights)
         network, name = PoseMamba.from_pretrained(folder), Path(model or folder).name
-    network.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    try:
+        network.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    except (RuntimeError, AssertionError):
+        raise ValueError(f"--device is {device!r}, which torch has not here") from None
     clips, motion, frames = open_motion(data, seed=seed), Path(data).name, network.config.frames
     say = partial(out.print, soft_wrap=True)
     if protocol == "auto":

@@ -155,6 +155,8 @@ def test_through_cameras(capsys, monkeypatch, there):
         (("--released", "x.bin"), "x.bin"),
         (("pair", "--data", "h36m.safetensors"), "neither a network nor a run"),
         (("flat", "--data", "nowhere"), "nowhere"),
+        (("flat", "--device", "abacus"), "--device is 'abacus', which torch has not here"),
+        (("flat", "--json", "nowhere/x.json"), "the folder nowhere does not exist"),
     ],
 )
 def test_what_does_not_fit_is_one_line(capsys, monkeypatch, there, arguments, words):
