@@ -62,7 +62,9 @@ def evaluate(
         network, name = PoseMamba.from_released(released), released.stem
     else:
         folder = storage.asset("small_cmu") if model is None else _folder(model, weights)
-        network, name = PoseMamba.from_pretrained(folder), Path(model or folder).name
+        parts = Path(model or folder).parts[-2:]  # "run/model", and of other folders the last part alone
+        network = PoseMamba.from_pretrained(folder)
+        name = "/".join(parts if parts[-1] in _WEIGHTS.values() else parts[-1:])
     try:
         network.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     except (RuntimeError, AssertionError):
