@@ -28,8 +28,8 @@ class Progress:
     def __init__(self, total: int | None):
         from rich import progress as rich
 
-        bar = rich.BarColumn(), rich.MofNCompleteColumn(), rich.TimeElapsedColumn()
-        columns = (rich.TextColumn("{task.description}"), *bar)
+        times = (rich.MofNCompleteColumn(), rich.TimeElapsedColumn(), rich.TimeRemainingColumn())
+        columns = (rich.TextColumn("{task.description}"), rich.BarColumn(), *times)
         self.bar = rich.Progress(*columns, console=out, transient=True, disable=not out.is_terminal)
         self.task = self.bar.add_task("starting", total=total)
         self.total, self.error, self.said = total, None, time.monotonic()
@@ -52,12 +52,16 @@ class Progress:
     def log(self, step: int, figures: dict[str, float]) -> None:
         """Called by training: the running mean of the error, and how long it still takes."""
         now, total = figures["mpjpe_mm"], step + 1 + figures["steps_left"]
+        if self.error is None:  # the steps of an earlier run say nothing of this one's pace
+            self.bar.reset(self.task, completed=step, total=total)
         self.error = now if self.error is None else 0.98 * self.error + 0.02 * now
         for split in ("test", "subjects"):
             if (measured := figures.get(f"validation/{split}/mpjpe_mm")) is not None:
                 whose = "the test split" if split == "test" else "held-out subjects"
                 self.bar.console.print(f"step {step + 1}: MPJPE {measured:.1f} mm on {whose}")
-        text = f"MPJPE {self.error:.1f} mm (training windows), {_duration(figures['seconds_left'])} left"
+        text = f"MPJPE {self.error:.1f} mm (training windows)"
+        if self.bar.disable:
+            text += f", {_duration(figures['seconds_left'])} left"
         self.stage(text, step + 1, total)
 
 

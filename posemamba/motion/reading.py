@@ -35,7 +35,7 @@ class Reading:
     given: bool
     frames: int
     stride: int
-    fps: float
+    fps: float | None
     seed: int
     short: str
     inputs: str
@@ -48,7 +48,8 @@ class Reading:
             size, wanted = getattr(self, name), f"a whole number, {least} or more"
             expect(isinstance(size, Integral) and size >= least, name, size, wanted)
         known, noisy = self.given or self.targets in _NAMES, self.noise is not None
-        expect(0 < self.fps < np.inf, "fps", self.fps, "a positive number")
+        rate = self.fps is None or 0 < self.fps < np.inf
+        expect(rate, "fps", self.fps, "a positive number, or None for each clip's own rate")
         expect(self.short in ("pad", "resample"), "short", self.short, "'pad' or 'resample'")
         expect(self.inputs in _INPUTS, "inputs", self.inputs, f"one of {', '.join(_INPUTS)}")
         expect(known, "targets", self.targets, "'metric' or '2.5d' with virtual cameras")
@@ -71,7 +72,7 @@ class Reading:
             if not self.given and clip.joints is None:
                 raise ValueError(f"clip {clip.name!r} has no joints in a world, which virtual cameras need")
             numbers = range(len(clip.views)) if self.given else [None]
-            ratio = frames_apart(clip.fps, self.fps)
+            ratio = 1 if self.fps is None else frames_apart(clip.fps, self.fps)
             for phase in range(min(ratio, len(clip)) if phases and isinstance(ratio, int) else 1):
                 found += [Piece(index, clip, number, phase, ratio) for number in numbers]
         found = [piece for piece in found if len(piece)]

@@ -31,7 +31,7 @@ class WindowSampler:
 
     Attributes:
         clips, rig: the training clips, and where virtual cameras stand.
-        frames, fps: the windows' length, and rate in frames a second.
+        frames, fps: the windows' length, and rate in frames a second; None takes each clip at its own.
         batch_size, seed: windows a batch, and what decides, with the step, everything random.
         flip: mirror each window, input and target, with probability 1/2.
         balance: "frames" draws all windows alike; "actions" an action first, then one of its windows;
@@ -55,7 +55,7 @@ class WindowSampler:
 
     clips: InitVar[Sequence[Clip]]
     frames: int = 27
-    fps: float = 60
+    fps: float | None = 60
     batch_size: int = 64
     seed: int = 0
     flip: bool = True
@@ -170,7 +170,7 @@ class EvaluationWindows:
 def evaluation_windows(
     clips: Sequence[Clip],
     frames: int = 27,
-    fps: float = 60,
+    fps: float | None = 60,
     views: int | str = 4,
     seed: int = 0,
     rig: CameraRig | None = None,
@@ -190,7 +190,7 @@ def evaluation_windows(
 
     Args:
         clips: the clips to score on.
-        frames, fps: the windows' length, and rate in frames a second.
+        frames, fps: the windows' length, and rate in frames a second; None takes each clip at its own.
         views, seed, rig: how many cameras a window has, their seed, where they stand; "given" for the views
             that the clips come with.
         stride: frames from one window's start to the next; the windows' length where left out.

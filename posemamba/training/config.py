@@ -58,7 +58,8 @@ class Data(_Group):
     """What a step is shown. `posemamba.motion.windows.WindowSampler` says more of what these mean.
 
     Attributes:
-        fps: the windows' rate, frames a second. Their length is the network's, `model.frames`.
+        fps: the windows' rate, frames a second; None takes each clip at its own. Their length is the
+            network's, `model.frames`.
         batch_size: windows a step, over all processes and micro-batches.
         balance: "frames" draws all windows alike, "actions" an action first; "epochs" takes each window once
             an epoch, in an order of chance.
@@ -72,7 +73,7 @@ class Data(_Group):
         flip: mirror half of the windows.
     """
 
-    fps: float = _setting(60.0, _POSITIVE)
+    fps: float | None = _setting(60.0, _POSITIVE, optional=True)
     batch_size: int = _setting(16, _COUNT)
     balance: str = _setting("frames", _one_of("frames", "actions", "epochs"))
     stride: int = _setting(1, _COUNT)

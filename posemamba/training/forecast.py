@@ -44,9 +44,8 @@ def forecast(
     lines.append(
         f"trained on: {len(windows.clips)} clips{whose}, {frames:,} frames, {len(windows):,} windows"
     )
-    seen = (
-        f"windows: {network.frames} frames at {data.fps:g} a second, every {data.stride}, views {data.views}"
-    )
+    rate = f"{data.fps:g} a second" if data.fps else "their own rates"
+    seen = f"windows: {network.frames} frames at {rate}, every {data.stride}, views {data.views}"
     lines.append(f"{seen}, inputs {data.inputs}, noise {data.noise}, targets {data.targets}")
     if out:
         lines.append(f"held out: {', '.join(config.validation.subjects)}, {len(out)} clips")

@@ -132,7 +132,9 @@ def _steps(learner, feed, keeper, validator, first, save_every, log) -> None:
                 if keeper:
                     found |= keeper.validated(rows, learner.best)
             left = config.steps - step - 1
-            found |= dict(steps_left=left, seconds_left=left * (time.monotonic() - began) / (step + 1 - first))
+            found |= dict(
+                steps_left=left, seconds_left=left * (time.monotonic() - began) / (step + 1 - first)
+            )
             if log is not None:
                 log(step, found)
             stop = learner.any(asked) and not last

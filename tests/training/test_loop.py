@@ -280,7 +280,10 @@ def test_schedules_by_name():
     fading = TrainingConfig(schedule=released, learning_rate=2.0, steps=20)
     assert [fading.rate_at(step) for step in (0, 4, 5, 19)] == [2, 2, 2 * 0.99, 2 * 0.99**3]
     for wrong, message in [
-        (dict(name="falling"), "schedule.name must be one of constant, cosine, exponential, found 'falling'"),
+        (
+            dict(name="falling"),
+            "schedule.name must be one of constant, cosine, exponential, one_cycle, found 'falling'",
+        ),
         (
             dict(name="exponential", epoch=5),
             r"schedule 'exponential' needs \['decay', 'epoch'\] beside its name, found \['epoch'\]",
