@@ -42,6 +42,11 @@ class Report:
         """A metric's mean as the protocol takes it."""
         return getattr(getattr(self.scores[of], metric), self.protocol.get("mean", "over_actions"))
 
+    def by_part(self, of: str = "model") -> dict[str, dict[str, dict[str, float]]]:
+        """{metric: the means of `ErrorTable.by_part`}, as the protocol takes them."""
+        mean = self.protocol.get("mean", "over_actions")
+        return {name: table.by_part(mean) for name, table in self.scores[of].tables.items()}
+
     def by_subject(self) -> dict[str, dict[str, float]]:
         """{predictor: {subject: MPJPE, mean over frames, mm}}; empty without subjects."""
         if not self.subjects:
@@ -51,7 +56,7 @@ class Report:
     def to_json(self) -> dict:
         """Plain values, ready to be written."""
         scores = {name: s.rows() for name, s in self.scores.items()}
-        parts = {name: s.parts() for name, s in self.scores.items()}
+        parts = {name: self.by_part(name) for name in self.scores}
         return dict(protocol=self.protocol, scores=scores, parts=parts, subjects=self.by_subject())
 
 
