@@ -30,7 +30,9 @@ NETWORKS = {
     "best_on_test": "the step that did best on the test split itself, whose error is no test any more",
     "checkpoint.pt": "the last step that was saved",
 }
+NAMES = {"model": "network", "ridge": "ridge regression", "mean pose": "mean pose"}
 SPLITS = {"test": "test split", "subjects": "held-out subjects"}
+CURVES = {"step", "loss", "mpjpe_mm", "gradient_norm", "learning_rate"}
 FIT_WINDOWS, RIDGE_FRAMES = 3000, 81  # of the baselines; of longer windows a linear map is slow to fit
 
 
@@ -94,8 +96,8 @@ def examine(folder: str | Path, clips: Sequence[Clip] = (), windows: int = 400) 
     config = TrainingConfig.load(folder / "config.yaml")
     run = RunReport(folder, config, read_curve(folder), read_rows(folder))
     run.network = next((name for name in NETWORKS if (folder / name).exists()), "")
-    if not len(run.curve.get("step", ())):
-        run.missing["curve"] = "The folder holds no step's figures."
+    if not run.curve.keys() >= CURVES or not len(run.curve["step"]):
+        run.missing["curve"] = "The folder holds no figures of its steps."
     if not run.rows:
         run.missing["validation"] = "Nothing was validated on the way."
     if not run.network:
@@ -131,7 +133,7 @@ def read_curve(folder: Path) -> dict[str, Float[np.ndarray, " rows"]]:
 
 def smooth(values: Float[np.ndarray, " rows"], share: float = 0.03) -> Float[np.ndarray, " rows"]:
     """The median around each row, over a share of all rows; what is not finite does not count."""
-    half = max(1, round(share * len(values) / 2))
+    half = round(share * len(values) / 2)
     padded = np.pad(np.where(np.isfinite(values), values, np.nan), half, constant_values=np.nan)
     with warnings.catch_warnings(action="ignore"):  # nothing but NaN around a row
         return np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), axis=-1)
@@ -180,12 +182,12 @@ def _measure(run: RunReport, clips: Sequence[Clip], most: int) -> None:
 
 def notes(run: RunReport) -> list[str]:
     """What to look out for in a run, a sentence each, told from its numbers."""
-    found, errors = [], run.curve.get("mpjpe_mm", np.empty(0))
+    found, kept, near = [], choices(run.rows), np.inf
     if run.done < run.config.steps:
         found.append(f"The run is not finished: {run.done:,} of {run.config.steps:,} steps.")
-    found += [] if "curve" in run.missing else _of_curve(run)
-    near = np.median(errors[-(len(errors) // 10 + 1) :]) if len(errors) else np.inf
-    kept = choices(run.rows)
+    if "curve" not in run.missing:
+        found, errors = found + _of_curve(run), run.curve["mpjpe_mm"]
+        near = np.median(errors[-(len(errors) // 10 + 1) :])
     for split, choice in kept.items():
         last, least = [row.mpjpe for row in run.rows if row.split == split][-1], choice["mpjpe"]
         if last > 1.02 * least:
@@ -208,7 +210,7 @@ def notes(run: RunReport) -> list[str]:
 def _of_curve(run: RunReport) -> list[str]:
     """Gradients that are not finite, spikes, clipping, plateaus."""
     steps, loss = run.curve["step"], run.curve["loss"]
-    norm, limit = run.curve.get("gradient_norm", np.ones_like(loss)), run.config.optimizer.clip_norm
+    norm, limit = run.curve["gradient_norm"], run.config.optimizer.clip_norm
     found, fine = [], np.isfinite(loss) & np.isfinite(norm)
     if not fine.all():
         count = f"{(~fine).sum():,} of {len(fine):,} logged steps, first in step {steps[~fine][0]:,.0f}"
@@ -241,7 +243,7 @@ def _of_errors(report: Report) -> list[str]:
         other = report.scores[name].mpjpe.actions
         if lost := [action for action in own if own[action] >= other[action]]:
             where = f"{len(lost)} of {len(own)} actions: {', '.join(lost)}"
-            found.append(f"The network is no better than the {name} in {where}.")
+            found.append(f"The network is no better than {NAMES[name]} in {where}.")
     mean, joint = np.mean(list(parts["joints"].values())), max(parts["joints"], key=parts["joints"].get)
     if (error := parts["joints"][joint]) > 1.8 * mean:
         found.append(f"The {joint} is off by {error:.1f} mm, {error / mean:.1f} times the joints' mean.")
