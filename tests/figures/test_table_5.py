@@ -107,7 +107,8 @@ def test_a_sweep_that_was_stopped_goes_on(tmp_path, monkeypatch, capsys):
     assert main(given) == 0
     assert trained == [(0, 0), None, (20, 0), (0, 1), (20, 1)]  # whole seeds, none twice
     report = record.read(tmp_path / "runs" / "assets" / "measured" / "table_5.json")
-    assert report["command"][-2:] == ["--steps", "2"] and report["seeds"] == [0, 1]
+    assert report["command"][-5:] == ["--steps", "2", "--rows", "MPJPE", "MPJPE + T"]
+    assert report["seeds"] == [0, 1] and report["plan"]["pairs"] == [["MPJPE + T", "MPJPE"]]
     assert [(run["row"], run["seed"]) for run in report["runs"]] == [
         (row, seed) for seed in (0, 1) for row in ("MPJPE", "MPJPE + T")
     ]
