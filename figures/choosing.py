@@ -155,7 +155,7 @@ def main(arguments: list[str] | None = None) -> None:
                 print(f"{schedule}, seed {seed}", flush=True)
                 found = dict(schedule=schedule, seed=seed, **run(config, clips, given.checks))
                 path.parent.mkdir(parents=True, exist_ok=True)
-                storage.write_json(path, found | dict(commit=record.commit()))
+                storage.write_json(path, found | dict(commit=head["commit"]))
             runs.append(storage.read_json(path))
             told = ", ".join(f"{name} {value:.2f}" for name, value in worth(runs[-1]).items())
             print(f"{schedule}, seed {seed}: {told} mm", flush=True)
