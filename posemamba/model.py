@@ -95,6 +95,10 @@ class SpatioTemporalSSM(nn.Module):
 class DropPath(nn.Module):
     """Skip a residual branch for a random part of the batch while training (Huang et al., 2016)."""
 
+    # Where training divides a batch: how many rows the whole has, and which of them are here. Chance is drawn
+    # for all of them, so that it does not depend on the division.
+    part: tuple[int, Tensor] | None = None
+
     def __init__(self, rate: float):
         super().__init__()
         self.rate = rate
@@ -102,7 +106,8 @@ class DropPath(nn.Module):
     def forward(self, branch: Float[Tensor, "batch *rest"]) -> Float[Tensor, "batch *rest"]:
         if not self.training or self.rate == 0:
             return branch
-        kept = torch.rand(len(branch), *[1] * (branch.ndim - 1), device=branch.device) >= self.rate
+        size, rows = self.part or (len(branch), slice(None))
+        kept = torch.rand(size, *[1] * (branch.ndim - 1), device=branch.device)[rows] >= self.rate
         return branch * kept / (1 - self.rate)
 
 

@@ -9,7 +9,8 @@ from typing import Annotated
 from rich.console import Console
 from typer import Option
 
-out = Console(markup=False)
+# Of several processes that torchrun began, the first one speaks.
+out = Console(markup=False, quiet=os.environ.get("RANK", "0") != "0")
 
 Data = Annotated[str, Option(help="'synthetic', or a motion file (data_prep/ makes them).")]
 Seed = Annotated[int, Option(min=0, help="Seed of everything random.")]
@@ -43,12 +44,27 @@ class Progress:
     def stage(self, text: str, done: int | None = None, total: int | None = None) -> None:
         """What is being done, and how much of it there is."""
         self.bar.update(self.task, description=text, completed=done, total=total)
+        self.total = total or self.total
         if self.bar.disable and (time.monotonic() - self.said > 30 or (done and done == self.total)):
             self.said = time.monotonic()
             out.print(f"step {done} of {self.total}: {text}" if done and self.total else text)
 
     def log(self, step: int, figures: dict[str, float]) -> None:
-        """Called by training: the running mean of the error, and where we are."""
-        now = figures["mpjpe_mm"]
+        """Called by training: the running mean of the error, and how long it still takes."""
+        now, total = figures["mpjpe_mm"], step + 1 + figures["steps_left"]
+        if self.error is None:  # the steps of an earlier run say nothing of this one's pace
+            self.bar.reset(self.task, completed=step, total=total)
         self.error = now if self.error is None else 0.98 * self.error + 0.02 * now
-        self.stage(f"MPJPE {self.error:.1f} mm (training windows)", step + 1)
+        for split in ("test", "subjects"):
+            if (measured := figures.get(f"validation/{split}/mpjpe_mm")) is not None:
+                whose = "the test split" if split == "test" else "held-out subjects"
+                self.bar.console.print(f"step {step + 1}: MPJPE {measured:.1f} mm on {whose}")
+        text = f"MPJPE {self.error:.1f} mm (training windows)"
+        if self.bar.disable:
+            text += f", {_duration(figures['seconds_left'])} left"
+        self.stage(text, step + 1, total)
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{seconds:.0f} s" if seconds < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -25,6 +25,9 @@ def train(
     steps: Annotated[int | None, Option(min=1, help="Steps, instead of the recipe's.")] = None,
     seed: Annotated[int | None, Option(min=0, help="Seed, instead of the recipe's.")] = None,
     device: Annotated[str, Option(help="auto, cpu, cuda or mps.")] = "auto",
+    devices: Annotated[int, Option(min=1, help="Processes, each with a device of its own.")] = 1,
+    compiled: Annotated[bool, Option("--compile", help="Run the network through torch.compile.")] = False,
+    graphs: Annotated[bool, Option("--graphs", help="Replay CUDA graphs; on one CUDA device.")] = False,
     resume: Annotated[bool, Option(help="Go on where the folder's run stopped.")] = True,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Only say what would be trained, on what and for how long.")
@@ -55,9 +58,10 @@ def train(
         return
     kept = recipe if "/" not in recipe or not Path(recipe).is_file() else Path(recipe).stem
     folder = folder or Path("runs") / (f"{kept}-{base}" if base == "released" else kept)
+    how = dict(device=device, devices=devices, compile=compiled, graphs=graphs)
     try:
         with Progress(None) as progress:
-            training.train(settings, clips, folder, resume=resume, log=progress.log, device=device)
+            training.train(settings, clips, folder, resume=resume, log=progress.log, **how)
     except training.Interrupted as stopped:
         out.print(f"Stopped after step {stopped.step}. Run the same command to go on.")
         raise Exit(130) from None

@@ -1,17 +1,21 @@
-"""The folder of a run: who may write into it, what it holds, and whether that fits what is asked."""
+"""The folder of a run: who may write into it, whether what it holds fits what is asked, and what is saved."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import torch
 import yaml
 
-from posemamba import storage
+from posemamba import __version__, storage
+from posemamba.model import PoseMamba
 from posemamba.motion.clips import Clip, select_split
 from posemamba.training.config import TrainingConfig
+from posemamba.training.logs import Logs
+from posemamba.training.validation import Row, best, write_rows
 
 
 @contextmanager
@@ -82,3 +86,71 @@ def open_run(folder: Path, config: TrainingConfig, data: str, resume: bool) -> d
     if state.get("data") != data:
         raise ValueError(f"{folder}: its run was trained on other motion; give the same, or another folder")
     return state
+
+
+class Keeper:
+    """What writes into the folder while a run goes on.
+
+    Args:
+        folder, config, data: of the run; the last is its `fingerprint`.
+        start: the state that `open_run` gave.
+        check: called before anything is saved, to raise where it should not be.
+
+    Attributes:
+        seconds: how long the run had been trained before.
+        logs: its curves.
+        rows: all its validations.
+    """
+
+    def __init__(
+        self, folder: Path, config: TrainingConfig, data: str, start: dict | None, check: Callable[[], None]
+    ):
+        self.folder, self.config, self.data, self.check = folder, config, data, check
+        start = start or dict(step=0, seconds=0.0)
+        self.saved, self.seconds = start["step"], start["seconds"]
+        self.rows = [Row(**row) for row in start.get("validation", ())]
+        self.logs = Logs(folder, self.saved, config.steps)
+
+    def validated(self, rows: Mapping[str, Row], model: PoseMamba) -> dict[str, float]:
+        """Note what was measured after a step, and keep the model where it is the best so far."""
+        self.rows += rows.values()
+        figures = {}
+        for split, row in rows.items():
+            figures |= {f"validation/{split}/{n}_mm": getattr(row, n) for n in ("mpjpe", "p_mpjpe")}
+            if best(self.rows, split) is row:
+                with self._writing(row.step):
+                    self._model(f"best_on_{split}", model, validation=asdict(row))
+            self.logs.scalars(row.step - 1, figures)
+        return figures
+
+    def save(self, step: int, seconds: float, state: dict) -> None:
+        """Save the state after so many steps: all or nothing."""
+        with self._writing(step):
+            self.logs.flush()
+            rows = [asdict(row) for row in self.rows]
+            state = dict(step=step, seconds=seconds, data=self.data, validation=rows) | state
+            with storage.atomic_path(self.folder / "checkpoint.pt") as path:
+                torch.save(state, path)
+            self.saved = step
+            if rows:
+                write_rows(self.folder, self.rows)
+
+    def finish(self, model: PoseMamba) -> None:
+        """Write `model/`."""
+        with self._writing(self.config.steps):
+            self._model("model", model)
+
+    def _model(self, name: str, model: PoseMamba, **about) -> None:
+        model.save_pretrained(self.folder / name, training=asdict(self.config), version=__version__, **about)
+
+    @contextmanager
+    def _writing(self, step: int) -> Iterator[None]:
+        self.check()
+        try:
+            yield
+        except (OSError, RuntimeError) as error:  # torch raises the latter for a disk that is full
+            kept = f"the state after step {self.saved} is" if self.saved else "nothing was"
+            reason = str(error).splitlines()[0]
+            found = f"step {step} could not be saved ({reason}); {kept} saved"
+            advice = "with room to write, the same command goes on from there"
+            raise OSError(f"{self.folder}: {found}; {advice}") from error

@@ -11,7 +11,7 @@ from posemamba.losses import pose_loss
 from posemamba.motion.clips import Clip, natural_order
 from posemamba.training.config import TrainingConfig
 from posemamba.training.data import held_out, resolve, sampler, units
-from posemamba.training.loop import initial_model, parameter_groups
+from posemamba.training.learner import initial_model, parameter_groups
 
 
 def forecast(

@@ -1,29 +1,26 @@
 """Training in the open: a loop that reads from top to bottom, on Lightning Fabric.
 
 Every random number depends on the seed and the step alone: the windows, their cameras and flips, and which
-branches drop path skips. A run that was stopped anywhere, by Ctrl-C or by a kill, therefore resumes from its
-last checkpoint to the same weights as one that was left alone.
+branches drop path skips for which window. A run that was stopped anywhere, by Ctrl-C or by a kill, therefore
+resumes from its last checkpoint to the same weights as one that was left alone; and several processes, or
+several micro-batches, do to rounding what one does in one go.
 """
 
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict
-from functools import partial
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-import torch
-
-from posemamba import __version__, storage
-from posemamba.losses import PoseLoss, pose_loss
 from posemamba.model import PoseMamba
 from posemamba.motion.clips import Clip
-from posemamba.motion.windows import WindowSampler
+from posemamba.training import ranks
 from posemamba.training.config import TrainingConfig
-from posemamba.training.data import resolve, sampler, units
-from posemamba.training.folder import fingerprint, held, open_run
-from posemamba.training.report import fault
+from posemamba.training.data import resolve, sampler
+from posemamba.training.feed import Feed
+from posemamba.training.folder import Keeper, fingerprint, held, open_run
+from posemamba.training.learner import Learner
+from posemamba.training.validation import Validator
 
 
 class Interrupted(Exception):
@@ -34,26 +31,6 @@ class Interrupted(Exception):
         self.step = step
 
 
-def initial_model(config: TrainingConfig) -> PoseMamba:
-    """The untrained network of a run, decided by its seed."""
-    torch.manual_seed(config.seed)
-    model = PoseMamba(config.model)
-    with torch.no_grad():
-        model.embed.weight *= config.initial.input_gain
-        model.head[1].weight *= config.initial.output_gain
-    return model
-
-
-def parameter_groups(model: torch.nn.Module, weight_decay: float, decays: str = "matrices") -> list[dict]:
-    """The parameters that decay ("matrices": of linear maps and convolutions; or "all"), and the others."""
-    kept = ("A_log", "skip", "step_bias", "joint_position", "frame_position")
-    groups = {True: [], False: []}
-    for name, parameter in model.named_parameters():
-        matrix = parameter.ndim > 1 and not name.endswith(kept)
-        groups[matrix or decays == "all"].append(parameter)
-    return [dict(params=groups[kind], weight_decay=weight_decay * kind) for kind in (True, False)]
-
-
 def train(
     config: TrainingConfig,
     clips: list[Clip],
@@ -62,116 +39,120 @@ def train(
     save_every: float = 30.0,
     log: Callable[[int, dict[str, float]], None] | None = None,
     device: str = "auto",
+    devices: int = 1,
+    compile: bool = False,
+    graphs: bool = False,
 ) -> PoseMamba:
     """Train on the training split and leave the result in a folder.
 
-    The folder holds `config.yaml`, `checkpoint.pt` (network, optimiser, step), TensorBoard's scalars in
-    `logs/`, and at the end `model/`, for `PoseMamba.from_pretrained`. Meanwhile a lock keeps others out.
+    The folder holds `config.yaml`, with what depends on the data filled in; `checkpoint.pt`, the last state;
+    `curve.csv` and, for TensorBoard, `logs/`; at the end `model/`, for `PoseMamba.from_pretrained`. With
+    validation also `validation.csv`, `best_on_test/` and `best_on_subjects/`. Meanwhile a lock keeps others
+    out.
+
+    Under torchrun each of its processes calls this with the same arguments. Several processes give the
+    weights of one to rounding: the sum of the gradients is rounded elsewhere.
 
     Args:
         config: what to train.
-        clips: motion; only clips of the training split are used.
+        clips: motion; the test split is used for validation alone, and only if that is asked for.
         folder: made where it is missing.
         resume: go on from the folder's checkpoint; otherwise a folder that holds one is refused.
         save_every: seconds between checkpoints.
-        log: called after each step with the step's number and its figures: "loss", its terms before
-            weighting ("loss/mpjpe" and so on), "mpjpe_mm", "gradient_norm", "learning_rate", "seconds".
+        log: called after each step with the step's number, from 0, and its figures: "loss", its terms before
+            weighting ("loss/mpjpe" and so on), "mpjpe_mm" (of 2.5D about: 2200 mm a unit), "gradient_norm",
+            "learning_rate", "seconds" of training, "steps_left", "seconds_left" at this pace; where it was
+            validated also "validation/test/mpjpe_mm" and its kin.
         device: Lightning Fabric's accelerator: "auto", "cpu", "cuda", "mps".
+        devices: processes, each on a device of its own, or sharing the processor's cores.
+        compile: run the network through torch.compile.
+        graphs: replay the network as CUDA graphs; on one CUDA device alone.
 
     Returns:
-        The trained network, in evaluation mode.
+        The trained network (with `optimizer.ema` its running mean), in evaluation mode.
 
     Raises:
-        ValueError: no training clips; or the folder's run was configured otherwise, or is at work.
+        ValueError: no training clips, a batch that cannot be divided; the folder's run was configured
+            otherwise, or is at work; motion that changed under way. What was saved stays.
         FloatingPointError: a gradient is not finite; it says in which block. What was saved stays.
+        OSError: the disk is full, or another process ended. What was saved stays.
         Interrupted: by Ctrl-C or a termination signal, after the step at hand was finished and saved.
     """
-    folder, config = Path(folder), resolve(config, clips)
-    windows = sampler(config, clips)
-    with held(folder):
-        data = fingerprint(clips)
-        start = open_run(folder, config, data, resume)
-        model = _steps(config, windows, folder, data, start, save_every, log, device)
-        model.save_pretrained(folder / "model", training=asdict(config), version=__version__)
-    return model
+    config = resolve(config, clips)
+    settings = config, clips, Path(folder), resume, save_every, device, compile, graphs
+    with ranks.together(devices, _beside, *settings) as place:
+        return _train(place, *settings, log=log)
 
 
-def _steps(config, windows: WindowSampler, folder, data, start, save_every, log, device) -> PoseMamba:
-    """The loop, in a folder that is held and from the state that it had; arguments as in `train`."""
-    from lightning_fabric import Fabric
-    from torch.utils.tensorboard import SummaryWriter
+def _beside(place: ranks.Place, *settings) -> None:
+    """What the processes of rank 1 and up do."""
+    with suppress(Interrupted):
+        _train(place, *settings)
 
-    fabric = Fabric(accelerator=device, devices=1, precision=config.precision)
-    model, settings = initial_model(config), config.optimizer
-    most = settings.clip_norm or float("inf")
-    groups = parameter_groups(model, settings.weight_decay, settings.decays)
-    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, settings.beta2))
-    network, optimizer = fabric.setup(model, optimizer)
-    first, spent, began = 0, 0.0, time.monotonic()
-    if start is not None:
-        decays = [group["weight_decay"] for group in optimizer.param_groups]
-        try:
-            model.load_state_dict(start["model"])
-            optimizer.load_state_dict(start["optimizer"])
-        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError):
-            path = folder / "checkpoint.pt"
-            raise ValueError(f"{path}: holds a network of another shape than config.yaml") from None
-        for group, decay in zip(optimizer.param_groups, decays, strict=True):
-            group["weight_decay"] = decay
-        first, spent = start["step"], start["seconds"]
 
-    def seconds() -> float:
-        return spent + time.monotonic() - began
+def _train(place, config, clips, folder, resume, save_every, device, compile, graphs, log=None) -> PoseMamba:
+    """`train`, in one of the processes."""
+    windows, data, first_rank = sampler(config, clips), fingerprint(clips), place.rank == 0
+    rows = _rows(config, len(windows), place)
+    with held(folder) if first_rank else nullcontext():
+        start = open_run(folder, config, data, resume) if first_rank else None
+        fabric = ranks.join(place, device, config.precision)
+        settings, known, start = fabric.broadcast((config.flat(), data, start))
+        if (settings, known) != (config.flat(), data):
+            raise ValueError(f"process {place.rank} has other settings or motion than process 0")
+        learner = Learner(config, rows, fabric, compile, graphs)
+        validator = Validator(config, clips) if config.validation.every else None
+        if start is not None:
+            learner.restore(start, folder / "checkpoint.pt")
+        with Feed(windows, clips, rows, fabric, ahead=fabric.device.type == "cuda") as feed:
+            keeper = Keeper(folder, config, data, start, feed.check) if first_rank else None
+            _steps(learner, feed, keeper, validator, 0 if start is None else start["step"], save_every, log)
+        if first_rank:
+            keeper.finish(learner.best)
+        fabric.barrier()
+    return learner.best.eval()
 
-    def save(step: int) -> None:
-        state = dict(step=step, data=data, seconds=seconds(), model=model.state_dict())
-        with storage.atomic_path(folder / "checkpoint.pt") as path:
-            torch.save(state | {"optimizer": optimizer.state_dict()}, path)
 
-    def learn(step: int) -> PoseLoss:
-        """A step's loss; its gradient is left in the parameters."""
-        torch.manual_seed(hash((config.seed, step)) & 0x7FFFFFFF)  # for drop path
-        inputs, targets = (fabric.to_device(part) for part in windows.batch(step))
-        loss = pose_loss(network(inputs), targets / units(config), config.loss)
-        fabric.backward(loss.total)
-        return loss
+def _steps(learner, feed, keeper, validator, first, save_every, log) -> None:
+    """The loop; only the process that has a keeper writes."""
+    config, fabric, began = learner.config, learner.fabric, time.monotonic()
+    spent, saved = (keeper.seconds if keeper else 0.0), began
+    every = config.validation.every
+    with _stop_signals() as asked:
+        for step in range(first, config.steps):
+            found = learner.step(step, feed)
+            last = step + 1 == config.steps
+            measured = every is not None and ((step + 1) % every == 0 or last)
+            now = time.monotonic() - began
+            found |= dict(learning_rate=config.rate_at(step), seconds=spent + now)
+            if keeper:
+                keeper.logs.add(step, found)
+            if measured:
+                rows = validator.measure(learner.best, step + 1, spent + now, fabric)
+                if keeper:
+                    found |= keeper.validated(rows, learner.best)
+            left = config.steps - step - 1
+            found |= dict(
+                steps_left=left, seconds_left=left * (time.monotonic() - began) / (step + 1 - first)
+            )
+            if log is not None:
+                log(step, found)
+            stop = learner.any(asked) and not last
+            if keeper and (stop or last or measured or time.monotonic() - saved > save_every):
+                keeper.save(step + 1, spent + time.monotonic() - began, learner.state())
+                saved = time.monotonic()
+            if stop:
+                raise Interrupted(step + 1)
 
-    network.train()
-    writer, saved = SummaryWriter(str(folder / "logs"), purge_step=first), began
-    try:
-        with _stop_signals() as asked:
-            for step in range(first, config.steps):
-                for group in optimizer.param_groups:
-                    group["lr"] = config.rate_at(step)
-                loss = learn(step)
-                norm = fabric.clip_gradients(network, optimizer, max_norm=most, error_if_nonfinite=False)
-                if not torch.isfinite(norm):
-                    where = f"{fault(model, partial(learn, step))}; try a smaller learning rate"
-                    raise FloatingPointError(f"the gradient of step {step} is not finite: {where}")
-                optimizer.step()
-                optimizer.zero_grad()
 
-                terms = {f"loss/{name}": float(term.detach()) for name, term in loss.terms.items()}
-                found = {"loss": float(loss.total.detach()), **terms}
-                found |= dict(
-                    mpjpe_mm=terms["loss/mpjpe"] * (config.model.millimetres_per_unit or 2200.0),
-                    gradient_norm=float(norm),
-                )
-                found |= dict(learning_rate=config.rate_at(step), seconds=seconds())
-                for name, value in found.items():
-                    writer.add_scalar(name, value, step)
-                if log is not None:
-                    log(step, found)
-                stop, last = asked and step + 1 < config.steps, step + 1 == config.steps
-                if stop or last or time.monotonic() - saved > save_every:
-                    save(step + 1)
-                    saved = time.monotonic()
-                if stop:
-                    raise Interrupted(step + 1)
-    finally:
-        writer.close()
-    network.eval()
-    return model
+def _rows(config: TrainingConfig, windows: int, place: ranks.Place) -> slice:
+    """The rows of each batch that a process works on."""
+    size = min(config.data.batch_size, windows) if config.data.balance == "epochs" else config.data.batch_size
+    if size % (place.world * config.optimizer.accumulate):
+        ways = f"{place.world} processes times optimizer.accumulate = {config.optimizer.accumulate}"
+        raise ValueError(f"a batch has {size} windows, expected a multiple of {ways}")
+    share = size // place.world
+    return slice(place.rank * share, (place.rank + 1) * share)
 
 
 @contextmanager

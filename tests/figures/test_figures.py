@@ -6,8 +6,10 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from posemamba import record
+from posemamba import PoseMamba, record
 
 FOLDER = Path(__file__).resolve().parents[2] / "figures"
 
@@ -62,6 +64,31 @@ def test_the_first_run_leaves_its_figures_and_weights(tmp_path, monkeypatch, cap
     run("first_run.py", *given, monkeypatch=monkeypatch)  # what is trained is read again
     again = record.read(assets / "measured" / "first_run.json")
     assert again["runs"] == report["runs"] and kept.is_file()
+
+
+def test_the_open_run_leaves_its_record_and_weights(tmp_path, monkeypatch):
+    tiny = "steps=4 depth=2 channels=8 state=2 frames=9 batch_size=2 warmup=0 validation.subjects=[]"
+    tiny = [*tiny.split(), "validation.every=2", "validation.windows=6"]
+    given = ("--folder", str(tmp_path / "runs"), "--set", *tiny)
+    run("open_run.py", *given, "--only", "released", monkeypatch=monkeypatch)
+    assert not (tmp_path / "runs" / "assets").exists()
+    run("open_run.py", *given, monkeypatch=monkeypatch)
+    assets = tmp_path / "runs" / "assets"
+    report = record.read(assets / "measured" / "open_run.json")
+    paper, released = report["runs"]
+    assert [paper["base"], released["base"]] == ["paper", "released"]
+    assert report["released"]["gradient"] == "released" and report["released"]["loss"]["n_mpjpe"] == 0.5
+    for each in (paper, released):
+        assert each["curve"][-1][0] == 4 and [row["step"] for row in each["validation"]] == [2, 4]
+        assert each["choices"]["test"]["test_mpjpe"] == min(row["mpjpe"] for row in each["validation"])
+        errors = {name: rows["mpjpe"]["over_actions"] for name, rows in each["scores"]["model"].items()}
+        assert len(set(errors.values())) == 3
+    assert set(report["baselines"]) == {"ridge", "mean pose"}
+    weights = load_file(assets / "open_S" / "model.safetensors")
+    full = load_file(tmp_path / "runs" / "paper" / "model" / "model.safetensors")
+    assert {value.dtype for value in weights.values()} == {torch.float16}
+    kept = PoseMamba.from_pretrained(assets / "open_S")
+    torch.testing.assert_close(kept.state_dict(), full, rtol=1e-3, atol=1e-6)
 
 
 def test_every_command_is_listed():

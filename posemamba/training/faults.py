@@ -8,10 +8,10 @@ from torch import Tensor
 from posemamba.model import PoseMamba
 
 
-def fault(model: PoseMamba, again: Callable[[], None]) -> str:
+def fault(model: PoseMamba, again: Callable[[], None]) -> str | None:
     """Where a step whose gradient is not finite went wrong, in words: the first block whose output is not
     finite, with its largest step and strongest decay; or, going back from the loss, the first part whose
-    gradients are not.
+    gradients are not. None where all are finite.
 
     Args:
         model: with the weights of that step.
@@ -41,4 +41,4 @@ def fault(model: PoseMamba, again: Callable[[], None]) -> str:
     for name in ("head", *reversed(records)):
         if bad(*(weight.grad for weight in model.get_submodule(name).parameters())):
             return f"on the way back it breaks in {words(name)}"
-    return "the blocks' gradients are not to blame"
+    return None

@@ -17,7 +17,7 @@ from posemamba import PoseMambaConfig, storage
 from posemamba.losses import LOSS_WEIGHTS, LossWeights
 from posemamba.model import PoseMamba
 from posemamba.motion import save_motion, synthetic_clips
-from posemamba.training import Interrupted, TrainingConfig, initial_model, loop, parameter_groups, train
+from posemamba.training import Interrupted, TrainingConfig, initial_model, learner, parameter_groups, train
 from posemamba.training.config import Schedule
 
 TINY = dict(frames=5, depth=2, channels=8, state=2, batch_size=2, warmup=2, learning_rate=1e-3, drop_path=0.2)
@@ -228,7 +228,7 @@ def poison(monkeypatch, change):
             change(model)
         return model
 
-    monkeypatch.setattr(loop, "initial_model", spoilt)
+    monkeypatch.setattr(learner, "initial_model", spoilt)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,10 @@ def test_schedules_by_name():
     fading = TrainingConfig(schedule=released, learning_rate=2.0, steps=20)
     assert [fading.rate_at(step) for step in (0, 4, 5, 19)] == [2, 2, 2 * 0.99, 2 * 0.99**3]
     for wrong, message in [
-        (dict(name="falling"), "schedule.name must be one of constant, cosine, exponential, found 'falling'"),
+        (
+            dict(name="falling"),
+            "schedule.name must be one of constant, cosine, exponential, one_cycle, found 'falling'",
+        ),
         (
             dict(name="exponential", epoch=5),
             r"schedule 'exponential' needs \['decay', 'epoch'\] beside its name, found \['epoch'\]",
