@@ -27,6 +27,7 @@ import argparse
 import statistics
 import sys
 import time
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -64,7 +65,7 @@ class People:
 
     def __init__(self, clips: list[Clip], config: TrainingConfig, most: int = MOST):
         windows = evaluation_windows(clips, config.model.frames, config.data.fps, views=1)
-        whose = np.array([clips[clip].subject or clips[clip].name for clip in windows.clip.tolist()])
+        whose = np.array([clips[clip].subject for clip in windows.clip.tolist()])
         rows = []
         for person in sorted(set(whose)):
             own = np.flatnonzero(whose == person)
@@ -143,7 +144,9 @@ def main(arguments: list[str] | None = None) -> None:
 
     command = ["python", "figures/choosing.py", "--data", Path(given.data).name]
     head, clips = record.head(WHAT, command, list(given.seeds)), open_motion(given.data)
-    known = sorted({clip.subject for clip in select_split(clips, "train")} - {""})
+    # Motion without names, such as the package's own, has a body of its own in each clip.
+    clips = [replace(clip, subject=clip.subject or clip.name) for clip in clips]
+    known = sorted({clip.subject for clip in select_split(clips, "train")})
     held_out = tuple(given.held_out or (HELD_OUT if set(HELD_OUT) < set(known) else known[-3:]))
     runs = []
     for seed in given.seeds:
