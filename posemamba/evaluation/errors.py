@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -48,16 +49,15 @@ class ErrorTable:
         labels, names = (self.action, self.actions) if of is None else (of, None)
         return metrics.per_action(errors, labels, self.scored, names, self.frame)
 
-    @cached_property
-    def by_joint(self) -> dict[str, float]:
-        """Each joint's mean over the actions."""
-        found = metrics.action_means(self.errors, self.action, self.scored, self.actions, self.frame)
-        return dict(zip(JOINT_NAMES, found[2].mean(0).tolist(), strict=True))
-
-    def by_limb(self) -> dict[str, float]:
-        """The mean over the actions of each of `skeleton.LIMBS`, over its joints."""
-        joints = list(self.by_joint.values())
-        return {limb: sum(joints[j] for j in of) / len(of) for limb, of in LIMBS.items()}
+    def by_part(self, mean: str = "over_actions") -> dict[str, dict[str, float]]:
+        """Each joint's mean, and each limb's over its joints, "over_actions" or "over_frames":
+        {"joints": {name: mean}, "limbs": {name of `skeleton.LIMBS`: mean}}."""
+        _, count, found = metrics.action_means(
+            self.errors, self.action, self.scored, self.actions, self.frame
+        )
+        joints = np.average(found, axis=0, weights=None if mean == "over_actions" else count)
+        limbs = {limb: float(joints[list(of)].mean()) for limb, of in LIMBS.items()}
+        return {"joints": dict(zip(JOINT_NAMES, joints.tolist(), strict=True)), "limbs": limbs}
 
 
 def error_table(
@@ -98,10 +98,6 @@ class Scores:
             name: {"over_actions": means.over_actions, "over_frames": means.over_frames, **means.actions}
             for name, means in self.means.items()
         }
-
-    def parts(self) -> dict[str, dict[str, dict[str, float]]]:
-        """{metric: {"joints": {joint: mean over actions}, "limbs": {limb: the same}}}, plain numbers."""
-        return {n: {"joints": t.by_joint, "limbs": t.by_limb()} for n, t in self.tables.items()}
 
 
 def score(

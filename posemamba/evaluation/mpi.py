@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from posemamba import inference
 from posemamba.evaluation.errors import score
-from posemamba.evaluation.protocols import Progress, Report, rate_of, subjects_of, unit_of
+from posemamba.evaluation.protocols import Progress, Report, subjects_of, unit_of
 from posemamba.motion.clips import Clip, expect, select_split
 from posemamba.motion.windows import EvaluationWindows, evaluation_windows
 
@@ -59,7 +59,7 @@ def mpi_inf_3dhp(
     for clip in test:
         if not clip.views or any(TARGET not in view.targets for view in clip.views):
             raise ValueError(f"test clip {clip.name!r} lacks {TARGET}, expected views of MPI-INF-3DHP")
-    rules = dict(fps=rate_of(test), views="given", targets=TARGET)
+    rules = dict(fps=None, views="given", targets=TARGET)
     if scored == "all":
         windows = evaluation_windows(test, frames, **rules)
         answers = inference.predict_windows(model, windows.inputs, flip, progress=progress)
@@ -69,7 +69,7 @@ def mpi_inf_3dhp(
     answers[:, :, 0] = 0
     if own_width and unit == UNIT:
         answers *= windows.size[:, None, None, :1] / (2 * UNIT)
-    told = dict(name="3dhp", mean="over_frames", frames=frames, fps=rules["fps"], scored=scored)
+    told = dict(name="3dhp", mean="over_frames", frames=frames, scored=scored)
     told |= dict(flip_averaging=flip, truth=TARGET, millimetres_per_unit=unit)
     told |= dict(own_width=own_width and unit == UNIT, scored_frames=int(windows.scored.sum()))
     told["test_frames"] = sum(len(clip) * len(clip.views) for clip in test)

@@ -150,7 +150,7 @@ class Keeper:
             yield
         except (OSError, RuntimeError) as error:  # torch raises the latter for a disk that is full
             kept = f"the state after step {self.saved} is" if self.saved else "nothing was"
-            reason = str(error).splitlines()[0]
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
             found = f"step {step} could not be saved ({reason}); {kept} saved"
             advice = "with room to write, the same command goes on from there"
             raise OSError(f"{self.folder}: {found}; {advice}") from error

@@ -30,6 +30,15 @@ def forecast(
     Raises:
         ValueError: settings that the data cannot give.
     """
+    lines, config = outline(config, clips), resolve(config, clips)
+    seconds, where = _step_seconds(config, sampler(config, clips), device, tries)
+    hours = seconds * config.steps / 3600
+    told = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
+    return [*lines, f"time: {told} at {seconds:.3g} s a step, the median of {tries} made now on {where}"]
+
+
+def outline(config: TrainingConfig, clips: Sequence[Clip]) -> list[str]:
+    """The lines of `forecast` that need no time."""
     given, config = config, resolve(config, clips)
     windows, network, data = sampler(config, clips), config.model, config.data
     counted, lines = count(network, network.frames), []
@@ -48,7 +57,7 @@ def forecast(
     seen = f"windows: {network.frames} frames at {rate}, every {data.stride}, views {data.views}"
     lines.append(f"{seen}, inputs {data.inputs}, noise {data.noise}, targets {data.targets}")
     if out:
-        lines.append(f"held out: {', '.join(config.validation.subjects)}, {len(out)} clips")
+        lines.append(f"held out: {', '.join(config.validation.subjects)} ({len(out)} clips)")
     if config.validation.test:
         lines.append("the best weights are also chosen on the test split, as the release does it")
     terms = {name: weight for name, weight in vars(config.loss).items() if weight}
@@ -58,10 +67,6 @@ def forecast(
     filled = {name: value for name, value in config.flat().items() if given.flat()[name] != value}
     if filled:
         lines.append("decided by the data: " + ", ".join(f"{name} {value}" for name, value in filled.items()))
-    seconds, where = _step_seconds(config, windows, device, tries)
-    hours = seconds * config.steps / 3600
-    told = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
-    lines.append(f"time: {told} at {seconds:.3g} s a step, the median of {tries} made now on {where}")
     return lines
 
 

@@ -87,19 +87,22 @@ def together(devices: int, function: Callable, *arguments) -> Iterator[Place]:
 def join(place: Place, device: str, precision: str) -> "Fabric":
     """Lightning Fabric on this process's device, when all processes are there."""
     from lightning_fabric import Fabric
+    from lightning_fabric.plugins import MixedPrecision
     from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
     from lightning_fabric.strategies import DDPStrategy
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", "Grad strides do not match bucket")  # a dimension of 1 has any stride
-    if place.world == 1:
-        return Fabric(accelerator=device, devices=1, precision=precision)
-    elastic = launched() is not None
-    meeting = TorchElasticEnvironment() if elastic else LightningEnvironment()
-    local = int(os.environ["LOCAL_WORLD_SIZE"]) if elastic else place.world
-    strategy = DDPStrategy(cluster_environment=meeting, timeout=PATIENCE)
-    where = dict(accelerator=device, devices=local, num_nodes=place.world // local)
-    fabric = Fabric(strategy=strategy, precision=precision, **where)
+    ways, found = dict(accelerator=device, devices=1, precision=precision), torch.accelerator.is_available()
+    if precision == "16-mixed" and (device == "cpu" or (device == "auto" and not found)):
+        ways |= dict(precision=None, plugins=MixedPrecision(precision, "cpu"))  # Fabric itself takes bf16
+    if place.world > 1:
+        elastic = launched() is not None
+        meeting = TorchElasticEnvironment() if elastic else LightningEnvironment()
+        local = int(os.environ["LOCAL_WORLD_SIZE"]) if elastic else place.world
+        ways |= dict(devices=local, num_nodes=place.world // local)
+        ways["strategy"] = DDPStrategy(cluster_environment=meeting, timeout=PATIENCE)
+    fabric = Fabric(**ways)
     fabric.launch()
     return fabric
 
