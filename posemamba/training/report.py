@@ -202,7 +202,7 @@ def _of_curve(run: RunReport) -> list[str]:
     steps, loss, norm = steps[fine], loss[fine], norm[fine]
     if len(loss) < 40:
         return found
-    times, share = norm / np.median(norm), float((norm > (limit or np.inf)).mean())
+    times, share = norm / (np.median(norm) or 1.0), float((norm > (limit or np.inf)).mean())
     if times.max() > 20:
         at = f"{steps[times.argmax()]:,.0f}"
         found.append(f"In step {at} the gradient was {times.max():.0f} times as long as in the median.")
@@ -213,7 +213,7 @@ def _of_curve(run: RunReport) -> list[str]:
     if not left[: len(left) // 10 + 1].any():
         until = f"until step {steps[left.argmax()]:,.0f}" if left.any() else "all along"
         found.append(f"A first plateau: the loss stayed within 5% of where it began {until}.")
-    if (change := last / before - 1) > -0.01:
+    if (change := (last - before) / (before or 1.0)) > -0.01:
         found.append(f"A plateau: over the last quarter of the steps the loss changed by {change:+.1%}.")
     elif change < -0.05:
         found.append(f"Over the last quarter of the steps the loss still fell, by {-change:.0%}.")

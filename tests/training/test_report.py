@@ -216,6 +216,7 @@ def test_notes_tell_what_stands_out_and_nothing_else():
     norm = np.full(400, 0.5)
     norm[33] = 50
     assert "In step 33 the gradient was 100 times" in of_curve(falling, norm=norm)
+    assert "fell" not in of_curve(np.zeros(60), norm=np.zeros(60))
     assert "In 75% of the steps the gradient was longer than 1" in of_curve(
         falling, norm=np.where(steps < 300, 2, 0.5)
     )
