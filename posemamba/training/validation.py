@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 RELEASED_UNIT = 2200.0  # mm, about: half of the image's width at the body (see `losses.LOSS_WEIGHTS`)
 BATCH = 32
-FILE = "validation.csv"
+FILE, HEAD = "validation.csv", ("step", "split", "mpjpe", "p_mpjpe", "seconds")
 
 
 @dataclass(frozen=True)
@@ -118,24 +118,22 @@ def write_rows(folder: Path, rows: Sequence[Row]) -> None:
     actions = sorted({action for row in rows for action in row.actions})
     with storage.atomic_path(folder / FILE) as path, path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["step", "split", "mpjpe", "p_mpjpe", "seconds", *actions])
+        table.writerow([*HEAD, *actions])
         for row in rows:
-            figures = row.step, row.split, row.mpjpe, row.p_mpjpe, row.seconds
-            table.writerow([*figures, *(row.actions.get(action, "") for action in actions)])
+            of_actions = (row.actions.get(action, "") for action in actions)
+            table.writerow([*(getattr(row, name) for name in HEAD), *of_actions])
 
 
 def read_rows(folder: Path) -> list[Row]:
     """The rows of a folder's `validation.csv`, none where it has none."""
-    if not (folder / FILE).is_file():
-        return []
-    with (folder / FILE).open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
     found = []
-    for row in rows:
-        step, split = int(row.pop("step")), row.pop("split")
-        mpjpe, p_mpjpe, seconds = (float(row.pop(name)) for name in ("mpjpe", "p_mpjpe", "seconds"))
-        actions = {action: float(value) for action, value in row.items() if value}
-        found.append(Row(step, split, mpjpe, p_mpjpe, actions, seconds))
+    if (folder / FILE).is_file():
+        with (folder / FILE).open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                step, split, *means = (row.pop(name) for name in HEAD)
+                mpjpe, p_mpjpe, seconds = map(float, means)
+                actions = {action: float(error) for action, error in row.items() if error}
+                found.append(Row(int(step), split, mpjpe, p_mpjpe, actions, seconds))
     return found
 
 
