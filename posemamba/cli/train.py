@@ -32,6 +32,7 @@ def train(
     dry_run: Annotated[
         bool, Option("--dry-run", help="Only say what would be trained, on what and for how long.")
     ] = False,
+    report: Annotated[bool, Option(help="Write the folder's report.html at the end.")] = True,
     recipes: Annotated[bool, Option("--recipes", help="Only list the recipes that ship.")] = False,
 ) -> None:
     """Train on the training split. Ctrl-C stops; the same command goes on.
@@ -65,6 +66,11 @@ def train(
     except training.Interrupted as stopped:
         out.print(f"Stopped after step {stopped.step}. Run the same command to go on.")
         raise Exit(130) from None
+    if report:
+        from posemamba.plotting import write_report
+
+        page = write_report(folder, clips, Path(data).name, windows=100)
+        out.print(f"A report is in {page}.", soft_wrap=True)
     score = command("posemamba", "evaluate", folder / "model", "--data", data)
     out.print(f"Trained. The network is in {folder / 'model'}; score it with\n  {score}", soft_wrap=True)
 

@@ -95,7 +95,7 @@ def table_1(report: Report, config: PoseMambaConfig, name: str, measured: str) -
     for row in paper.TABLE_1:
         sizes = row.parameters, row.macs, row.macs_a_frame, row.p1, row.p2, row.p1_given_2d
         told = row.method, str(row.frames), "yes" if row.centre_only else "no"
-        lines.append((*told, *(_DASH if size is None else f"{size:g}" for size in sizes)))
+        lines.append((*told, *map(_printed, sizes)))
     counted, true = count(config), report.protocol["inputs"] == "joint3d_image"
     macs, p1 = counted.paper_macs, f"{report.figure('mpjpe'):.2f}"
     ours = f"{name} *", str(config.frames), "no", f"{counted.paper_parameters / 1e6:.3f}", f"{macs / 1e9:.3f}"
@@ -112,7 +112,7 @@ def table_1(report: Report, config: PoseMambaConfig, name: str, measured: str) -
 def table_3(report: Report, config: PoseMambaConfig, name: str, measured: str) -> Table:
     """The paper's Table 3 with a row of our own below it; arguments as `table_1`, of
     `evaluation.mpi_inf_3dhp`."""
-    lines = [(method, str(frames), f"{error:g}", _DASH, _DASH) for method, frames, error in paper.TABLE_3]
+    lines = [(method, str(frames), _printed(error), _DASH, _DASH) for method, frames, error in paper.TABLE_3]
     figures = (f"{report.figure(metric):.2f}" for metric in ("mpjpe", "pck", "auc"))
     lines += [(), (f"{name} *", str(config.frames), *figures)]
     notes = (*_notes(3, measured), "The paper prints no PCK and no AUC.")
@@ -147,6 +147,12 @@ def _named(metric: str, report: Report) -> str:
     """A metric's label and unit, with the name that Human3.6M's papers have for it."""
     protocol = {"mpjpe": "P1, ", "p_mpjpe": "P2, "} if report.protocol["name"] == "h36m" else {}
     return f"{protocol.get(metric, '')}{METRICS[metric].label}, {METRICS[metric].unit}"
+
+
+def _printed(value: float | int | None) -> str:
+    """A number of the paper's with the decimals that it prints, one at least; whole ones as they are."""
+    whole = isinstance(value, float) and value == int(value)
+    return _DASH if value is None else f"{value:.1f}" if whole else f"{value:g}"
 
 
 def _notes(number: int, measured: str) -> tuple[str, ...]:
