@@ -59,6 +59,8 @@ def train(
         return
     kept = recipe if "/" not in recipe or not Path(recipe).is_file() else Path(recipe).stem
     folder = folder or Path("runs") / (f"{kept}-{base}" if base == "released" else kept)
+    place = training.launched()
+    out.quiet = place is not None and place.rank > 0  # of torchrun's processes one speaks
     how = dict(device=device, devices=devices, compile=compiled, graphs=graphs)
     try:
         with Progress(None) as progress:
@@ -66,6 +68,8 @@ def train(
     except training.Interrupted as stopped:
         out.print(f"Stopped after step {stopped.step}. Run the same command to go on.")
         raise Exit(130) from None
+    if out.quiet:
+        return
     if report:
         from posemamba.plotting import write_report
 

@@ -110,6 +110,8 @@ class Keeper:
         self.saved, self.seconds = start["step"], start["seconds"]
         self.rows = [Row(**row) for row in start.get("validation", ())]
         self.logs = Logs(folder, self.saved, config.steps)
+        for half in folder.glob(".checkpoint-*.pt"):  # of a process that was killed while it saved
+            half.unlink()
 
     def validated(self, rows: Mapping[str, Row], model: PoseMamba) -> dict[str, float]:
         """Note what was measured after a step, and keep the model where it is the best so far."""
