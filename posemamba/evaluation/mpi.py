@@ -76,8 +76,8 @@ def mpi_inf_3dhp(
 
 
 def own_width(windows: EvaluationWindows, unit: float | None) -> Tensor | float:
-    """What answers are multiplied by where a unit is half of the training images' width, 1024 mm: the width of
-    the window's own image against that; `(n, 1, 1, 1)`. For other units it is 1."""
+    """What answers are multiplied by where a unit is half of the training images' width, 1024 mm: the width
+    of the window's own image against that; `(n, 1, 1, 1)`. For other units it is 1."""
     return windows.size[:, None, None, :1] / (2 * UNIT) if unit == UNIT else 1.0
 
 
