@@ -70,6 +70,12 @@ def train(
         raise Exit(130) from None
     if out.quiet:
         return
+    for split, chosen in training.choices(training.read_rows(folder)).items():
+        whose = "the test split" if split == "test" else "the held-out subjects"
+        test = (
+            "" if split == "test" or chosen["test_mpjpe"] is None else f", test {chosen['test_mpjpe']:.1f} mm"
+        )
+        out.print(f"Best on {whose}: step {chosen['step']}, MPJPE {chosen['mpjpe']:.1f} mm{test}.")
     if report:
         from posemamba.plotting import write_report
 

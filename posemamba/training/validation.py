@@ -16,6 +16,7 @@ from torch import Tensor
 
 from posemamba import storage
 from posemamba.evaluation import BLOCKED, in_millimetres, score
+from posemamba.evaluation.mpi import own_width
 from posemamba.inference import predict_windows
 from posemamba.model import PoseMamba
 from posemamba.motion.clips import Clip, select_split
@@ -67,9 +68,10 @@ class Validator:
 
     def __init__(self, config: TrainingConfig, clips: Sequence[Clip]):
         asked, self.flip, self.windows = config.validation, config.validation.flip, {}
+        self.given, self.unit = config.data.views == "given", config.model.millimetres_per_unit
         parts = {"test": select_split(clips, "test")} if asked.test else {}
         parts |= {"subjects": held_out(config, clips)} if asked.subjects else {}
-        rules = dict(views="given" if config.data.views == "given" else 1, **window_rules(config))
+        rules = dict(views="given" if self.given else 1, **window_rules(config))
         rules["tails"] = "drop" if config.data.short == "resample" else "cover"
         for split, chosen in parts.items():
             kept = [clip for clip in chosen if clip.name not in BLOCKED]
@@ -87,6 +89,9 @@ class Validator:
         found = {}
         for split, windows in self.windows.items():
             answers = _answers(model, windows.inputs, self.flip, fabric)
+            if self.given:  # as the sets' protocols have it
+                answers[:, :, 0] = 0
+                answers *= own_width(windows, self.unit)
             if windows.factor is not None:
                 answers = in_millimetres(answers, windows)
                 windows = replace(windows, targets=in_millimetres(windows.targets, windows))
