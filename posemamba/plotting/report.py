@@ -203,7 +203,7 @@ def _errors(run: RunReport) -> list[str]:
             parts.append(_p("Left out: not all test clips name their subject."))
             continue
         order = sorted(found[0], key=natural_order) if kind == "subject" else list(found[0])
-        each = ({escape(row): [own[row]] for row in order} for own in found)
+        each = ({escape(row, quote=False): [own[row]] for row in order} for own in found)
         worst = max(order, key=found[0].get)
         alt = (
             f"MPJPE by {kind}: {', '.join(names)}. The network's largest: {worst}, {found[0][worst]:.1f} mm."

@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from posemamba import storage
 from posemamba.evaluation import BLOCKED, MeanPose, Report, in_millimetres, score
 from posemamba.evaluation.baselines import fit
 from posemamba.evaluation.protocols import subjects_of
@@ -28,7 +27,6 @@ NETWORKS = {
     "best_on_subjects": "the step that did best on the held-out subjects",
     "model": "the last step",
     "best_on_test": "the step that did best on the test split itself, whose error is no test any more",
-    "checkpoint.pt": "the last step that was saved",
 }
 NAMES = {"model": "network", "ridge": "ridge regression", "mean pose": "mean pose"}
 SPLITS = {"test": "test split", "subjects": "held-out subjects"}
@@ -74,7 +72,9 @@ class RunReport:
 
     @property
     def done(self) -> int:
-        """Steps that are logged or validated."""
+        """Steps that are done, as far as the folder says."""
+        if (self.folder / "model").exists():
+            return self.config.steps
         logged = [int(step) + 1 for step in self.curve.get("step", ())[-1:]]
         return max([0, *logged, *(row.step for row in self.rows)])
 
@@ -110,25 +110,13 @@ def examine(folder: str | Path, clips: Sequence[Clip] = (), windows: int = 400) 
 
 
 def read_curve(folder: Path) -> dict[str, Float[np.ndarray, " rows"]]:
-    """The columns of a folder's `curve.csv`, or TensorBoard's scalars in `logs/`; nothing without both.
-
-    Half a row, which a process that was killed leaves, does not count.
-    """
+    """The columns of a folder's `curve.csv`, nothing without one; half a row, left by a kill, is none."""
     path, read = folder / "curve.csv", dict(names=True, deletechars="", invalid_raise=False)
-    if path.is_file() and path.stat().st_size:
-        with warnings.catch_warnings(action="ignore"):
-            table = np.atleast_1d(np.genfromtxt(path, delimiter=",", encoding="utf-8", **read))
-        return {name: table[name] for name in table.dtype.names}
-    if not (folder / "logs").is_dir():
+    if not path.is_file() or not path.stat().st_size:
         return {}
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(folder / "logs"), {"scalars": 0}).Reload()
-    tags = [tag for tag in events.Tags()["scalars"] if not tag.startswith("validation")]
-    found = {tag: {event.step: event.value for event in events.Scalars(tag)} for tag in tags}
-    steps = sorted(found.get("loss", ()))
-    columns = {tag: np.array([values.get(step, np.nan) for step in steps]) for tag, values in found.items()}
-    return {"step": np.array(steps, dtype=float)} | columns
+    with warnings.catch_warnings(action="ignore"):
+        table = np.atleast_1d(np.genfromtxt(path, delimiter=",", encoding="utf-8", **read))
+    return {name: table[name] for name in table.dtype.names}
 
 
 def smooth(values: Float[np.ndarray, " rows"], share: float = 0.03) -> Float[np.ndarray, " rows"]:
@@ -145,13 +133,8 @@ def _measure(run: RunReport, clips: Sequence[Clip], most: int) -> None:
     asked = {"validation.test": True, "validation.subjects": (), "validation.windows": most}
     windows = Validator(replace(config, **asked), clips).windows["test"]
     test = [clip for clip in select_split(clips, "test") if clip.name not in BLOCKED]
-    if path.is_dir():
-        model = PoseMamba.from_pretrained(path)
-    else:
-        model = PoseMamba(config.model)
-        model.load_state_dict(storage.read_checkpoint(path)["model"])
-    model = model.to("cuda" if torch.cuda.is_available() else "cpu")
-    train, draws = training_clips(config, clips), sampler(config, clips)
+    model = PoseMamba.from_pretrained(path).to("cuda" if torch.cuda.is_available() else "cpu")
+    train = training_clips(config, clips)
     if frames <= RIDGE_FRAMES and len(train) >= 4:
         seen = {name: window_rules(config)[name] for name in ("inputs", "targets", "noise")}
         seen["views"] = "given" if config.data.views == "given" else 1
@@ -159,6 +142,7 @@ def _measure(run: RunReport, clips: Sequence[Clip], most: int) -> None:
     else:
         limits = f"windows of up to {RIDGE_FRAMES} frames and 4 or more training clips"
         run.missing["ridge"] = f"Ridge regression is left out: here it is for {limits}."
+        draws = sampler(config, clips)
         steps = range(-(-min(FIT_WINDOWS, len(draws)) // draws.batch_size))
         others = {"mean pose": MeanPose(torch.cat([draws.batch(step)[1] for step in steps]))}
     answers = {"model": predict_windows(model, windows.inputs)}
@@ -218,7 +202,7 @@ def _of_curve(run: RunReport) -> list[str]:
     steps, loss, norm = steps[fine], loss[fine], norm[fine]
     if len(loss) < 40:
         return found
-    times, share = norm / np.median(norm), float((norm > (limit or np.inf)).mean())
+    times, share = norm / (np.median(norm) or 1.0), float((norm > (limit or np.inf)).mean())
     if times.max() > 20:
         at = f"{steps[times.argmax()]:,.0f}"
         found.append(f"In step {at} the gradient was {times.max():.0f} times as long as in the median.")
@@ -229,7 +213,7 @@ def _of_curve(run: RunReport) -> list[str]:
     if not left[: len(left) // 10 + 1].any():
         until = f"until step {steps[left.argmax()]:,.0f}" if left.any() else "all along"
         found.append(f"A first plateau: the loss stayed within 5% of where it began {until}.")
-    if (change := last / before - 1) > -0.01:
+    if (change := (last - before) / (before or 1.0)) > -0.01:
         found.append(f"A plateau: over the last quarter of the steps the loss changed by {change:+.1%}.")
     elif change < -0.05:
         found.append(f"Over the last quarter of the steps the loss still fell, by {-change:.0%}.")
@@ -247,11 +231,4 @@ def _of_errors(report: Report) -> list[str]:
     mean, joint = np.mean(list(parts["joints"].values())), max(parts["joints"], key=parts["joints"].get)
     if (error := parts["joints"][joint]) > 1.8 * mean:
         found.append(f"The {joint} is off by {error:.1f} mm, {error / mean:.1f} times the joints' mean.")
-    for limb in ("leg", "arm"):
-        low, high = sorted((f"{side} {limb}" for side in ("left", "right")), key=parts["limbs"].get)
-        if parts["limbs"][high] > 1.15 * parts["limbs"][low]:
-            sides = (
-                f"The {high} is off by {parts['limbs'][high]:.1f} mm, the {low} by {parts['limbs'][low]:.1f}"
-            )
-            found.append(f"{sides}.")
     return found

@@ -4,8 +4,10 @@ import base64
 import json
 import shutil
 from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from posemamba import PoseMamba
 from posemamba.evaluation import error_table
 from posemamba.inference import predict_windows
 from posemamba.motion import synthetic_clips
-from posemamba.plotting.report import write_report
+from posemamba.plotting import write_report
 from posemamba.training import TrainingConfig, train
 from posemamba.training.report import RunReport, examine, notes, read_curve, smooth
 from posemamba.training.validation import Row, Validator, read_rows
@@ -104,12 +106,9 @@ def test_the_page_stands_alone_and_can_be_read_out(page):
 def test_odd_names_are_words_and_nothing_else(page):
     assert ODD in page.words and "made <here>" in page.words and "Training run a & b" in page.words
     source = page.path.read_text(encoding="utf-8").split("<main>")[1].split("</main>")[0]
-    assert "<b>" not in source and "http://" not in source.replace("href=&quot;http://", "")
-    rows = page.figure("MPJPE by action")["layout"]["yaxis"]["ticktext"]
-    assert rows == [
-        "walking",
-        ODD.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;"),
-    ]
+    assert "<b>" not in source and '<a href="http' not in source
+    words = page.figure("MPJPE by action")["layout"]["yaxis"]["ticktext"]
+    assert words == [escape(ODD, quote=False), "walking"]  # Plotly makes signs of what this writes
 
 
 def test_errors_are_those_of_the_network_on_its_test_windows(folder, clips, page):
@@ -128,7 +127,9 @@ def test_errors_are_those_of_the_network_on_its_test_windows(folder, clips, page
     assert joints == pytest.approx([table.means(joint=j).over_actions for j in range(17)], rel=1e-5)
     worst, mean = run.examples[-1], (table.errors.mean(-1) * table.scored).sum(1) / table.scored.sum(1)
     full = table.scored.sum(1) > 4
-    assert [each.error for each in run.examples][::2] == pytest.approx([mean[full].min(), mean[full].max()])
+    assert [each.error for each in run.examples][::2] == pytest.approx(
+        [float(mean[full].min()), float(mean[full].max())]
+    )
     distance = torch.linalg.vector_norm(worst.answer - worst.truth, dim=-1).mean()
     assert distance == pytest.approx(worst.error, rel=0.3) and worst.truth[:, 0].abs().max() == 0
     assert f"The worst: MPJPE {worst.error:.1f} mm" in page.words
@@ -163,25 +164,15 @@ def test_what_is_missing_is_said(clips, folder, tmp_path):
         "0 of 12 steps",
     ):
         assert sentence in told
-    shutil.copy(folder / "checkpoint.pt", tmp_path)
-    shutil.copytree(folder / "logs", tmp_path / "logs")
+    shutil.copytree(folder / "best_on_test", tmp_path / "best_on_test")
     run = examine(tmp_path, [replace(clip, subject="2" if clip.subject == "2" else "") for clip in clips], 3)
-    assert run.network == "checkpoint.pt" and len(run.report.scores) == 3 and run.report.by_subject() == {}
+    assert run.network == "best_on_test" and len(run.report.scores) == 3 and run.report.by_subject() == {}
     few = [clip for clip in clips if clip.split == "test" or clip.subject == "2"] + clips[:1]
     short = examine(tmp_path, few, 3)
     assert list(short.report.scores) == ["model", "mean pose"] and "Ridge" in short.missing["ridge"]
     assert "No motion of a test split" in examine(tmp_path).missing["errors"]
     with pytest.raises(FileNotFoundError, match=r"no config\.yaml, expected the folder of a run"):
-        examine(tmp_path / "logs")
-
-
-def test_tensorboard_s_scalars_stand_in_for_the_table(folder, tmp_path):
-    table = read_curve(folder)
-    shutil.copytree(folder / "logs", tmp_path / "logs")
-    scalars = read_curve(tmp_path)
-    assert set(table) - set(scalars) == set()
-    for name, column in table.items():
-        assert scalars[name] == pytest.approx(column, rel=1e-6), name
+        examine(tmp_path / "best_on_test")
 
 
 def test_half_a_row_does_not_count(folder, tmp_path):
@@ -196,7 +187,7 @@ def test_a_network_that_answers_in_2_5d_is_measured_in_mm(clips, tmp_path):
     run = examine(tmp_path, clips, 5)
     assert run.network == "model" and run.missing.keys() == {"validation"}
     # A still figure, the mean of all poses, is wrong by decimetres and not by units or by metres.
-    assert all(50 < scores.mpjpe.over_actions < 1500 for scores in run.report.scores.values())
+    assert all(10 < scores.mpjpe.over_actions < 1500 for scores in run.report.scores.values())
     lengths = torch.linalg.vector_norm(run.examples[0].truth[:, 2] - run.examples[0].truth[:, 1], dim=-1)
     assert 200 < float(lengths.mean()) < 600  # a thigh
 
@@ -207,24 +198,25 @@ def of_curve(loss, rows=(), norm=None, **settings):
     curve = dict(step=steps, loss=loss, mpjpe_mm=10 * loss, learning_rate=loss)
     curve["gradient_norm"] = np.full(len(loss), 0.5) if norm is None else np.asarray(norm, dtype=float)
     config = TrainingConfig(**{**TINY, "steps": len(loss)} | settings)
-    return "\n".join(notes(RunReport(None, config, curve, list(rows))))
+    return "\n".join(notes(RunReport(Path(), config, curve, list(rows))))
 
 
 def test_notes_tell_what_stands_out_and_nothing_else():
     steps = np.arange(400)
-    falling = 5 + 20 * np.exp(-steps / 60) + 0.5 * np.sin(steps) - 0.004 * steps
+    falling = 5 + 20 * np.exp(-steps / 40) + 0.5 * np.sin(steps) - 0.001 * steps
     assert of_curve(falling) == ""
     assert "not finished: 400 of 500 steps" in of_curve(falling, steps=500)
-    assert "still fell, by 1" in of_curve(20 - 0.04 * steps)
+    assert "still fell, by 40%" in of_curve(20 - 0.04 * steps)
     assert "A plateau: over the last quarter of the steps the loss changed by +0.0%" in of_curve(
         np.maximum(20 - steps / 10, 5)
     )
     assert "stayed within 5% of where it began until step 1" in of_curve(
-        np.where(steps < 120, 25, 4 + 20 * np.exp(-(steps - 120) / 60) - 0.004 * steps)
+        np.where(steps < 120, 25, 4 + 20 * np.exp(-(steps - 120) / 20) - 0.001 * steps)
     )
     norm = np.full(400, 0.5)
     norm[33] = 50
     assert "In step 33 the gradient was 100 times" in of_curve(falling, norm=norm)
+    assert "fell" not in of_curve(np.zeros(60), norm=np.zeros(60))
     assert "In 75% of the steps the gradient was longer than 1" in of_curve(
         falling, norm=np.where(steps < 300, 2, 0.5)
     )
@@ -234,7 +226,7 @@ def test_notes_tell_what_stands_out_and_nothing_else():
 
 
 def test_notes_tell_gaps_and_choices():
-    falling = 5 + 20 * np.exp(-np.arange(400) / 60) - 0.004 * np.arange(400)  # ends at 36 mm
+    falling = 4 + 20 * np.exp(-np.arange(400) / 40) - 0.001 * np.arange(400)  # ends at 36 mm
 
     def row(step, split, error):
         return Row(step, split, error, error, {}, 0.0)
