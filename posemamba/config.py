@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from posemamba import orders
+from posemamba.crops import VIEWS
 from posemamba.paper import TABLE_2
 
 #: The sizes of Table 2. Depth counts blocks, spatial and temporal together; channels is the paper's d_m.
@@ -31,6 +32,8 @@ class PoseMambaConfig:
             the first. The released training uses 0.2.
         millimetres_per_unit: what one unit of the output is worth; None where it is not known, as for the
             released weights, which predict in units of half the image's width.
+        view: what it is shown, the whole "image" with its width from -1 to 1, or the "person",
+            `posemamba.crops.person_view`.
         joint_order: the order in which the network sees the joints; what goes in and comes out stay in the
             skeleton's. A shuffled one takes the body's meaning from scan and convolution: a control.
 
@@ -47,6 +50,7 @@ class PoseMambaConfig:
     gradient: str = "exact"
     drop_path: float = 0.0
     millimetres_per_unit: float | None = None
+    view: str = "image"
     joint_order: tuple[int, ...] | None = None
 
     def __post_init__(self):
@@ -61,6 +65,7 @@ class PoseMambaConfig:
             ("depth", self.depth % 2 == 0, "must be even: it counts spatial and temporal blocks together"),
             ("drop_path", isinstance(rate, int | float) and 0 <= rate < 1, "must lie in [0, 1)"),
             ("millimetres_per_unit", unit is None or positive, "must be None or a positive number"),
+            ("view", self.view in VIEWS, f"must be one of {', '.join(VIEWS)}"),
             ("scan", isinstance(self.scan, str), "must be a strategy's name (orders.register gives one)"),
             ("joint_order", order is None or each_once, f"must hold each of the {self.joints} joints once"),
         ):

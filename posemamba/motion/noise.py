@@ -24,6 +24,10 @@ class DetectorNoise:
         jitter: standard deviation along x and along y of the trunk's joints.
         wrists, elbows, ankles, knees: how many times larger it is there.
         correlation: frames in which the jitter's correlation with itself falls to 1/e; 0 for white noise.
+        drift: standard deviation of slow errors, along x and along y, larger at the same joints as the
+            jitter. A detector that takes a joint for another place does so for a while.
+        drift_frames: frames in which their correlation falls to 1/e.
+        strength: the least and the largest factor of a sequence's jitter and drift; its logarithm is drawn.
         limb_swaps, body_swaps: share of frames with the two arms exchanged, and as often the two legs; with
             left and right exchanged everywhere. Confidences move with their joints: nobody notices.
         swap_frames: a swap's mean length, frames.
@@ -45,6 +49,9 @@ class DetectorNoise:
     ankles: float = 1.5
     knees: float = 1.0
     correlation: float = 1.0
+    drift: float = 0.0
+    drift_frames: float = 30.0
+    strength: tuple[float, float] = (1.0, 1.0)
     limb_swaps: float = 0.005
     body_swaps: float = 0.002
     swap_frames: float = 5.0
@@ -59,7 +66,11 @@ class DetectorNoise:
 
     def __post_init__(self):
         shares = ("limb_swaps", "body_swaps", "dropouts", "frozen", "confidence")
+        if not 0 < self.strength[0] <= self.strength[1] < math.inf:
+            raise ValueError(f"the noise's strength is {self.strength}, expected positive numbers in order")
         for name, value in vars(self).items():
+            if name == "strength":
+                continue
             low = 1 if name.endswith("_frames") else 1e-6 if name == "confidence_error" else 0
             if not (low <= value <= (1 if name in shares else math.inf) and value < math.inf):
                 upto = "to 1" if name in shares else "or more"
@@ -84,11 +95,16 @@ class DetectorNoise:
         if size is None:
             size = (points.amax(2) - points.amin(2)).amax(-1).mean(-1)
         size = torch.as_tensor(size).to(points).flatten().expand(len(points))[:, None, None, None]
-        normal, uniform = (part.to(points) for part in _draw(seed, pixels.shape[:-3], frames))
+        normal, uniform, slow, factor = (p.to(points) for p in _draw(seed, pixels.shape[:-3], frames))
+        least, most = self.strength
+        strength = size * least * (most / least) ** factor[:, None, None, None]
         smooth = _correlate(normal, self.correlation)
         larger = dict(wrist=self.wrists, elbow=self.elbows, ankle=self.ankles, knee=self.knees)
         factors = points.new_tensor([[larger.get(name.split()[-1], 1.0)] for name in JOINT_NAMES])
-        found = points + size * self.jitter * smooth[..., :2] * factors
+        errors = self.jitter * smooth[..., :2]
+        if self.drift:
+            errors = errors + self.drift * _correlate(slow, self.drift_frames)
+        found = points + strength * errors * factors
         _, last = _spells(uniform[..., :17], self.frozen, self.frozen_frames)
         found = found.gather(1, last[..., None].expand_as(found))
         dropped, last = _spells(uniform[..., 17:34], self.dropouts, self.dropout_frames)
@@ -106,20 +122,37 @@ class DetectorNoise:
         return found.reshape(pixels.shape), sure.reshape(pixels.shape[:-1])
 
 
-def _draw(seed, batch: torch.Size, frames: int) -> tuple[Tensor, Tensor]:
-    """Normal `(n, frames, 17, 3)` and uniform `(n, frames, 37)` numbers; each sequence has a seed."""
+#: A detector's errors on strangers' videos, from good to poor: slow ones too, and left and right exchanged
+#: for half a second. Assumed, from what BlazePose does with one real video.
+WILD_NOISE = DetectorNoise(
+    jitter=0.006,
+    drift=0.008,
+    strength=(0.4, 2.5),
+    limb_swaps=0.01,
+    body_swaps=0.02,
+    swap_frames=15.0,
+    dropouts=0.004,
+)
+
+
+def _draw(seed, batch: torch.Size, frames: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Normal `(n, frames, 17, 3)` and uniform `(n, frames, 37)` numbers, then normal `(n, frames, 17, 2)` and
+    uniform `(n,)` ones; each sequence has a seed."""
     if not isinstance(seed, Tensor):
         generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
         seed = torch.randint(2**31, batch, generator=generator)
     if seed.shape != batch:
         raise ValueError(f"the seeds have shape {tuple(seed.shape)}, expected {tuple(batch)}")
     normal, uniform = torch.empty(batch.numel(), frames, JOINTS, 3), torch.empty(batch.numel(), frames, 37)
+    slow, factor = torch.empty(*normal.shape[:-1], 2), torch.empty(batch.numel())
     generator = torch.Generator()
     for row, one in enumerate(seed.flatten().tolist()):
         generator.manual_seed(one)
         normal[row].normal_(generator=generator)
         uniform[row].uniform_(generator=generator)
-    return normal, uniform
+        slow[row].normal_(generator=generator)
+        factor[row].uniform_(generator=generator)
+    return normal, uniform, slow, factor
 
 
 def _correlate(white: Float[Tensor, "n frames 17 k"], time: float) -> Float[Tensor, "n frames 17 k"]:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from posemamba import crops
 from posemamba.camera import Camera
 from posemamba.motion.clips import Clip, expect
 from posemamba.motion.noise import DetectorNoise
@@ -42,6 +43,8 @@ class Reading:
     targets: str
     noise: DetectorNoise | None
     factors: bool = False
+    view: str = "image"
+    focal_error: float = 0.0
 
     def __post_init__(self):
         for name, least in dict(frames=1, stride=1, seed=0).items():
@@ -52,6 +55,9 @@ class Reading:
         expect(rate, "fps", self.fps, "a positive number, or None for each clip's own rate")
         expect(self.short in ("pad", "resample"), "short", self.short, "'pad' or 'resample'")
         expect(self.inputs in _INPUTS, "inputs", self.inputs, f"one of {', '.join(_INPUTS)}")
+        expect(self.view in crops.VIEWS, "view", self.view, f"one of {', '.join(crops.VIEWS)}")
+        if self.view == "person" and (self.given or self.targets != "metric"):
+            raise ValueError("the view 'person' is for virtual cameras and metric targets")
         expect(known, "targets", self.targets, "'metric' or '2.5d' with virtual cameras")
         expect(not noisy or isinstance(self.noise, DetectorNoise), "noise", self.noise, "a DetectorNoise")
         if self.given and noisy and self.inputs == "detected":
@@ -105,6 +111,8 @@ class Reading:
 
     def virtual(self, world: Float[Tensor, "n frames 17 3"], camera: Camera, mirrored: Tensor, seeds: Tensor):
         """What virtual cameras see of windows, mirrored or not, `(n,)`; the seeds `(n,)` are the noise's."""
+        if self.view == "person":
+            return *self._person(world, camera, mirrored, seeds), None
         (inputs, targets), factor = see(world, camera), None
         if self.targets == "2.5d":
             image, factor = to_image(camera.world_to_camera(world), camera)
@@ -113,6 +121,19 @@ class Reading:
         for part in (inputs, targets):
             part[mirrored] = flip(part[mirrored])
         return inputs, targets, factor
+
+    def _person(self, world: Tensor, camera: Camera, mirrored: Tensor, seeds: Tensor):
+        """What virtual cameras that face the person see, with the focal length known to a stated error."""
+        points = camera.world_to_camera(world)
+        error = torch.zeros(len(world))
+        for row, seed in enumerate(seeds.tolist() if self.focal_error else ()):
+            error[row] = torch.randn((), generator=torch.Generator().manual_seed(seed + 1))
+        focal = camera.focal[:, 0] * (self.focal_error * error).exp().to(world)
+        seen = crops.person_view(self._noisy(camera.project(points), seeds), focal, camera.center)
+        inputs, targets = seen.inputs, seen.turn(root_relative(points))
+        for part in (inputs, targets):
+            part[mirrored] = flip(part[mirrored])
+        return inputs, targets
 
     def of_views(self, pieces: Sequence[Piece], at: Sequence, mirrored: Tensor, seeds: Tensor):
         """What the pieces' views have of these frames, as `virtual` gives it."""

@@ -20,6 +20,7 @@ from posemamba.motion.noise import DetectorNoise
 from posemamba.motion.pieces import Piece
 from posemamba.motion.reading import Reading
 from posemamba.motion.rig import CameraRig, middle_and_reach
+from posemamba.motion.variety import BodyVariety
 
 
 @dataclass(eq=False)
@@ -47,6 +48,10 @@ class WindowSampler:
         targets: "metric", mm; "2.5d", as the set has it or `targets.to_image` makes it, in units of half the
             image's width; of given views also a target that they have by another name. Relative to the root.
         noise: the errors of a detector for joints that are projected.
+        view: what the network is shown of virtual cameras, the "image" with its width from -1 to 1, or the
+            "person", `crops.person_view`; the targets are then in that view's axes.
+        focal_error: with "person", how wrong the focal length is, the standard deviation of its logarithm.
+        variety: other bodies than those recorded; None for these.
 
     Raises:
         ValueError: no clips, sizes that are not positive, unknown choices, clips that cannot give what is
@@ -67,6 +72,9 @@ class WindowSampler:
     inputs: str = "detected"
     targets: str = "metric"
     noise: DetectorNoise | None = None
+    view: str = "image"
+    focal_error: float = 0.0
+    variety: BodyVariety | None = None
 
     def __post_init__(self, clips: Sequence[Clip]):
         expect(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
@@ -75,7 +83,8 @@ class WindowSampler:
         expect(self.views in ("virtual", "given"), "views", self.views, "'virtual' or 'given'")
         self.rig = self.rig or CameraRig()
         rules = self.frames, self.stride, self.fps, self.seed, self.short, self.inputs, self.targets
-        self._reading = Reading(self.views == "given", *rules, self.noise)
+        seen = dict(view=self.view, focal_error=self.focal_error)
+        self._reading = Reading(self.views == "given", *rules, self.noise, **seen)
         # Sorted by action, so that an action's windows are one range.
         self._pieces = self._reading.pieces(sorted(clips, key=lambda clip: clip.action), phases=True)
         self.actions, action = _actions(self._pieces)
@@ -113,6 +122,8 @@ class WindowSampler:
         at = [reading.at(piece, start) for piece, start in zip(pieces, starts.tolist(), strict=True)]
         if not reading.given:
             world = reading.worlds(pieces, at)
+            if self.variety is not None:
+                world = self.variety.apply(world, _generator(self.seed, step, 3))
             camera = self.rig.sample(generator, *middle_and_reach(world))
         mirrored = torch.rand(len(window), generator=generator) < (0.5 if self.flip else 0)
         # Errors have a generator of their own, so that with and without them the windows are the same.
@@ -181,6 +192,9 @@ def evaluation_windows(
     inputs: str = "detected",
     targets: str = "metric",
     noise: DetectorNoise | None = None,
+    view: str = "image",
+    focal_error: float = 0.0,
+    variety: BodyVariety | None = None,
 ) -> EvaluationWindows:
     """Windows that cover each clip, in each view through a camera of its own; by clip, window, view.
 
@@ -196,7 +210,7 @@ def evaluation_windows(
         stride: frames from one window's start to the next; the windows' length where left out.
         tails: "cover" what is over at a clip's end, as above, or "drop" it, as the released evaluation.
         short: "pad" as above, or "resample" a shorter clip as in `WindowSampler`: then all its frames count.
-        inputs, targets, noise: as in `WindowSampler`.
+        inputs, targets, noise, view, focal_error, variety: as in `WindowSampler`.
 
     Raises:
         ValueError: no clips, sizes that are not positive, unknown choices, clips that cannot give what is
@@ -205,7 +219,8 @@ def evaluation_windows(
     given, stride = views == "given", frames if stride is None else stride
     expect(given or (isinstance(views, Integral) and views >= 1), "views", views, "1 or more, or 'given'")
     expect(tails in ("cover", "drop"), "tails", tails, "'cover' or 'drop'")
-    reading = Reading(given, frames, stride, fps, seed, short, inputs, targets, noise, factors=True)
+    seen = dict(factors=True, view=view, focal_error=focal_error)
+    reading = Reading(given, frames, stride, fps, seed, short, inputs, targets, noise, **seen)
     rig, rows = rig or CameraRig(), []
     for piece in reading.pieces(clips, phases=False):
         key, fits, done = zlib.crc32(piece.clip.name.encode("utf-8")), reading.last(piece), 0
@@ -216,14 +231,17 @@ def evaluation_windows(
             done = start + frames
             if given and piece.view.valid is not None:
                 scored &= piece.view.valid[piece.source(at)]
-            around = () if given else middle_and_reach(reading.worlds([piece], [at])[0])
-            for view in (piece.number,) if given else range(views):
-                draws = _generator(seed, key, window, view)
+            world = None if given else reading.worlds([piece], [at])
+            if variety is not None and not given:
+                world = variety.apply(world, _generator(seed, key, window))
+            around = () if given else middle_and_reach(world[0])
+            for number in (piece.number,) if given else range(views):
+                draws = _generator(seed, key, window, number)
                 camera = piece.view.camera if given else rig.sample(draws, *around)
                 noisy = torch.randint(2**31, (), generator=draws)
-                rows.append((piece.index, window, view, start, piece, at, scored, camera, noisy))
+                rows.append((piece.index, window, number, start, piece, at, scored, camera, noisy, world))
     rows.sort(key=lambda row: row[:3])
-    clip, _, view, start, pieces, at, scored, camera, seeds = zip(*rows, strict=True)
+    clip, _, number, start, pieces, at, scored, camera, seeds, world = zip(*rows, strict=True)
     seeds, mirrored = torch.stack(seeds), torch.zeros(len(rows), dtype=torch.bool)
     if given:
         size = [(piece.view.width, piece.view.height) for piece in pieces]
@@ -233,13 +251,13 @@ def evaluation_windows(
         *seen, factor = reading.of_views(pieces, at, mirrored, seeds)
     else:
         size, camera = [(rig.size, rig.size)] * len(pieces), Camera.stack(camera)
-        *seen, factor = reading.virtual(reading.worlds(pieces, at), camera, mirrored, seeds)
+        *seen, factor = reading.virtual(torch.cat(world), camera, mirrored, seeds)
     actions, action = _actions(pieces)
     place = [np.arange(len(piece))[where] for piece, where in zip(pieces, at, strict=True)]
     frame = [piece.source(where) for piece, where in zip(pieces, at, strict=True)]
     place, frame, scored = (torch.from_numpy(np.stack(rows)) for rows in (place, frame, scored))
-    clip, start, view, size = map(torch.tensor, (clip, start, view, size))
-    of = clip, start, view, camera, place, frame, size, factor
+    clip, start, number, size = map(torch.tensor, (clip, start, number, size))
+    of = clip, start, number, camera, place, frame, size, factor
     return EvaluationWindows(*seen, scored, action, actions, *of)
 
 

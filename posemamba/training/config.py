@@ -68,8 +68,12 @@ class Data(_Group):
         views: "virtual" cameras, or those "given" with the clips; "auto": given where there are any.
         inputs: of given views, "detected", "projected", or "joint3d_image", the x and y of the 2.5D truth.
         targets: "metric", "2.5d", or a target of the views by name.
-        noise: "none", a "detector"'s on projected joints, or "auto": that where virtual cameras stand in for
-            detections.
+        noise: "none", a "detector"'s on projected joints, "wild" ones, `motion.noise.WILD_NOISE`, or "auto":
+            a detector's where virtual cameras stand in for detections.
+        cameras: where virtual ones stand, "level" as Human3.6M's, or "wild", `motion.rig.WILD`.
+        bodies: "recorded", or "varied" by `motion.variety.BodyVariety`.
+        focal_error: with the view "person", how wrong the focal length is, the standard deviation of its
+            logarithm.
         flip: mirror half of the windows.
     """
 
@@ -81,7 +85,10 @@ class Data(_Group):
     views: str = _setting("virtual", _one_of("virtual", "given", "auto"))
     inputs: str = _setting("detected", _one_of("detected", "projected", "joint3d_image"))
     targets: str = _setting("metric", _NAME)
-    noise: str = _setting("none", _one_of("none", "detector", "auto"))
+    noise: str = _setting("none", _one_of("none", "detector", "wild", "auto"))
+    cameras: str = _setting("level", _one_of("level", "wild"))
+    bodies: str = _setting("recorded", _one_of("recorded", "varied"))
+    focal_error: float = _setting(0.0, _AMOUNT)
     flip: bool = _setting(True, _SWITCH)
 
 

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from posemamba.motion.clips import Clip, natural_order, select_split
-from posemamba.motion.noise import DetectorNoise
+from posemamba.motion.noise import WILD_NOISE, DetectorNoise
+from posemamba.motion.rig import WILD
+from posemamba.motion.variety import BodyVariety
 from posemamba.motion.windows import WindowSampler
 from posemamba.training.config import TrainingConfig
 
@@ -68,9 +70,11 @@ def window_rules(config: TrainingConfig) -> dict:
     """What training and validation windows have in common, as `WindowSampler` and `evaluation_windows` take
     it."""
     data = config.data
-    noise = DetectorNoise() if data.noise == "detector" else None
     rules = dict(frames=config.model.frames, fps=data.fps, short=data.short, inputs=data.inputs)
-    return rules | dict(targets=data.targets, noise=noise)
+    rules |= dict(targets=data.targets, view=config.model.view, focal_error=data.focal_error)
+    rules |= dict(noise={"detector": DetectorNoise(), "wild": WILD_NOISE}.get(data.noise))
+    rules |= dict(rig=WILD if data.cameras == "wild" else None)
+    return rules | dict(variety=BodyVariety() if data.bodies == "varied" else None)
 
 
 def sampler(config: TrainingConfig, clips: Sequence[Clip]) -> WindowSampler:

@@ -108,12 +108,14 @@ def settings(source: str | Path, base: str | None = None) -> dict[str, Any]:
         return content
     if row not in content["rows"]:
         raise ValueError(f"{source}: expected one of the rows {', '.join(content['rows'])} of {name}")
-    given = content["base"]
+    given = content.get("base")
+    if given is None and base is not None:
+        raise ValueError(f"{source}: {name} has no base, {base!r} was asked for")
     if base not in (None, "paper", "released"):
         raise ValueError(f"the base is {base!r}, expected paper or released")
     if given == "paper_3dhp" and base == "released":
         raise ValueError(f"{source}: the released code has no training on MPI-INF-3DHP")
-    parts = [_base(given, base == "released"), content.get("settings") or {}]
+    parts = [_base(given, base == "released") if given else {}, content.get("settings") or {}]
     own = dict(content["rows"][row] or {})
     also = own.pop("released", {})
     found = {}
