@@ -78,7 +78,7 @@ class CameraRig:
         roll = math.radians(self.roll) * (2 * draws[..., 1] - 1)
         # Turned by these, what was in the middle is at (x, y) in the image.
         x, y = (self.aside * (2 * draws[..., k] - 1) / focal for k in (2, 3))
-        turn = _about(2, roll) @ _about(0, -torch.atan2(y, (1 + x * x).sqrt())) @ _about(1, x.atan())
+        turn = _about(0, -y.atan()) @ _about(1, torch.atan2(x, (1 + y * y).sqrt())) @ _about(2, roll)
         rotation = turn @ camera.rotation
         translation = (turn @ camera.translation[..., None])[..., 0]
         focal = (focal * half)[..., None].expand(camera.focal.shape)
