@@ -45,6 +45,7 @@ class Reading:
     factors: bool = False
     view: str = "image"
     focal_error: float = 0.0
+    rates: tuple[float, ...] = ()
 
     def __post_init__(self):
         for name, least in dict(frames=1, stride=1, seed=0).items():
@@ -53,6 +54,7 @@ class Reading:
         known, noisy = self.given or self.targets in _NAMES, self.noise is not None
         rate = self.fps is None or 0 < self.fps < np.inf
         expect(rate, "fps", self.fps, "a positive number, or None for each clip's own rate")
+        expect(all(0 < rate < np.inf for rate in self.rates), "rates", self.rates, "positive numbers")
         expect(self.short in ("pad", "resample"), "short", self.short, "'pad' or 'resample'")
         expect(self.inputs in _INPUTS, "inputs", self.inputs, f"one of {', '.join(_INPUTS)}")
         expect(self.view in crops.VIEWS, "view", self.view, f"one of {', '.join(crops.VIEWS)}")
@@ -78,9 +80,10 @@ class Reading:
             if not self.given and clip.joints is None:
                 raise ValueError(f"clip {clip.name!r} has no joints in a world, which virtual cameras need")
             numbers = range(len(clip.views)) if self.given else [None]
-            ratio = 1 if self.fps is None else frames_apart(clip.fps, self.fps)
-            for phase in range(min(ratio, len(clip)) if phases and isinstance(ratio, int) else 1):
-                found += [Piece(index, clip, number, phase, ratio) for number in numbers]
+            for fps in (self.fps, *self.rates):
+                ratio = 1 if fps is None else frames_apart(clip.fps, fps)
+                for phase in range(min(ratio, len(clip)) if phases and isinstance(ratio, int) else 1):
+                    found += [Piece(index, clip, number, phase, ratio) for number in numbers]
         found = [piece for piece in found if len(piece)]
         if not found:
             raise ValueError("in the views of these clips no frame is valid, expected some")

@@ -52,6 +52,7 @@ class WindowSampler:
             "person", `crops.person_view`; the targets are then in that view's axes.
         focal_error: with "person", how wrong the focal length is, the standard deviation of its logarithm.
         variety: other bodies than those recorded; None for these.
+        rates: frames a second at which windows are cut too, beside `fps`.
 
     Raises:
         ValueError: no clips, sizes that are not positive, unknown choices, clips that cannot give what is
@@ -75,6 +76,7 @@ class WindowSampler:
     view: str = "image"
     focal_error: float = 0.0
     variety: BodyVariety | None = None
+    rates: tuple[float, ...] = ()
 
     def __post_init__(self, clips: Sequence[Clip]):
         expect(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
@@ -83,7 +85,7 @@ class WindowSampler:
         expect(self.views in ("virtual", "given"), "views", self.views, "'virtual' or 'given'")
         self.rig = self.rig or CameraRig()
         rules = self.frames, self.stride, self.fps, self.seed, self.short, self.inputs, self.targets
-        seen = dict(view=self.view, focal_error=self.focal_error)
+        seen = dict(view=self.view, focal_error=self.focal_error, rates=self.rates)
         self._reading = Reading(self.views == "given", *rules, self.noise, **seen)
         # Sorted by action, so that an action's windows are one range.
         self._pieces = self._reading.pieces(sorted(clips, key=lambda clip: clip.action), phases=True)

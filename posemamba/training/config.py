@@ -28,6 +28,7 @@ _NAME = "a name", lambda x: isinstance(x, str) and x
 _NAMES = '"last" or a list of names', lambda x: isinstance(x, tuple) or x == "last"
 
 
+_RATES = "a list of positive numbers", lambda x: all(isinstance(each, int | float) and each > 0 for each in x)
 _SWITCH = "true or false", lambda x: isinstance(x, bool)
 
 
@@ -60,6 +61,7 @@ class Data(_Group):
     Attributes:
         fps: the windows' rate, frames a second; None takes each clip at its own. Their length is the
             network's, `model.frames`.
+        rates: other rates at which training windows are cut too.
         batch_size: windows a step, over all processes and micro-batches.
         balance: "frames" draws all windows alike, "actions" an action first; "epochs" takes each window once
             an epoch, in an order of chance.
@@ -78,6 +80,7 @@ class Data(_Group):
     """
 
     fps: float | None = _setting(60.0, _POSITIVE, optional=True)
+    rates: tuple[float, ...] = _setting((), _RATES)
     batch_size: int = _setting(16, _COUNT)
     balance: str = _setting("frames", _one_of("frames", "actions", "epochs"))
     stride: int = _setting(1, _COUNT)
@@ -90,6 +93,11 @@ class Data(_Group):
     bodies: str = _setting("recorded", _one_of("recorded", "varied"))
     focal_error: float = _setting(0.0, _AMOUNT)
     flip: bool = _setting(True, _SWITCH)
+
+    def __post_init__(self):
+        if isinstance(self.rates, list):
+            object.__setattr__(self, "rates", tuple(self.rates))
+        super().__post_init__()
 
 
 @dataclass(frozen=True)

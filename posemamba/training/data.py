@@ -81,7 +81,7 @@ def sampler(config: TrainingConfig, clips: Sequence[Clip]) -> WindowSampler:
     """The training windows of a configuration that is resolved."""
     data = config.data
     draws = dict(batch_size=data.batch_size, seed=config.seed, flip=data.flip, balance=data.balance)
-    draws |= dict(stride=data.stride, views=data.views)
+    draws |= dict(stride=data.stride, views=data.views, rates=data.rates)
     return WindowSampler(training_clips(config, clips), **window_rules(config), **draws)
 
 

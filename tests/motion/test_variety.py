@@ -130,6 +130,17 @@ def test_a_wild_batch_is_a_function_of_seed_and_step():
     assert targets[:, :, 0].abs().max() == 0
 
 
+def test_windows_of_several_rates_are_drawn_as_often_as_there_are_some():
+    clip = Clip(np.zeros((240, 17, 3), np.float32), 60.0, "c", "a", "train")
+    clip.joints[:, 10, 2] = np.arange(240)
+    alone, both = (WindowSampler([clip], 9, 60, 512, rig=WILD, rates=rates) for rates in ((), (30, 24)))
+    assert len(alone) == 232 and len(both) == 232 + 2 * 112 + 88
+    step = both.batch(0)[1][:, :, 10].norm(dim=-1).diff(dim=1).mean(1)
+    for apart, count in ((1, 232), (2, 224), (2.5, 88)):
+        share = ((step - apart).abs() < 0.01).float().mean()
+        assert abs(share - count / len(both)) < 0.07
+
+
 def test_in_the_persons_view_targets_are_above_what_they_stand_on():
     """Without noise and roll the inputs are the targets' picture: x and y agree in direction and sign."""
     inputs, targets = sampler(noise=None, focal_error=0.0, variety=None).batch(0)
