@@ -256,7 +256,7 @@ def test_bad_arguments_are_refused():
         WindowSampler(clips).batch(-1)
     with pytest.raises(ValueError, match=r"rig's distance is \(5, 4\)"):
         CameraRig(distance=(5, 4))
-    with pytest.raises(ValueError, match="positive focal length"):
+    with pytest.raises(ValueError, match=r"rig\'s focal is \(0, 0\)"):
         CameraRig(focal=0)
 
 
