@@ -124,7 +124,7 @@ def test_configurations_are_read_and_checked(tmp_path):
         ("steps: 0", "steps must be a positive whole number"),
         ("stepz: 3", "unknown setting 'stepz'"),
         ("model: {dept: 4}", "unknown setting 'model.dept', expected some of frames, joints, depth"),
-        ("data: {frames: 9}", "unknown setting 'data.frames', expected some of fps, rates, batch_size, balance"),
+        ("data: {frames: 9}", "unknown setting 'data.frames', expected some of fps, rates, batch_size"),
         ("optimiser.learning_rate: 1", "unknown setting 'optimiser.learning_rate'"),
         ("model:", "model is None, expected settings by name"),
         ("data: 60", "data is 60, expected settings by name"),
