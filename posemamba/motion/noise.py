@@ -122,9 +122,9 @@ class DetectorNoise:
         return found.reshape(pixels.shape), sure.reshape(pixels.shape[:-1])
 
 
-#: A detector's errors on strangers' videos, from good to poor. With BlazePose on one real video, seen by four
-#: cameras, they were slow more than trembling (1/e after some 9 frames of 60 a second, 12 mm along each axis, 22
-#: in one camera), and one camera had left and right exchanged for a third of the frames.
+#: A detector's errors on strangers' videos, from good to poor. BlazePose's on one real video from four sides
+#: were slow more than trembling (they fell to 1/e after some 9 frames of 60 a second; 12 mm along each axis, 22
+#: in one camera), and one camera had left and right exchanged in a third of the frames.
 WILD_NOISE = DetectorNoise(
     jitter=0.003,
     drift=0.008,
