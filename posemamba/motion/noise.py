@@ -123,8 +123,8 @@ class DetectorNoise:
 
 
 #: A detector's errors on strangers' videos, from good to poor. BlazePose's on one real video from four sides
-#: were slow more than trembling (they fell to 1/e after some 9 frames of 60 a second; 12 mm along each axis, 22
-#: in one camera), and one camera had left and right exchanged in a third of the frames.
+#: were slow more than trembling (they fell to 1/e after some 9 frames of 60 a second), 12 mm along each axis,
+#: 22 in one camera; and another camera had left and right exchanged in a third of the frames.
 WILD_NOISE = DetectorNoise(
     jitter=0.003,
     drift=0.008,
