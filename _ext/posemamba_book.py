@@ -16,22 +16,12 @@ from pathlib import Path
 
 from docutils import nodes
 
+from posemamba import storage
+from posemamba.plotting.export import figure_html
+
 PLOTLY = "application/vnd.plotly.v1+json"
 SVG = "image/svg+xml"
 BOX = "Paper, code, truth."
-
-
-def figure_html(figure: dict) -> str:
-    """A figure's JSON in an element that figures.js draws into once a reader comes near it."""
-    layout = figure.get("layout", {})
-    title = (layout.get("title") or {}).get("text") or "Figure"
-    alt = html.escape((layout.get("meta") or {}).get("alt") or title, quote=True)
-    data = json.dumps(figure, separators=(",", ":")).replace("</", "<\\/")
-    height = layout.get("height") or layout["template"]["layout"]["height"]
-    return (
-        f'<div class="plotly-fig" role="figure" aria-label="{alt}" style="min-height:{height}px">'
-        f'<script type="application/json">{data}</script></div>'
-    )
 
 
 def drawing_html(output: dict) -> str:
@@ -120,10 +110,11 @@ def _indent(line: str) -> int:
 
 
 def copy_scripts(app):
-    """plotly.js and MathJax, out of the installed packages."""
+    """plotly.js, MathJax and what draws our figures, out of the installed packages."""
     static = Path(app.outdir, "_static")
     static.mkdir(parents=True, exist_ok=True)
     shutil.copy(resources.files("plotly") / "package_data/plotly.min.js", static)
+    shutil.copy(storage.asset("figures.js"), static)
     shutil.copy(resources.files("sphinx-mathjax-offline") / "static/mathjax/tex-svg.js", static)
 
 

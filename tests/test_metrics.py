@@ -236,7 +236,10 @@ def test_a_frame_that_two_windows_cover_counts_once():
 
 def test_metrics_are_listed_once_under_the_names_of_the_losses():
     prediction, target = poses(2, 5, seed=1), poses(2, 5, seed=2)
-    assert set(losses.pose_loss(prediction, target).terms) - set(METRICS) == {"temporal_consistency"}
+    assert set(losses.pose_loss(prediction, target).terms) - set(METRICS) == {
+        "temporal_consistency",
+        "reprojection",
+    }
     for name, metric in METRICS.items():
         assert metric.of.__name__ == name
         joints = metric.of(prediction, target, by_joint=True)

@@ -4,8 +4,10 @@
     python figures/benchmark/under_load.py --run train --steps 50
 
 runs the same work under each of the environments named below, in turns, with so many busy processes beside
-it, and prints the wall times. Half of the busy processes count in plain Python; the others multiply matrices
-in torch with two threads, which spin while they wait for each other, as most of a user's other work would.
+it, and prints the wall times, and the processors' time that the work itself took: where this does not grow
+with the load, the work loses what others take of the cores, and no more. Half of the busy processes count in
+plain Python; the others multiply matrices in torch with two threads, which spin while they wait for each
+other, as most of a user's other work would.
 
 torch's wheels for Linux bring libgomp, whose waiting threads spin by default: on cores that others want, they
 hold up even the thread for which they wait. It reads OMP_WAIT_POLICY when it is loaded, that is, with torch.
@@ -56,16 +58,18 @@ def command(work: str, steps: int, folder: str) -> list[str]:
     return [sys.executable, "-c", work]
 
 
-def seconds(work: str, steps: int, chosen: dict[str, str]) -> float:
-    """Wall time of the work under an environment. SystemExit where it fails."""
+def seconds(work: str, steps: int, chosen: dict[str, str]) -> tuple[float, float]:
+    """Wall and processors' time of the work under an environment. SystemExit where it fails."""
     with tempfile.TemporaryDirectory() as folder:
-        begin = time.perf_counter()
+        begin, before = time.perf_counter(), os.times()
         done = subprocess.run(
             command(work, steps, folder), env=environment(chosen), capture_output=True, text=True
         )
         if done.returncode:
             raise SystemExit(f"{work} failed:\n{done.stderr or done.stdout}")
-        return time.perf_counter() - begin
+        wall, after = time.perf_counter() - begin, os.times()
+        spent = sum(getattr(after, of) - getattr(before, of) for of in ("children_user", "children_system"))
+        return wall, spent
 
 
 def main() -> None:
@@ -100,12 +104,14 @@ def main() -> None:
                 for process in beside:
                     process.kill()
                     process.wait()
-    print(f"{'':<28} {'busy':>4} {'':<14} median, s   least to most")
-    for (work, load, name), values in found.items():
-        row = {"work": told[works.index(work)], "busy": load, "environment": name, "seconds": summary(values)}
+    print(f"{'':<28} {'busy':>4} {'':<14} median, s   least to most, processors' s")
+    for (work, load, name), times in found.items():
+        values, spent = zip(*times, strict=True)
+        row = {"work": told[works.index(work)], "busy": load, "environment": name}
+        row |= {"seconds": summary([*values]), "processor_seconds": summary([*spent])}
         report["rows"].append(row)
         print(f"{row['work']:<28} {load:>4} {name:<14} {row['seconds']['median']:9.1f}", end="   ")
-        print(f"{min(values):.1f} to {max(values):.1f}", flush=True)
+        print(f"{min(values):.1f} to {max(values):.1f}, {row['processor_seconds']['median']:.1f}", flush=True)
     if given.out:
         record.write(given.out, report)
 

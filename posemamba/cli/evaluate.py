@@ -56,12 +56,19 @@ def evaluate(
             raise ValueError(f"--{name} is {value!r}, expected one of {', '.join(map(str, _CHOICES[name]))}")
     if model is not None and released is not None:
         raise ValueError(f"{model} and --released {released}: expected one network")
+    if save is not None and not save.absolute().parent.is_dir():  # now, and not after hours
+        raise FileNotFoundError(f"cannot write {save}: the folder {save.parent} does not exist")
     if released is not None:
         network, name = PoseMamba.from_released(released), released.stem
     else:
         folder = storage.asset("small_cmu") if model is None else _folder(model, weights)
-        network, name = PoseMamba.from_pretrained(folder), Path(model or folder).name
-    network.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        parts = Path(model or folder).parts[-2:]  # "run/model", and of other folders the last part alone
+        network = PoseMamba.from_pretrained(folder)
+        name = "/".join(parts if parts[-1] in _WEIGHTS.values() else parts[-1:])
+    try:
+        network.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    except (RuntimeError, AssertionError):
+        raise ValueError(f"--device is {device!r}, which torch has not here") from None
     clips, motion, frames = open_motion(data, seed=seed), Path(data).name, network.config.frames
     say = partial(out.print, soft_wrap=True)
     if protocol == "auto":
@@ -87,14 +94,15 @@ def evaluate(
             given = views == "given" or (not views and all(clip.joints is None for clip in clips))
             if not given and views and not (views.isdecimal() and int(views)):
                 raise ValueError(f"--views is {views!r}, expected 1 or more, or 'given'")
-            rate = fps or (clips[0].fps if given else 60)
             if baselines is None and frames > 81:  # ridge regression solves for all of a window's numbers
                 say("Without baselines, which take long for windows of this length (--baselines).")
             exact = "projected" if noise and inputs == "detected" else _INPUTS[inputs]
             rules |= dict(inputs=exact, noise=DetectorNoise() if noise else None)
             rules["baselines"] = frames <= 81 if baselines is None else baselines
             at = "given" if given else int(views or 4)
-            report = evaluation.views(network, clips, frames, rate, at, seed, **rules)
+            report = evaluation.views(
+                network, clips, frames, fps or (None if given else 60), at, seed, **rules
+            )
     for sentence in _told(report.protocol):
         say(sentence)
     title = f"{name} on the test split of {motion}, protocol {protocol}"

@@ -32,6 +32,7 @@ def train(
     dry_run: Annotated[
         bool, Option("--dry-run", help="Only say what would be trained, on what and for how long.")
     ] = False,
+    report: Annotated[bool, Option(help="Write the folder's report.html at the end.")] = True,
     recipes: Annotated[bool, Option("--recipes", help="Only list the recipes that ship.")] = False,
 ) -> None:
     """Train on the training split. Ctrl-C stops; the same command goes on.
@@ -58,6 +59,8 @@ def train(
         return
     kept = recipe if "/" not in recipe or not Path(recipe).is_file() else Path(recipe).stem
     folder = folder or Path("runs") / (f"{kept}-{base}" if base == "released" else kept)
+    place = training.launched()
+    out.quiet = place is not None and place.rank > 0  # of torchrun's processes one speaks
     how = dict(device=device, devices=devices, compile=compiled, graphs=graphs)
     try:
         with Progress(None) as progress:
@@ -65,6 +68,19 @@ def train(
     except training.Interrupted as stopped:
         out.print(f"Stopped after step {stopped.step}. Run the same command to go on.")
         raise Exit(130) from None
+    if out.quiet:
+        return
+    for split, chosen in training.choices(training.read_rows(folder)).items():
+        whose = "the test split" if split == "test" else "the held-out subjects"
+        test = (
+            "" if split == "test" or chosen["test_mpjpe"] is None else f", test {chosen['test_mpjpe']:.1f} mm"
+        )
+        out.print(f"Best on {whose}: step {chosen['step']}, MPJPE {chosen['mpjpe']:.1f} mm{test}.")
+    if report:
+        from posemamba.plotting import write_report
+
+        page = write_report(folder, clips, Path(data).name, windows=100)
+        out.print(f"A report is in {page}.", soft_wrap=True)
     score = command("posemamba", "evaluate", folder / "model", "--data", data)
     out.print(f"Trained. The network is in {folder / 'model'}; score it with\n  {score}", soft_wrap=True)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from posemamba import inference
 from posemamba.evaluation.errors import score
-from posemamba.evaluation.protocols import Progress, Report, in_millimetres, rate_of, subjects_of, unit_of
+from posemamba.evaluation.protocols import Progress, Report, in_millimetres, subjects_of, unit_of
 from posemamba.motion.clips import Clip, select_split
 from posemamba.motion.windows import EvaluationWindows, evaluation_windows
 
@@ -74,11 +74,10 @@ def h36m(
     if not kept:
         raise ValueError("all test clips are on the list of those left out, expected others")
     rules = dict(tails="drop", short="resample", inputs=inputs, targets="2.5d" if flat else "metric")
-    windows = evaluation_windows(kept, frames, rate_of(kept), "given", seed, **rules)
-    told = dict(name="h36m", mean="over_actions", frames=frames, fps=kept[0].fps, inputs=inputs)
-    told |= dict(
-        overwritten_xy=overwrite, flip_averaging=flip, targets=rules["targets"], windows=len(windows)
-    )
+    windows = evaluation_windows(kept, frames, None, "given", seed, **rules)
+    told = dict(name="h36m", mean="over_actions", frames=frames, inputs=inputs)
+    told |= dict(overwritten_xy=overwrite, flip_averaging=flip, targets=rules["targets"])
+    told |= dict(windows=len(windows), seed=seed)
     truth = windows
     if flat:
         targets, about = true_pose(windows, kept)
@@ -88,16 +87,16 @@ def h36m(
     if overwrite:
         answers[..., :2] = windows.inputs
     scores = score(in_millimetres(answers, windows) if flat else answers, truth, names)
-    views = [(clip, view) for clip in test for view in clip.views]
-    lengths = [len(clip) if view.valid is None else int(view.valid.sum()) for clip, view in views]
-    blocked = sum(n for (clip, _), n in zip(views, lengths, strict=True) if clip.name in block)
-    done = sum(next(iter(scores.means.values())).frames.values())
-    told |= dict(test_frames=sum(lengths), scored_frames=done, blocked_frames=blocked)
-    told |= dict(dropped_frames=sum(lengths) - done - blocked, seed=seed)
-    told["blocked_clips"] = sorted({clip.name for clip in test} & set(block))
-    told["resampled_views"] = sum(
-        0 < n < frames and clip.name not in block for (clip, _), n in zip(views, lengths, strict=True)
+    # How many frames each view has, apart for takes that are left out.
+    kept_frames, blocked = (
+        [len(clip) if view.valid is None else int(view.valid.sum()) for clip in of for view in clip.views]
+        for of in (kept, [clip for clip in test if clip.name in block])
     )
+    done = sum(len(row[counts].unique()) for row, counts in zip(windows.place, windows.scored, strict=True))
+    told |= dict(test_frames=sum(kept_frames + blocked), scored_frames=done, blocked_frames=sum(blocked))
+    told["dropped_frames"] = sum(kept_frames) - done
+    told["resampled_views"] = sum(0 < count < frames for count in kept_frames)
+    told["blocked_clips"] = sorted({clip.name for clip in test} & set(block))
     return Report({"model": scores}, told, subjects_of(kept, windows))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from posemamba import inference
 from posemamba.evaluation.errors import score
-from posemamba.evaluation.protocols import Progress, Report, rate_of, subjects_of, unit_of
+from posemamba.evaluation.protocols import Progress, Report, subjects_of, unit_of
 from posemamba.motion.clips import Clip, expect, select_split
 from posemamba.motion.windows import EvaluationWindows, evaluation_windows
 
@@ -27,7 +27,7 @@ def mpi_inf_3dhp(
     scored: str = "centre",
     flip: bool = True,
     *,
-    own_width: bool = True,
+    by_width: bool = True,
     frames: int | None = None,
     names: Sequence[str] | None = None,
     progress: Progress | None = None,
@@ -41,7 +41,7 @@ def mpi_inf_3dhp(
             the frame in the middle counts, as MotionAGFormer does it; "all": windows that follow each other,
             and all of their frames.
         flip: whether the model's answer is averaged with that for the mirrored input.
-        own_width: where a unit of the network is half of the training images' width
+        by_width: where a unit of the network is half of the training images' width
             (`millimetres_per_unit` 1024), take half of the sequence's own width for it, which is 960 in TS5
             and TS6, as MotionAGFormer's evaluation does; False for 1024 everywhere.
         frames: the windows' length, for a model without `config`.
@@ -59,7 +59,7 @@ def mpi_inf_3dhp(
     for clip in test:
         if not clip.views or any(TARGET not in view.targets for view in clip.views):
             raise ValueError(f"test clip {clip.name!r} lacks {TARGET}, expected views of MPI-INF-3DHP")
-    rules = dict(fps=rate_of(test), views="given", targets=TARGET)
+    rules = dict(fps=None, views="given", targets=TARGET)
     if scored == "all":
         windows = evaluation_windows(test, frames, **rules)
         answers = inference.predict_windows(model, windows.inputs, flip, progress=progress)
@@ -67,13 +67,18 @@ def mpi_inf_3dhp(
         windows = sequences(test, **rules)
         answers = _centres(model, windows, frames, flip, progress)
     answers[:, :, 0] = 0
-    if own_width and unit == UNIT:
-        answers *= windows.size[:, None, None, :1] / (2 * UNIT)
-    told = dict(name="3dhp", mean="over_frames", frames=frames, fps=rules["fps"], scored=scored)
+    answers *= own_width(windows, unit) if by_width else 1
+    told = dict(name="3dhp", mean="over_frames", frames=frames, scored=scored)
     told |= dict(flip_averaging=flip, truth=TARGET, millimetres_per_unit=unit)
-    told |= dict(own_width=own_width and unit == UNIT, scored_frames=int(windows.scored.sum()))
+    told |= dict(own_width=by_width and unit == UNIT, scored_frames=int(windows.scored.sum()))
     told["test_frames"] = sum(len(clip) * len(clip.views) for clip in test)
     return Report({"model": score(answers, windows, names)}, told, subjects_of(test, windows))
+
+
+def own_width(windows: EvaluationWindows, unit: float | None) -> Tensor | float:
+    """What answers are multiplied by where a unit is half of the training images' width, 1024 mm: the width
+    of the window's own image against that; `(n, 1, 1, 1)`. For other units it is 1."""
+    return windows.size[:, None, None, :1] / (2 * UNIT) if unit == UNIT else 1.0
 
 
 def sequences(clips: Sequence[Clip], **rules) -> EvaluationWindows:

@@ -93,7 +93,7 @@ def views(
     model: nn.Module | None,
     clips: Sequence[Clip],
     frames: int = 27,
-    fps: float = 60,
+    fps: float | None = 60,
     views: int | str = 4,
     seed: int = 0,
     rig: CameraRig | None = None,
@@ -115,7 +115,7 @@ def views(
         model: lifts (n, frames, 17, 2) to mm (see `PoseMambaConfig.millimetres_per_unit`); None for the
             baselines alone.
         clips: of both splits; the training clips are only used by the baselines.
-        frames, fps: length and rate of the windows.
+        frames, fps: length and rate of the windows; None for each clip's own rate.
         views: cameras a window; "given" for those that the clips come with.
         seed: of the cameras, the noise and the baselines' training windows.
         rig: where the cameras stand.
@@ -153,16 +153,6 @@ def views(
         protocol |= dict(ridge_penalty=fitted["ridge"].penalty, fit_windows=fit_windows)
         protocol["train_clips"] = len(known)
     return Report(scores, protocol, subjects_of(test, windows))
-
-
-def rate_of(clips: Sequence[Clip]) -> float:
-    """The clips' rate, frames a second; ValueError where they have several."""
-    rates = sorted({clip.fps for clip in clips})
-    if len(rates) > 1:
-        raise ValueError(
-            f"the test clips have {', '.join(f'{r:g}' for r in rates)} frames a second, expected one rate"
-        )
-    return rates[0]
 
 
 def subjects_of(clips: Sequence[Clip], windows: EvaluationWindows) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from posemamba.config import PoseMambaConfig
 from posemamba.evaluation.human36m import ACTIONS
 from posemamba.evaluation.protocols import Report
 from posemamba.metrics import METRICS
+from posemamba.motion.clips import natural_order
 
 FORMATS = ("text", "markdown", "latex")
 _DASH = "-"
@@ -94,7 +95,7 @@ def table_1(report: Report, config: PoseMambaConfig, name: str, measured: str) -
     for row in paper.TABLE_1:
         sizes = row.parameters, row.macs, row.macs_a_frame, row.p1, row.p2, row.p1_given_2d
         told = row.method, str(row.frames), "yes" if row.centre_only else "no"
-        lines.append((*told, *(_DASH if size is None else f"{size:g}" for size in sizes)))
+        lines.append((*told, *map(_printed, sizes)))
     counted, true = count(config), report.protocol["inputs"] == "joint3d_image"
     macs, p1 = counted.paper_macs, f"{report.figure('mpjpe'):.2f}"
     ours = f"{name} *", str(config.frames), "no", f"{counted.paper_parameters / 1e6:.3f}", f"{macs / 1e9:.3f}"
@@ -111,7 +112,7 @@ def table_1(report: Report, config: PoseMambaConfig, name: str, measured: str) -
 def table_3(report: Report, config: PoseMambaConfig, name: str, measured: str) -> Table:
     """The paper's Table 3 with a row of our own below it; arguments as `table_1`, of
     `evaluation.mpi_inf_3dhp`."""
-    lines = [(method, str(frames), f"{error:g}", _DASH, _DASH) for method, frames, error in paper.TABLE_3]
+    lines = [(method, str(frames), _printed(error), _DASH, _DASH) for method, frames, error in paper.TABLE_3]
     figures = (f"{report.figure(metric):.2f}" for metric in ("mpjpe", "pck", "auc"))
     lines += [(), (f"{name} *", str(config.frames), *figures)]
     notes = (*_notes(3, measured), "The paper prints no PCK and no AUC.")
@@ -136,7 +137,7 @@ def rows(report: Report) -> list[tuple[str, ...]]:
     actions = [key for key in next(iter(found.values()))[metrics[0]] if not key.startswith("over_")]
     lines += [(), *(row(action, metrics[0], action, 1) for action in actions)]
     people = list(report.by_subject().values())
-    for number, subject in enumerate(sorted(people[0], key=_number) if people else ()):
+    for number, subject in enumerate(sorted(people[0], key=natural_order) if people else ()):
         label = f"{METRICS['mpjpe'].label}, {METRICS['mpjpe'].unit}: subject {subject}"
         lines += [()] * (number == 0) + [(label, *(f"{each[subject]:.1f}" for each in people))]
     return lines
@@ -148,6 +149,12 @@ def _named(metric: str, report: Report) -> str:
     return f"{protocol.get(metric, '')}{METRICS[metric].label}, {METRICS[metric].unit}"
 
 
+def _printed(value: float | int | None) -> str:
+    """A number of the paper's with the decimals that it prints, one at least; whole ones as they are."""
+    whole = isinstance(value, float) and value == int(value)
+    return _DASH if value is None else f"{value:.1f}" if whole else f"{value:g}"
+
+
 def _notes(number: int, measured: str) -> tuple[str, ...]:
     return (
         f"Rows without * are the paper's numbers (Huang et al., AAAI 2025, Table {number}), as printed.",
@@ -157,8 +164,3 @@ def _notes(number: int, measured: str) -> tuple[str, ...]:
 
 def _latex(word: str) -> str:
     return "".join(f"\\{letter}" if letter in "&%$#_{}" else letter for letter in word)
-
-
-def _number(name: str) -> tuple[int, str]:
-    """Sorts S9 before S11."""
-    return int("".join(filter(str.isdecimal, name)) or 0), name

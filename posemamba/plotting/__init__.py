@@ -15,6 +15,7 @@ from posemamba.plotting.maps import map_panels, relevance_panels
 from posemamba.plotting.paths import limb_meetings, scan_paths
 from posemamba.plotting.pipeline import pipeline, pipeline_stages
 from posemamba.plotting.reach import directions_reaching, order_playground, reach_counts
+from posemamba.plotting.report import write_report
 from posemamba.plotting.style import COLOURS, BookRenderer, describe, static_figure, use_book_style
 
 __all__ = ["COLOURS", "BookRenderer", "Drawing", "clouds", "crossings", "curves", "describe"]
@@ -22,3 +23,4 @@ __all__ += ["directions_reaching", "dots", "drawing", "error_against_macs", "hea
 __all__ += ["map_panels", "order_playground", "pipeline", "pipeline_stages", "reach_counts"]
 __all__ += ["relevance_panels", "save", "scan_paths", "seeds", "skeleton_2d", "skeleton_animation"]
 __all__ += ["slider_figure", "stacked_shares", "static_figure", "use_book_style", "where_the_work_goes"]
+__all__ += ["write_report"]

@@ -1,5 +1,7 @@
-"""A figure as files: interactive HTML, and SVG and PNG for paper."""
+"""A figure as files: interactive HTML, and SVG and PNG for paper; and as a part of a page."""
 
+import html
+import json
 import warnings
 from pathlib import Path
 
@@ -44,6 +46,20 @@ def write_page(figure: go.Figure, path: str | Path) -> None:
     with storage.atomic_path(path) as temporary:
         text = figure.to_html(include_plotlyjs=True, auto_play=False, **look)
         temporary.write_text(text, encoding="utf-8")
+
+
+def figure_html(figure: dict) -> str:
+    """A figure's JSON, layout and template in it, in an element that `assets/figures.js` draws into once a
+    reader comes near it."""
+    layout = figure.get("layout", {})
+    title = (layout.get("title") or {}).get("text") or "Figure"
+    alt = html.escape((layout.get("meta") or {}).get("alt") or title, quote=True)
+    data = json.dumps(figure, separators=(",", ":")).replace("<", "\\u003c")
+    height = layout.get("height") or layout["template"]["layout"]["height"]
+    return (
+        f'<div class="plotly-fig" role="figure" aria-label="{alt}" style="min-height:{height}px">'
+        f'<script type="application/json">{data}</script></div>'
+    )
 
 
 def _still(figure: go.Figure) -> go.Figure:

@@ -7,6 +7,7 @@ from posemamba.training.folder import fingerprint
 from posemamba.training.forecast import forecast
 from posemamba.training.learner import initial_model, parameter_groups
 from posemamba.training.loop import Interrupted, train
+from posemamba.training.ranks import launched
 from posemamba.training.validation import choices, read_rows
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "fingerprint",
     "forecast",
     "initial_model",
+    "launched",
     "parameter_groups",
     "read_rows",
     "recipe",

@@ -73,18 +73,18 @@ def open_run(folder: Path, config: TrainingConfig, data: str, resume: bool) -> d
         return None
     if not settings.is_file():
         raise ValueError(f"{folder}: holds a checkpoint without the config.yaml of its run")
+    state = storage.read_checkpoint(path)
+    if state.get("data", data) != data:
+        raise ValueError(f"{folder}: its run was trained on other motion; give the same, or another folder")
     before, asked = TrainingConfig.load(settings).flat(), config.flat()
     for name in asked:
         if before[name] != asked[name]:
             found = f"its run has {name} = {before[name]!r}, asked for {asked[name]!r}"
             raise ValueError(f"{folder}: {found}; resume it unchanged, or name another folder")
-    state = storage.read_checkpoint(path)
-    kinds = dict(step=int, seconds=float, model=dict, optimizer=dict)
+    kinds = dict(step=int, seconds=float, data=str, model=dict, optimizer=dict)
     whole = all(type(state.get(name)) is kind for name, kind in kinds.items())
     if not whole or not 0 <= state["step"] <= config.steps or not state["seconds"] >= 0:
         raise ValueError(f"{path}: not a checkpoint of this run")
-    if state.get("data") != data:
-        raise ValueError(f"{folder}: its run was trained on other motion; give the same, or another folder")
     return state
 
 
@@ -110,6 +110,8 @@ class Keeper:
         self.saved, self.seconds = start["step"], start["seconds"]
         self.rows = [Row(**row) for row in start.get("validation", ())]
         self.logs = Logs(folder, self.saved, config.steps)
+        for half in folder.glob(".checkpoint-*.pt"):  # of a process that was killed while it saved
+            half.unlink()
 
     def validated(self, rows: Mapping[str, Row], model: PoseMamba) -> dict[str, float]:
         """Note what was measured after a step, and keep the model where it is the best so far."""

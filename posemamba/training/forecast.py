@@ -4,14 +4,16 @@ import time
 from collections.abc import Sequence
 from statistics import median
 
-import torch
-
 from posemamba.accounting import count
-from posemamba.losses import pose_loss
 from posemamba.motion.clips import Clip, natural_order
+from posemamba.training import ranks
 from posemamba.training.config import TrainingConfig
-from posemamba.training.data import held_out, resolve, sampler, units
-from posemamba.training.learner import initial_model, parameter_groups
+from posemamba.training.data import held_out, resolve, sampler
+from posemamba.training.feed import Feed
+from posemamba.training.learner import Learner
+from posemamba.training.loop import batch_rows
+
+LONG = 10.0  # s
 
 
 def forecast(
@@ -25,21 +27,36 @@ def forecast(
         config: the settings, not resolved.
         clips: the motion.
         device: as for `train`.
-        tries: how many steps are timed, after one to warm up.
+        tries: how many steps are timed, after one to warm up; 0 leaves the time out. Where a step takes over
+            ten seconds, one is all.
 
     Raises:
         ValueError: settings that the data cannot give.
     """
+    lines, config = outline(config, clips), resolve(config, clips)
+    if not tries:
+        return lines
+    times, where = _step_seconds(config, clips, device, tries)
+    seconds = median(times) * config.steps
+    size, unit = (3600, "hours") if seconds >= 3600 else (60, "minutes") if seconds >= 60 else (1, "seconds")
+    told = f"{seconds / size:.1f} {unit}"
+    steps = f"{median(times):.3g} s a step, the median of {len(times)} made now on {where}"
+    return [*lines, f"time: {told} at {steps}"]
+
+
+def outline(config: TrainingConfig, clips: Sequence[Clip]) -> list[str]:
+    """The lines of `forecast` that need no time."""
     given, config = config, resolve(config, clips)
     windows, network, data = sampler(config, clips), config.model, config.data
     counted, lines = count(network, network.frames), []
     shape = f"depth {network.depth}, d_m {network.channels}, N {network.state}, {network.scan}"
     lines.append(
-        f"network: {shape}, {counted.parameters:,} parameters, {counted.macs / 1e9:.2f} G MACs a window"
+        f"network: {shape}, {counted.parameters:,} parameters, {counted.macs / 1e9:.3g} G MACs a window"
     )
     out = held_out(config, clips)
     people = sorted({clip.subject for clip in windows.clips} - {""}, key=natural_order)
-    whose = f" of {len(people)} people ({', '.join(people)})" if people else ""
+    names = ", ".join(people[:12]) + ", ..." * (len(people) > 12)
+    whose = f" of {len(people)} people ({names})" if people else ""
     frames = sum(len(clip) for clip in windows.clips)
     lines.append(
         f"trained on: {len(windows.clips)} clips{whose}, {frames:,} frames, {len(windows):,} windows"
@@ -48,7 +65,7 @@ def forecast(
     seen = f"windows: {network.frames} frames at {rate}, every {data.stride}, views {data.views}"
     lines.append(f"{seen}, inputs {data.inputs}, noise {data.noise}, targets {data.targets}")
     if out:
-        lines.append(f"held out: {', '.join(config.validation.subjects)}, {len(out)} clips")
+        lines.append(f"held out: {', '.join(config.validation.subjects)} ({len(out)} clips)")
     if config.validation.test:
         lines.append("the best weights are also chosen on the test split, as the release does it")
     terms = {name: weight for name, weight in vars(config.loss).items() if weight}
@@ -58,28 +75,21 @@ def forecast(
     filled = {name: value for name, value in config.flat().items() if given.flat()[name] != value}
     if filled:
         lines.append("decided by the data: " + ", ".join(f"{name} {value}" for name, value in filled.items()))
-    seconds, where = _step_seconds(config, windows, device, tries)
-    hours = seconds * config.steps / 3600
-    told = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
-    lines.append(f"time: {told} at {seconds:.3g} s a step, the median of {tries} made now on {where}")
     return lines
 
 
-def _step_seconds(config, windows, device: str, tries: int) -> tuple[float, str]:
-    from lightning_fabric import Fabric
-
-    fabric = Fabric(accelerator=device, devices=1, precision=config.precision)
-    settings, times = config.optimizer, []
-    model = initial_model(config)
-    groups = parameter_groups(model, settings.weight_decay, settings.decays)
-    model, optimizer = fabric.setup(model, torch.optim.AdamW(groups, lr=settings.learning_rate))
-    for step in range(tries + 1):
-        began = time.perf_counter()
-        inputs, targets = (fabric.to_device(part) for part in windows.batch(step))
-        fabric.backward(pose_loss(model(inputs), targets / units(config), config.loss).total)
-        optimizer.step()
-        optimizer.zero_grad()
-        if fabric.device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - began)
-    return median(times[1:]), str(fabric.device.type)
+def _step_seconds(
+    config: TrainingConfig, clips: Sequence[Clip], device: str, tries: int
+) -> tuple[list[float], str]:
+    """The seconds of some steps, and where they were made; one that takes long is enough."""
+    windows, place, times = sampler(config, clips), ranks.Place(), []
+    fabric, rows = ranks.join(place, device, config.precision), batch_rows(config, len(windows), place)
+    learner = Learner(config, rows, fabric, compile=False, graphs=False)
+    with Feed(windows, clips, rows, fabric, ahead=False) as feed:
+        for step in range(tries + 1):
+            began = time.perf_counter()
+            learner.step(step, feed)
+            times.append(time.perf_counter() - began)
+            if times[-1] > LONG:
+                return times[-1:], fabric.device.type
+    return times[1:], fabric.device.type

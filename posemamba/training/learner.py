@@ -60,7 +60,8 @@ class Learner:
             _graph(model, self.parts[0], fabric, compile)
         groups = parameter_groups(model, settings.weight_decay, settings.decays)
         optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, settings.beta2))
-        self.network, self.optimizer = fabric.setup(torch.compile(model) if compile else model, optimizer)
+        network = torch.compile(model, dynamic=False) if compile else model
+        self.network, self.optimizer = fabric.setup(network, optimizer)
         self.network.train()
         self.scaler = getattr(fabric.strategy.precision, "scaler", None)
 

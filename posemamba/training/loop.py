@@ -93,7 +93,7 @@ def _beside(place: ranks.Place, *settings) -> None:
 def _train(place, config, clips, folder, resume, save_every, device, compile, graphs, log=None) -> PoseMamba:
     """`train`, in one of the processes."""
     windows, data, first_rank = sampler(config, clips), fingerprint(clips), place.rank == 0
-    rows = _rows(config, len(windows), place)
+    rows = batch_rows(config, len(windows), place)
     with held(folder) if first_rank else nullcontext():
         start = open_run(folder, config, data, resume) if first_rank else None
         fabric = ranks.join(place, device, config.precision)
@@ -145,8 +145,8 @@ def _steps(learner, feed, keeper, validator, first, save_every, log) -> None:
                 raise Interrupted(step + 1)
 
 
-def _rows(config: TrainingConfig, windows: int, place: ranks.Place) -> slice:
-    """The rows of each batch that a process works on."""
+def batch_rows(config: TrainingConfig, windows: int, place: ranks.Place) -> slice:
+    """The rows of each batch that a process works on; ValueError where it cannot be divided so."""
     size = min(config.data.batch_size, windows) if config.data.balance == "epochs" else config.data.batch_size
     if size % (place.world * config.optimizer.accumulate):
         ways = f"{place.world} processes times optimizer.accumulate = {config.optimizer.accumulate}"

@@ -13,7 +13,7 @@ def constant(step: int, steps: int) -> float:
     return 1.0
 
 
-def cosine(step: int, steps: int) -> float:
+def cosine(step: float, steps: float) -> float:
     """From 1 down to 0 along half a cosine (Loshchilov and Hutter, 2017)."""
     return 0.5 + 0.5 * math.cos(math.pi * step / steps)
 
@@ -24,12 +24,12 @@ def exponential(step: int, steps: int, *, decay: float, epoch: int) -> float:
 
 
 def one_cycle(step: int, steps: int) -> float:
-    """Up from 1/25 over the first three tenths, then down to nothing, both along half a cosine (Smith and
-    Topin, 2019, with torch's defaults)."""
-    rise, low, end = 0.3 * steps, 1 / 25, 1e-4 / 25
-    if step < rise:
-        return 1 - (1 - low) * cosine(step, rise)
-    return end + (1 - end) * cosine(step - rise, steps - rise)
+    """Up from 1/25 over three tenths, then down to next to nothing, both along half a cosine (Smith and
+    Topin, 2019; in torch's form and with its defaults)."""
+    peak, last, low, end = 0.3 * steps - 1, steps - 1, 1 / 25, 1e-4 / 25
+    if step < peak:
+        return 1 - (1 - low) * cosine(step, peak)
+    return end + (1 - end) * cosine(step - peak, last - peak)
 
 
 SCHEDULES = {"constant": constant, "cosine": cosine, "exponential": exponential, "one_cycle": one_cycle}

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from posemamba import storage
 from posemamba.evaluation import BLOCKED, in_millimetres, score
+from posemamba.evaluation.mpi import own_width
 from posemamba.inference import predict_windows
 from posemamba.model import PoseMamba
 from posemamba.motion.clips import Clip, select_split
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 RELEASED_UNIT = 2200.0  # mm, about: half of the image's width at the body (see `losses.LOSS_WEIGHTS`)
 BATCH = 32
-FILE = "validation.csv"
+FILE, HEAD = "validation.csv", ("step", "split", "mpjpe", "p_mpjpe", "seconds")
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,10 @@ class Validator:
 
     def __init__(self, config: TrainingConfig, clips: Sequence[Clip]):
         asked, self.flip, self.windows = config.validation, config.validation.flip, {}
+        self.given, self.unit = config.data.views == "given", config.model.millimetres_per_unit
         parts = {"test": select_split(clips, "test")} if asked.test else {}
         parts |= {"subjects": held_out(config, clips)} if asked.subjects else {}
-        rules = dict(views="given" if config.data.views == "given" else 1, **window_rules(config))
+        rules = dict(views="given" if self.given else 1, **window_rules(config))
         rules["tails"] = "drop" if config.data.short == "resample" else "cover"
         for split, chosen in parts.items():
             kept = [clip for clip in chosen if clip.name not in BLOCKED]
@@ -87,6 +89,9 @@ class Validator:
         found = {}
         for split, windows in self.windows.items():
             answers = _answers(model, windows.inputs, self.flip, fabric)
+            if self.given:  # as the sets' protocols have it
+                answers[:, :, 0] = 0
+                answers *= own_width(windows, self.unit)
             if windows.factor is not None:
                 answers = in_millimetres(answers, windows)
                 windows = replace(windows, targets=in_millimetres(windows.targets, windows))
@@ -118,24 +123,22 @@ def write_rows(folder: Path, rows: Sequence[Row]) -> None:
     actions = sorted({action for row in rows for action in row.actions})
     with storage.atomic_path(folder / FILE) as path, path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["step", "split", "mpjpe", "p_mpjpe", "seconds", *actions])
+        table.writerow([*HEAD, *actions])
         for row in rows:
-            figures = row.step, row.split, row.mpjpe, row.p_mpjpe, row.seconds
-            table.writerow([*figures, *(row.actions.get(action, "") for action in actions)])
+            of_actions = (row.actions.get(action, "") for action in actions)
+            table.writerow([*(getattr(row, name) for name in HEAD), *of_actions])
 
 
 def read_rows(folder: Path) -> list[Row]:
     """The rows of a folder's `validation.csv`, none where it has none."""
-    if not (folder / FILE).is_file():
-        return []
-    with (folder / FILE).open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
     found = []
-    for row in rows:
-        step, split = int(row.pop("step")), row.pop("split")
-        mpjpe, p_mpjpe, seconds = (float(row.pop(name)) for name in ("mpjpe", "p_mpjpe", "seconds"))
-        actions = {action: float(value) for action, value in row.items() if value}
-        found.append(Row(step, split, mpjpe, p_mpjpe, actions, seconds))
+    if (folder / FILE).is_file():
+        with (folder / FILE).open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                step, split, *means = (row.pop(name) for name in HEAD)
+                mpjpe, p_mpjpe, seconds = map(float, means)
+                actions = {action: float(error) for action, error in row.items() if error}
+                found.append(Row(int(step), split, mpjpe, p_mpjpe, actions, seconds))
     return found
 
 

@@ -89,6 +89,8 @@ def test_the_authors_checkpoint_in_one_command(capsys, monkeypatch, there, fixtu
     assert "* measured here: h36m.safetensors" in out
     printed = next(line.split() for line in out.splitlines() if line.startswith("PoseMamba-X"))
     assert printed[-3:] == ["37.1", "31.5", "14.8"]
+    out = run(capsys, monkeypatch, there, "run/model", "--data", "h36m.safetensors", "--table", 1)[1]
+    assert any(line.startswith("run/model *") for line in out.splitlines())
     # On the paper's ground-truth 2D the figure stands in its own column, and says when it is of depth alone.
     code, out, _ = run(capsys, monkeypatch, there, *where, "--inputs", "gt", "--overwrite-xy", "--table", 1)
     row = next(line for line in out.splitlines() if line.startswith("released_checkpoint_tiny *"))
@@ -155,6 +157,8 @@ def test_through_cameras(capsys, monkeypatch, there):
         (("--released", "x.bin"), "x.bin"),
         (("pair", "--data", "h36m.safetensors"), "neither a network nor a run"),
         (("flat", "--data", "nowhere"), "nowhere"),
+        (("flat", "--device", "abacus"), "--device is 'abacus', which torch has not here"),
+        (("flat", "--json", "nowhere/x.json"), "the folder nowhere does not exist"),
     ],
 )
 def test_what_does_not_fit_is_one_line(capsys, monkeypatch, there, arguments, words):

@@ -111,7 +111,7 @@ def test_known_answers_give_known_figures(clips):
         np.linalg.norm(poses[v > 0], axis=-1).mean(-1) for poses, v in zip(TRUTH.values(), VALID, strict=True)
     ]
     off = np.concatenate([each * (64 / 960 if number > 3 else 0) for number, each in enumerate(sizes)])
-    assert figures(TRUTH, own_width=False)["mpjpe"] == pytest.approx(off.mean(), rel=1e-4)
+    assert figures(TRUTH, by_width=False)["mpjpe"] == pytest.approx(off.mean(), rel=1e-4)
 
 
 VALID = [each["valid"] for each in DATA.values()]

@@ -207,6 +207,7 @@ def test_the_cost_over_length_is_measured(tmp_path, monkeypatch):
     [
         ("bounds.py", (), "exponentials a nanosecond"),
         ("evaluation.py", (), "6 metrics"),
+        ("overhead.py", (), "processor"),
         ("memory.py", ("--threads", "1"), "PoseMamba-S, training: step"),
         pytest.param("lengths.py", ("--threads", "1"), "exponents: forward seconds", marks=pytest.mark.long),
         ("under_load.py", (), "passive"),

@@ -5,6 +5,7 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from typing import get_type_hints
 
 import pytest
+import torch
 import yaml
 
 from posemamba import PoseMambaConfig, storage
@@ -20,6 +21,22 @@ def test_the_rate_rises_and_falls():
     assert max(rates) == pytest.approx(1.0, abs=0.03)
     assert rates[-1] < 0.001
     assert rates[40] == 1.0 * (0.5 + 0.5 * math.cos(math.pi * 40 / 100))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 10, 200])
+def test_one_cycle_is_torchs(steps):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    options = dict(max_lr=1.0, total_steps=steps, cycle_momentum=False)
+    rates, theirs = [], torch.optim.lr_scheduler.OneCycleLR(optimizer, **options)
+    config = TrainingConfig(schedule="one_cycle", learning_rate=1.0, warmup=0, steps=steps)
+    for step in range(steps):
+        rates.append((config.rate_at(step), optimizer.param_groups[0]["lr"]))
+        optimizer.step()
+        if step + 1 < steps:
+            theirs.step()
+    # With fewer than four steps there is no rise, where torch has a first step below nothing.
+    assert all(ours == pytest.approx(torchs, abs=1e-9) for ours, torchs in rates) or steps < 4
+    assert all(0 < ours <= 1 for ours, _ in rates)
 
 
 def test_schedules_by_name():

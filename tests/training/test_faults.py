@@ -126,8 +126,8 @@ def test_motion_that_vanishes_under_way_is_said(clips, tmp_path, fault):
             path.unlink()
         else:
             with path.open("r+b") as file:  # in place, under the map that training reads
-                file.seek(-1000, os.SEEK_END)
-                file.write(b"\0" * 1000)
+                file.seek(-path.stat().st_size * 3 // 4, os.SEEK_END)
+                file.write(b"\0" * (path.stat().st_size // 2))
             os.utime(path, (1, 1))
 
     said = rf"{re.escape(str(path))}: this motion {fault} while training read it; what was saved before stays"

@@ -1,7 +1,7 @@
 """Training learns, and every step of it depends on the seed and the step alone."""
 
 import signal
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -119,3 +119,39 @@ def test_half_precision_trains(clips, tmp_path):
     config = TrainingConfig(**TINY, steps=3, precision="bf16-mixed")
     train(config, clips, tmp_path, log=lambda step, figures: errors.append(figures["mpjpe_mm"]))
     assert len(errors) == 3
+
+
+@pytest.mark.long
+def test_compiled_it_trains_as_before(clips, alone, tmp_path):
+    """But for drop path, whose draws are the compiler's own; they depend on seed and step all the same."""
+    still = {**TINY, "drop_path": 0.0}
+    eager, compiled = (
+        weights(
+            train(TrainingConfig(**still, steps=5), clips, tmp_path / str(way), device="cpu", compile=way)
+        )
+        for way in (False, True)
+    )
+    torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-6)
+    config = TrainingConfig(**{**TINY, "batch_size": 4}, steps=5)
+    halves = replace(config, accumulate=2)
+    one, two = (
+        weights(train(each, clips, tmp_path / name, device="cpu", compile=True))
+        for name, each in (("one", config), ("two", halves))
+    )
+    torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need CUDA")
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+def test_cuda_graphs_change_nothing(clips, tmp_path, precision):
+    config = TrainingConfig(**{**TINY, "batch_size": 4, "accumulate": 2}, steps=8, precision=precision)
+    one, other = (
+        weights(train(config, clips, tmp_path / str(way), device="cuda", graphs=way)) for way in (False, True)
+    )
+    torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("more", [{}, {"compile": True}])
+def test_graphs_are_refused_where_they_cannot_be(clips, tmp_path, more):
+    with pytest.raises(ValueError, match=r"graphs needs one CUDA device and no compile, found 1 of cpu"):
+        train(TrainingConfig(**TINY, steps=1), clips, tmp_path, device="cpu", graphs=True, **more)

@@ -114,6 +114,7 @@ def test_killed_at_random_and_resumed_it_is_the_same_run(clips, tmp_path, times,
     assert len(reached) == times and reached[-1] < steps
     assert elsewhere(*files, run, devices, pause=0).wait() == 0
     assert_same_run(run, alone)
+    assert not list(run.glob(".checkpoint-*"))
 
 
 def test_stopped_in_16_bit_floats_it_goes_on_with_the_same_scale(clips, tmp_path):

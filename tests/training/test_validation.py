@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from posemamba import storage
-from posemamba.evaluation import views
+from posemamba.evaluation import h36m, views
 from posemamba.model import PoseMamba
 from posemamba.training import TrainingConfig, choices, read_rows, train
 from posemamba.training.data import held_out, sampler
 from posemamba.training.validation import Row, Validator, _some, best, write_rows
+from tests.data_prep import human36m_layouts as layouts
+from tests.evaluation import test_human36m
 from tests.training.runs import TINY, people, weights
 
 BOTH = {"validation.every": 4, "validation.test": True, "validation.subjects": ("S3",)}
@@ -63,6 +65,18 @@ def test_2d5_is_measured_in_millimetres(clips):
     }
     for action, factor in of.items():  # pixels times mm per pixel, and one joint in seventeen is right
         assert row.actions[action] == pytest.approx(0.01 * 500 * float(factor.mean()) * 16 / 17, rel=1e-4)
+
+
+def test_on_the_views_of_human36m_it_is_that_sets_protocol(tmp_path):
+    """A random network's pelvis is anywhere; the protocol takes no notice of it."""
+    clips = test_human36m.written(tmp_path, layouts.rows(test_human36m.motion(), noise=3.0))
+    rules = dict(frames=test_human36m.T, fps=None, views="given", targets="2.5d", short="resample")
+    config = TrainingConfig(**{**TINY, **rules}, **{"validation.every": 4, "validation.test": True})
+    torch.manual_seed(0)
+    model = PoseMamba(config.model)
+    row, report = Validator(config, clips).measure(model)["test"], h36m(model, clips)
+    assert row.mpjpe == pytest.approx(report.figure("mpjpe"), rel=1e-5)
+    assert row.p_mpjpe == pytest.approx(report.figure("p_mpjpe"), rel=1e-5)
 
 
 def test_frames_whose_factor_no_set_tells_are_given_one(clips):

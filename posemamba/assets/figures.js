@@ -1,5 +1,6 @@
 /* Draws the book's Plotly figures when they come near the view and lets go of them when they leave it:
-   a browser keeps at most 16 WebGL drawings. Plotly itself is loaded only on pages that have a figure. */
+   a browser keeps at most 16 WebGL drawings. Plotly itself is loaded only on pages that have a figure, and
+   not where the page holds it already, as a run's report does. */
 (() => {
   const here = document.currentScript.src;
   const NARROW = 620;
@@ -103,6 +104,7 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     if (!document.querySelector("div.plotly-fig")) return;
+    if (window.Plotly) { start(); return; }
     const script = document.createElement("script");
     script.src = new URL("plotly.min.js", here).href;
     script.onload = start;
