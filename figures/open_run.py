@@ -88,6 +88,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", choices=BASES, help="train one of the two, and score nothing")
     parser.add_argument("--score", action="store_true", help="train nothing, score what is there")
     parser.add_argument("--recipe", default="open/S")
+    parser.add_argument("--fit-windows", type=int, default=20_000, help="what the baselines are fitted on")
     parser.add_argument("--set", dest="changes", nargs="*", default=[], help="settings, such as steps=20")
     given = parser.parse_args(arguments)
 
@@ -108,9 +109,8 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{base}: MPJPE {runs[-1]['scores']['model']['detected']['mpjpe']['over_actions']:.1f} mm")
     out, config = given.out or given.folder / "assets", configs["paper"]
     model = PoseMamba.from_pretrained(given.folder / "paper" / "model")
-    report = views(
-        model, clips, config.frames, config.fps, VIEWS, noise=DetectorNoise(), flip=False
-    ).to_json()
+    how = dict(noise=DetectorNoise(), baselines=True, fit_windows=given.fit_windows)
+    report = scored(model, clips, config, **how).to_json()
     baselines = {name: rows for name, rows in report["scores"].items() if name != "model"}
     by_subject = {name: rows for name, rows in report["subjects"].items() if name != "model"}
     copy.deepcopy(model).half().save_pretrained(

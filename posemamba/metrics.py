@@ -31,7 +31,7 @@ Errors = Float[Tensor, "*batch frames"] | Float[Tensor, "*batch frames joints"]
 
 def check_finite(poses: Tensor, name: str) -> None:
     """Raises ValueError naming the first frame and joint of `(..., frames, joints, d)` that is not finite."""
-    if math.isfinite(poses.sum()):  # a sum costs less than to look at each
+    if math.isfinite(poses.detach().sum()):  # a sum costs less than to look at each
         return
     for *batch, frame, joint in (~torch.isfinite(poses).all(-1)).nonzero()[:1].tolist():
         which = f"{joint} ({JOINT_NAMES[joint]})" if poses.shape[-2] == len(JOINT_NAMES) else joint

@@ -18,10 +18,11 @@ from posemamba.losses import (
     mpjve,
     n_mpjpe,
     pose_loss,
+    reprojection,
     temporal_consistency,
 )
 
-TWO = [mpjpe, n_mpjpe, mpjve]
+TWO = [mpjpe, n_mpjpe, reprojection, mpjve]
 
 
 def poses(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -34,22 +35,26 @@ def distance(a, b) -> float:
 
 def test_against_loops_over_every_joint():
     prediction, target = poses(2, 4, seed=1), poses(2, 4, seed=2)
-    position, scaled, velocity, smooth = [], [], [], []
+    position, scaled, flat, velocity, smooth = [], [], [], [], []
     for p, t in zip(prediction.numpy(), target.numpy(), strict=True):
         for frame in range(4):
             s = np.sum(p[frame] * t[frame]) / np.sum(p[frame] ** 2)
             for joint in range(17):
                 position.append(distance(p[frame, joint], t[frame, joint]))
                 scaled.append(distance(s * p[frame, joint], t[frame, joint]))
+                flat.append(distance(p[frame, joint, :2], t[frame, joint, :2]))
                 if frame:
                     step = p[frame, joint] - p[frame - 1, joint]
                     velocity.append(distance(step, t[frame, joint] - t[frame - 1, joint]))
                     smooth.extend(JOINT_WEIGHTS[joint] * step**2)
-    expected = [np.mean(values) for values in (position, scaled, velocity, smooth)]
+    expected = [np.mean(values) for values in (position, scaled, flat, velocity, smooth)]
     total, terms = pose_loss(prediction, target)
     np.testing.assert_allclose([float(term) for term in terms.values()], expected, rtol=1e-12)
-    assert list(terms) == ["mpjpe", "n_mpjpe", "mpjve", "temporal_consistency"]
-    np.testing.assert_allclose(float(total), np.dot([1, 0.5, 20, 0.5], expected), rtol=1e-12)
+    assert list(terms) == ["mpjpe", "n_mpjpe", "reprojection", "mpjve", "temporal_consistency"]
+    np.testing.assert_allclose(float(total), np.dot([1, 0.5, 0, 20, 0.5], expected), rtol=1e-12)
+    total, again = pose_loss(prediction, target, "paper")
+    assert again == terms  # all are computed, whatever they weigh
+    np.testing.assert_allclose(float(total), np.dot([1, 0, 0.5, 20, 0.5], expected), rtol=1e-12)
 
 
 def test_numbers_that_can_be_checked_by_hand():
@@ -62,6 +67,20 @@ def test_numbers_that_can_be_checked_by_hand():
     assert float(mpjve(prediction, target)) == pytest.approx(5 / 17 / 2)
     # Joint 5 weighs 2.5: (9 + 16 + 0) in one of 2 x 17 x 3 places.
     assert float(temporal_consistency(prediction)) == pytest.approx(2.5 * 25 / (2 * 17 * 3))
+
+
+def test_the_reprojection_knows_nothing_of_depth():
+    prediction, target = poses(3, seed=3).requires_grad_(), poses(3, seed=4)
+    deeper = prediction + 7 * poses(3, seed=5) * torch.tensor([0.0, 0.0, 1.0])
+    assert torch.equal(reprojection(deeper, target), reprojection(prediction, target))
+    aside = target + torch.tensor([0.3, -0.4, 9.0])
+    torch.testing.assert_close(reprojection(aside, target), torch.tensor(0.5, dtype=torch.float64))
+    reprojection(prediction, target).backward()
+    assert not prediction.grad[..., 2].any() and prediction.grad[..., :2].all()
+    # With exact depth it is all of MPJPE; otherwise it is less.
+    exact = torch.cat([prediction[..., :2], target[..., 2:]], dim=-1)
+    torch.testing.assert_close(reprojection(exact, target), mpjpe(exact, target))
+    assert reprojection(prediction, target) < mpjpe(prediction, target)
 
 
 def test_the_scale_is_the_best_one():
@@ -91,7 +110,7 @@ def test_presets_agree_on_the_same_poses():
     millimetres = pose_loss(2200 * prediction, 2200 * target, "millimetres").total
     torch.testing.assert_close(metres, 2.2 * released)
     torch.testing.assert_close(millimetres, 2200 * released)
-    assert LOSS_WEIGHTS["released"] == LossWeights(1, 0.5, 20, 0.5)
+    assert LOSS_WEIGHTS["released"] == LossWeights(mpjpe=1, n_mpjpe=0.5, mpjve=20, temporal_consistency=0.5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -113,7 +132,7 @@ def test_gradients_are_finite_where_distances_vanish(case, dtype):
     loss = pose_loss(prediction, target)
     loss.total.backward()
     assert torch.isfinite(loss.total) and torch.isfinite(prediction.grad).all()
-    for term in (mpjpe, n_mpjpe, mpjve):
+    for term in TWO:
         (gradient,) = torch.autograd.grad(term(prediction, target), prediction)
         assert torch.isfinite(gradient).all(), term
 
@@ -149,7 +168,7 @@ def test_what_does_not_fit_is_named():
             loss(poses(2)[..., :2], poses(2)[..., :2])
         with pytest.raises(ValueError, match=r"without zeros"):
             loss(poses(0), poses(0))
-    with pytest.raises(ValueError, match="expected one of released, millimetres, metres"):
+    with pytest.raises(ValueError, match="expected one of released, paper, millimetres, metres"):
         pose_loss(poses(2), poses(2), "inches")
     for wrong in (float("nan"), float("inf"), -1, "5"):
         with pytest.raises(ValueError, match="weight of mpjve must be 0 or more"):
@@ -162,7 +181,7 @@ def test_a_term_that_is_not_named_does_not_train():
     prediction, target = poses(2, 3, seed=7), poses(2, 3, seed=8)
     total, terms = pose_loss(prediction, target, {"mpjpe": 2})
     torch.testing.assert_close(total, 2 * terms["mpjpe"])
-    assert LossWeights(mpjpe=2) == LossWeights.of({"mpjpe": 2}) == LossWeights(2, 0, 0, 0)
+    assert LossWeights(mpjpe=2) == LossWeights.of({"mpjpe": 2}) == LossWeights(2)
     with pytest.raises(ValueError, match=r"unknown loss term 'mpjpp', expected some of mpjpe, n_mpjpe"):
         pose_loss(prediction, target, {"mpjpp": 1})
     for nothing in ({}, {"mpjpe": 0}):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from posemamba.losses import JOINT_WEIGHTS
 from posemamba.plotting.style import COLOURS, INK
 from posemamba.skeleton import FLIP_ORDER, LIMBS
 from posemamba.storage import atomic_path
@@ -255,78 +256,89 @@ def two_and_a_half() -> tuple[str, str, int, list[str]]:
     return "2.5D: depth in the picture's own scale", alt, 362, parts
 
 
-def kill() -> tuple[str, str, int, list[str]]:
-    """A run left alone, one that was killed, and what it takes to do the lost steps again."""
-    size, start = 32, 20
-    parts = [words((start, 18), "left alone: twelve steps", bold=True)]
-    parts += cells((start, 28), size, range(1, 13), BLUE)
-    parts += [words((start, 80), "killed in step 11", bold=True)]
-    parts += cells((start, 90), size, [*range(1, 11)], BLUE, pale=(8, 9))
-    cut = start + 10.5 * size
-    for way in ((-7, 7), (7, 7)):
-        parts += [line((cut - way[0], 100 - way[1]), (cut + way[0], 100 + way[1]), ORANGE, 3.5)]
-    parts += [words((cut + 14, 105), "SIGKILL", ORANGE)]
-    for step in (4, 8):
-        at = start + step * size
-        parts += [line((at, 86), (at, 118), GREEN, 3)]
-    parts += [words((start + 4 * size, 134), "checkpoint", GREEN, anchor="middle")]
-    parts += [words((start + 8 * size, 134), "checkpoint", GREEN, anchor="middle")]
-    parts += arrow((start + 8 * size, 142), (start + 8 * size, 164), GREEN)
-    parts += [words((start, 168), "resumed", bold=True)]
-    parts += cells((start + 8 * size, 170), size, range(9, 13), BLUE)
-    parts += [words((start, 190), "9 and 10 are done again")]
-    parts += [shape([(start, 212), (250, 212), (250, 336), (start, 336)], GREEN, GREEN, 0.1)]
-    parts += [shape([(266, 212), (500, 212), (500, 336), (266, 336)], BLUE, BLUE, 0.1)]
-    held = ("in the checkpoint", "the step\u2019s number", "the weights", "AdamW\u2019s two averages")
-    follows = ("from seed and number", "first weights, learning rate", "windows, cameras, flips")
-    held, follows = (
-        (*held, "validations so far"),
-        (*follows, "a detector\u2019s errors", "branches that are skipped"),
+def loss_terms() -> tuple[str, str, int, list[str]]:
+    """One joint in two frames, true and answered, and what each term of the loss measures there."""
+    truth, answer = np.array([(30.0, 92), (132, 66)]), np.array([(52.0, 50), (94, 18)])
+    scene, plain, velocity, still, scaled, flat = (
+        np.array([left, top], float) for top in (20, 188, 374) for left in (14, 274)
     )
-    for x, listed, colour in ((32, held, GREEN), (278, follows, BLUE)):
-        for k, text in enumerate(listed):
-            parts += [words((x, 233 + 22 * k), text, colour if not k else "currentColor", bold=not k)]
-    alt = (
-        "Twelve steps in a row. Below them a run with checkpoints after steps 4 and 8 that is killed in step "
-        "11: steps 9 and 10 are lost. The resumed run starts at the checkpoint after 8 and does 9 to 12. In "
-        "the checkpoint: the step's number, weights, AdamW's averages, validations. From seed and number "
-        "follow first weights, learning rate, windows, cameras, flips, noise and skipped branches."
+
+    def panel(corner, name, *told) -> list[str]:
+        lines = [words(corner, text, GREEN, (0, 126 + 18 * k), 14) for k, text in enumerate(told)]
+        return [words(corner, name, bold=True), *lines]
+
+    def step(points, colour, opacity=1.0) -> list[str]:
+        drawn = [*arrow(*points, colour), *(dot(place, 4.5, colour) for place in points)]
+        return [f'<g opacity="{opacity:g}">', *drawn, "</g>"]
+
+    parts = panel(scene, "A joint in two frames")
+    parts += step(scene + truth, BLUE) + step(scene + answer, ORANGE)
+    parts += [words(scene, "the truth", BLUE, (142, 71)), words(scene, "the answer", ORANGE, (104, 26))]
+    parts += panel(plain, "MPJPE", "from the truth to the answer")
+    parts += step(plain + truth, BLUE) + step(plain + answer, ORANGE)
+    parts += [line(*ends, GREEN, 3) for ends in zip(plain + truth, plain + answer, strict=True)]
+    foot = velocity + np.array([36.0, 86])
+    ways = [np.array([foot, foot + points[1] - points[0]]) for points in (truth, answer)]
+    parts += panel(velocity, "MPJVE", "from the true step to the", "answer\u2019s, wherever they are")
+    parts += step(ways[0], BLUE) + step(ways[1], ORANGE) + [line(ways[0][1], ways[1][1], GREEN, 3)]
+    parts += panel(still, "TC", "the answer\u2019s step, squared;", "the truth does not matter")
+    parts += step(still + truth, BLUE, 0.25) + step(still + answer, ORANGE)
+    parts += [line(*(still + answer - np.array([2.5, 9])), GREEN, 3)]
+    pelvis, joint, said = (scaled + np.array(place) for place in ((20.0, 96), (136.0, 30), (86.0, 84)))
+    way = said - pelvis
+    fitted = pelvis + way * (way @ (joint - pelvis)) / (way @ way)
+    parts += panel(
+        scaled, "N-MPJPE: 2D in the code", "what is left when the answer", "is as large as fits best"
     )
-    return "A killed run and its checkpoints", alt, 346, parts
-
-
-def processes() -> tuple[str, str, int, list[str]]:
-    """Two processes in one step: each has half of the batch, gradients are averaged, one writes."""
-    left, right = 130, 390
-    parts = [words((260, 18), "one step\u2019s batch, drawn alike in both", anchor="middle", bold=True)]
-    parts += cells((188, 28), 36, ["a", "b", "c", "d"])
-    for middle, colour, own, rank in ((left, BLUE, "ab", 0), (right, ORANGE, "cd", 1)):
-        parts += arrow((224 if rank == 0 else 296, 52), (middle, 84), colour)
-        box = [(middle - 110, 90), (middle + 110, 90), (middle + 110, 196), (middle - 110, 196)]
-        parts += [shape(box, colour, colour, 0.1)]
-        parts += [
-            words((middle, 112), f"process {rank}: windows {own[0]} and {own[1]}", colour, anchor="middle")
-        ]
-        for k, text in enumerate(("all of the weights", "forward, loss, backward", "its own mean gradient")):
-            parts += [words((middle, 136 + 23 * k), text, anchor="middle")]
-        parts += arrow((middle, 200), (260 - 76 if rank == 0 else 260 + 76, 232), colour)
-        parts += arrow((260 - 76 if rank == 0 else 260 + 76, 262), (middle, 292), colour)
-        parts += [words((middle, 312), "the same AdamW step", anchor="middle")]
-        parts += [words((middle, 333), "the same weights again", anchor="middle")]
-    bar = [(150, 234), (370, 234), (370, 260), (150, 260)]
+    parts += [line(pelvis, fitted, ORANGE, 1.2, "4 4"), line(joint, fitted, GREEN, 3)]
+    parts += [dot(pelvis, 4.5), dot(joint, 4.5, BLUE), dot(said, 4.5, ORANGE)]
+    parts += [words(pelvis, "pelvis", shift=(10, 8), size=14)]
+    place, other = (flat + np.array(point) for point in ((120.0, 30), (150.0, 92)))
+    plane = flat + np.array([44.0, 0])
+    parts += panel(
+        flat, "Re-projection: 2D in words", "how far apart in the picture;", "depth does not matter"
+    )
+    parts += [line((plane[0], flat[1] + 14), (plane[0], flat[1] + 108))]
+    for point, colour in ((place, BLUE), (other, ORANGE)):
+        seen = (plane[0], point[1])
+        parts += [line(point, seen, colour, 1.2, "4 4"), dot(point, 4.5, colour), dot(seen, 3.5, colour)]
+    parts += [line((plane[0], place[1]), (plane[0], other[1]), GREEN, 3)]
+    parts += [words(plane, "x, y", shift=(-8, 66), anchor="end")]
     parts += [
-        shape(bar, GREEN, GREEN, 0.2),
-        words((260, 252), "all-reduce: the mean", GREEN, anchor="middle"),
+        *arrow(plane + np.array([14, 61]), plane + np.array([60, 61])),
+        words(plane, "z", shift=(66, 66)),
     ]
-    parts += [words((left, 360), "and writes: checkpoint,", BLUE, anchor="middle")]
-    parts += [words((left, 380), "curve, best weights", BLUE, anchor="middle")]
-    parts += [words((right, 360), "writes nothing", ORANGE, anchor="middle")]
     alt = (
-        "A batch of four windows a, b, c, d. Process 0 works on a and b, process 1 on c and d, each with "
-        "all weights: forward, loss, backward, its own mean gradient. An all-reduce makes the mean of both "
-        "gradients. Each then makes the same step of AdamW and has the same weights. Process 0 alone writes."
+        "A joint in two frames, where it is and where it is said to be. MPJPE measures the two distances; "
+        "MPJVE how the two steps differ when they start at one point; TC the answer's step alone, squared. "
+        "N-MPJPE first makes the answer longer from the pelvis, as far as fits best, and measures what is "
+        "left. A re-projection drops the depth and measures the distance in the picture."
     )
-    return "One step in two processes", alt, 392, parts
+    return "What each term of the loss measures", alt, 526, parts
+
+
+def joint_weights() -> tuple[str, str, int, list[str]]:
+    """The body with a disc at each joint, as large as its weight in the consistency term."""
+    places = np.array([196.0, 170.0]) + 172.0 * WAVING[:, :2]
+    parts = ['<g opacity="0.45">', *body(places, INK, INK, 3), "</g>"]
+    shades = {1: BLUE, 1.5: SKY, 2.5: YELLOW, 4: ORANGE}
+    parts += [
+        dot(place, 7 * weight**0.5, shades[weight])
+        for place, weight in zip(places, JOINT_WEIGHTS, strict=True)
+    ]
+    said = {1: "pelvis, hips, trunk, nose", 1.5: "head, shoulders", 2.5: "knees, ankles", 4: "elbows, wrists"}
+    for k, (weight, joints) in enumerate(said.items()):
+        place = np.array([318.0, 128 + 42 * k])
+        parts += [
+            dot(place, 7 * weight**0.5, shades[weight]),
+            words(place, f"{weight:g}", shift=(24, 5), bold=True),
+        ]
+        parts += [words(place, joints, shift=(52, 5), size=14)]
+    alt = (
+        "A waving body with a disc at each joint. Pelvis, hips, trunk and nose weigh 1, head and shoulders "
+        "1.5, knees and ankles 2.5, elbows and wrists 4."
+    )
+    return "How much a joint's movement weighs in TC", alt, 346, parts
 
 
 def boxed(place, size, text, colour="currentColor", bold=False) -> list[str]:
@@ -413,7 +425,7 @@ def choosing() -> tuple[str, str, int, list[str]]:
 
 DRAWINGS = {"pinhole": pinhole, "flip": flip}
 DRAWINGS |= {"windows": windows, "two_and_a_half": two_and_a_half}
-DRAWINGS |= {"kill": kill, "processes": processes}
+DRAWINGS |= {"loss_terms": loss_terms, "joint_weights": joint_weights}
 DRAWINGS |= {"protocol": protocol, "choosing": choosing}
 
 

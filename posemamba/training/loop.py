@@ -51,7 +51,8 @@ def train(
     out.
 
     Under torchrun each of its processes calls this with the same arguments. Several processes give the
-    weights of one to rounding: the sum of the gradients is rounded elsewhere.
+    weights of one to rounding: the sum of the gradients is rounded elsewhere. So is it with another number
+    of threads; with the same one a run that was killed ends with the same weights to the bit (on a CPU).
 
     Args:
         config: what to train.

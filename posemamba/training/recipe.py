@@ -20,7 +20,7 @@ BASES = ("paper", "released", "paper_3dhp")
 
 
 @dataclass(frozen=True)
-class Row:
+class Setting:
     """One setting of the paper's training.
 
     Attributes:
@@ -46,12 +46,12 @@ class Row:
         return self.released != self.value
 
 
-def rows(base: str = "paper") -> list[Row]:
+def rows(base: str = "paper") -> list[Setting]:
     """The settings of "paper" (which hold those of "released" too), or of "paper_3dhp", one a line."""
     known = {}
     for name in ("paper",) if base != "paper_3dhp" else ("paper", "paper_3dhp"):
         for each in _read(RECIPES / f"{name}.yaml", list):
-            row = Row(
+            row = Setting(
                 each["setting"],
                 each.get("value"),
                 each["source"],
@@ -63,7 +63,7 @@ def rows(base: str = "paper") -> list[Row]:
     return list(known.values())
 
 
-def table(listed: Sequence[Row]) -> list[tuple[str, ...]]:
+def table(listed: Sequence[Setting]) -> list[tuple[str, ...]]:
     """Settings as words, a heading first: what it is, the paper's words, both recipes' values, and why."""
     lines = [("setting", "the paper's words", "`paper`", "`released`", "source and note")]
     for row in listed:

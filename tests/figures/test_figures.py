@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from posemamba import PoseMamba, record
+from posemamba.motion import save_motion, synthetic_clips
 
 FOLDER = Path(__file__).resolve().parents[2] / "figures"
 
@@ -69,7 +70,10 @@ def test_the_first_run_leaves_its_figures_and_weights(tmp_path, monkeypatch, cap
 def test_the_open_run_leaves_its_record_and_weights(tmp_path, monkeypatch):
     tiny = "steps=4 depth=2 channels=8 state=2 frames=9 batch_size=2 warmup=0 validation.subjects=[]"
     tiny = [*tiny.split(), "validation.every=2", "validation.windows=6"]
-    given = ("--folder", str(tmp_path / "runs"), "--set", *tiny)
+    motion = synthetic_clips(seed=0, train=3, test=1, seconds=4.0, actions=("walking", "waving"))
+    save_motion(tmp_path / "some.safetensors", motion)
+    given = ("--data", str(tmp_path / "some.safetensors"), "--folder", str(tmp_path / "runs"))
+    given += ("--fit-windows", "200", "--set", *tiny)
     run("open_run.py", *given, "--only", "released", monkeypatch=monkeypatch)
     assert not (tmp_path / "runs" / "assets").exists()
     run("open_run.py", *given, monkeypatch=monkeypatch)

@@ -25,6 +25,15 @@ def clips():
     return people(actions=("walking", "waving"))
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Sums that are divided among threads are rounded otherwise; each of two processes has one here."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def apart(one, other) -> float:
     return float((weights(one) - weights(other)).norm() / weights(other).norm())
 
