@@ -50,7 +50,7 @@ def curve(folder: Path) -> list[tuple[int, float, float]]:
 
 
 class Overwritten(nn.Module):
-    """A network in 2.5D, with its answer's x and y replaced by the input's as the release does with true 2D."""
+    """A network in 2.5D whose x and y are replaced by the input's, as the release does with true 2D."""
 
     def __init__(self, model: PoseMamba):
         super().__init__()
