@@ -5,8 +5,8 @@
 trains the recipe open/S twice, with the settings of the paper and of the released code, and scores both
 networks beside the mean pose and ridge regression on people whom training never saw. Each takes some hours
 on a core; stopped, the command goes on where it was. `--only paper` trains one of them, so that two terminals
-train both at once; `--score` trains nothing and scores what is there. `data_prep/cmu.py --fetch` makes the
-motion.
+train both at once; `--score` trains nothing and scores what is there, with `--only` one of them, and what is
+scored is kept. `data_prep/cmu.py --fetch` makes the motion.
 
 What is left in FOLDER/assets: the record, and the weights of the paper's settings in half precision. What the
 book shows was kept by
@@ -17,13 +17,14 @@ book shows was kept by
 import argparse
 import copy
 import csv
+import json
 import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from posemamba import record
+from posemamba import record, storage
 from posemamba.evaluation import Report, views
 from posemamba.model import PoseMamba
 from posemamba.motion import open_motion
@@ -67,7 +68,10 @@ def scored(model: PoseMamba | None, clips: list[Clip], config: TrainingConfig, *
 
 
 def one_run(base: str, folder: Path, clips: list[Clip], config: TrainingConfig) -> dict:
-    """What is kept of a run: its curve, its validations, and its errors."""
+    """What is kept of a run: its curve, its validations, and its errors; scored once."""
+    done = folder / "scored.json"
+    if done.exists() and (kept := storage.read_json(done)).pop("config") == plain(config):
+        return kept
     noise, rows = DetectorNoise(), read_rows(folder)
     found = dict(base=base, steps=config.steps, curve=curve(folder), choices=choices(rows))
     found["seconds"] = found["curve"][-1][1]
@@ -92,7 +96,13 @@ def one_run(base: str, folder: Path, clips: list[Clip], config: TrainingConfig) 
                 kept["exact 2D, x and y overwritten"] = given
             found["protocol"] = with_noise["protocol"]
         found.setdefault("scores", {})[name] = kept
+    storage.write_json(done, found | {"config": plain(config)})
     return found
+
+
+def plain(config: TrainingConfig) -> dict:
+    """The settings as JSON has them."""
+    return json.loads(json.dumps(config.flat()))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -103,7 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", default="synthetic", help="'synthetic', or a file of motion")
     parser.add_argument("--folder", type=Path, default=Path("runs/open_run"), help="where the runs are kept")
     parser.add_argument("--out", type=Path, help="the folder of assets to write to; FOLDER/assets by default")
-    parser.add_argument("--only", choices=BASES, help="train one of the two, and score nothing")
+    parser.add_argument("--only", choices=BASES, help="train, or with --score score, one of the two")
     parser.add_argument("--score", action="store_true", help="train nothing, score what is there")
     parser.add_argument("--recipe", default="open/S")
     parser.add_argument("--fit-windows", type=int, default=20_000, help="what the baselines are fitted on")
@@ -120,6 +130,8 @@ def main(arguments: list[str] | None = None) -> None:
     for base in BASES if given.only is None else (given.only,):
         if not given.score:
             train(configs[base], clips, given.folder / base, log=_say(base))
+    if given.only is not None and given.score:
+        one_run(given.only, given.folder / given.only, clips, configs[given.only])
     if given.only is not None:
         return
     for base, config in configs.items():
