@@ -50,10 +50,24 @@ def curve(folder: Path) -> list[tuple[int, float, float]]:
     return [(p[-1][0] + 1, round(p[-1][1]), round(sum(r[2] for r in p) / len(p), 2)) for p in parts]
 
 
+class Remembering(nn.Module):
+    """A network that answers from memory what it was asked before: with flips and without, overwritten or not."""
+
+    def __init__(self, model: PoseMamba):
+        super().__init__()
+        self.model, self.config, self.answers = model, model.config, {}
+
+    def forward(self, keypoints: Tensor) -> Tensor:
+        key = keypoints.cpu().numpy().tobytes()
+        if key not in self.answers:
+            self.answers[key] = self.model(keypoints)
+        return self.answers[key].clone()
+
+
 class Overwritten(nn.Module):
     """A network in 2.5D whose x and y are replaced by the input's, as the release does with true 2D."""
 
-    def __init__(self, model: PoseMamba):
+    def __init__(self, model: Remembering):
         super().__init__()
         self.model, self.config = model, model.config
 
@@ -62,7 +76,18 @@ class Overwritten(nn.Module):
         return torch.cat([keypoints - keypoints[..., :1, :], depth - depth[..., :1, :]], dim=-1)
 
 
-def scored(model: PoseMamba | None, clips: list[Clip], config: TrainingConfig, **how) -> Report:
+class Silent(nn.Module):
+    """Stands in for a network where only the baselines are asked for: its unit counts, its answer is 0."""
+
+    def __init__(self, model: PoseMamba):
+        super().__init__()
+        self.config = model.config
+
+    def forward(self, keypoints: Tensor) -> Tensor:
+        return keypoints.new_zeros(*keypoints.shape[:-1], 3)
+
+
+def scored(model: nn.Module, clips: list[Clip], config: TrainingConfig, **how) -> Report:
     """A network's errors on the test split, by the protocol of the run's record."""
     return views(model, clips, config.frames, config.fps, VIEWS, **{"baselines": False} | how)
 
@@ -76,10 +101,16 @@ def one_run(base: str, folder: Path, clips: list[Clip], config: TrainingConfig) 
     found = dict(base=base, steps=config.steps, curve=curve(folder), choices=choices(rows))
     found["seconds"] = found["curve"][-1][1]
     found["validation"] = [vars(row) for row in rows]
+    steps = {f"best_on_{split}": choice["step"] for split, choice in found["choices"].items()}
+    steps["model"] = config.steps
     for name in ("model", "best_on_test", "best_on_subjects"):
         if not (folder / name).exists():
             continue
-        model = PoseMamba.from_pretrained(folder / name)
+        twin = [choice for choice in found.get("scores", {}) if steps[choice] == steps[name]]
+        if twin:
+            found["scores"][name] = {"detected": found["scores"][twin[0]]["detected"]}
+            continue
+        model = Remembering(PoseMamba.from_pretrained(folder / name))
         with_noise = scored(model, clips, config, noise=noise).to_json()
         kept = {"detected": with_noise["scores"]["model"]}
         if name == "model":
@@ -140,7 +171,7 @@ def main(arguments: list[str] | None = None) -> None:
     out, config = given.out or given.folder / "assets", configs["paper"]
     model = PoseMamba.from_pretrained(given.folder / "paper" / "model")
     how = dict(noise=DetectorNoise(), baselines=True, fit_windows=given.fit_windows)
-    report = scored(model, clips, config, **how).to_json()
+    report = scored(Silent(model), clips, config, **how).to_json()
     baselines = {name: rows for name, rows in report["scores"].items() if name != "model"}
     by_subject = {name: rows for name, rows in report["subjects"].items() if name != "model"}
     copy.deepcopy(model).half().save_pretrained(
