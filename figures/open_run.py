@@ -51,7 +51,7 @@ def curve(folder: Path) -> list[tuple[int, float, float]]:
 
 
 class Remembering(nn.Module):
-    """A network that answers from memory what it was asked before: with flips and without, overwritten or not."""
+    """A network that answers from memory what it was asked before, with flips or without."""
 
     def __init__(self, model: PoseMamba):
         super().__init__()
