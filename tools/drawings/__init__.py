@@ -15,11 +15,23 @@ from posemamba.storage import atomic_path
 from tools.drawings.measuring import choosing, protocol
 from tools.drawings.pen import WIDTH
 from tools.drawings.the_data import two_and_a_half, windows
+from tools.drawings.the_full_training_run import kill, processes
 from tools.drawings.the_lifting_problem import flip, pinhole
 from tools.drawings.what_to_optimise import joint_weights, loss_terms
 
 FOLDER = Path(__file__).resolve().parents[2] / "posemamba/assets/drawings"
-_KNOWN = (pinhole, flip, windows, two_and_a_half, loss_terms, joint_weights, protocol, choosing)
+_KNOWN = (
+    pinhole,
+    flip,
+    windows,
+    two_and_a_half,
+    loss_terms,
+    joint_weights,
+    kill,
+    processes,
+    protocol,
+    choosing,
+)
 DRAWINGS = {function.__name__: function for function in _KNOWN}
 
 
