@@ -13,10 +13,7 @@ the figures.
 The runs that the book shows were made so, on motion capture of the CMU database, which `data_prep/cmu.py`
 fetches and converts:
 
-    python figures/table_5.py --data cmu.safetensors --folder runs/table_5_cmu --out posemamba/assets \\
-        --rows "MPJPE" "MPJPE + 2D" "MPJPE + T" "MPJPE + T + 2D" "MPJPE + 2D in words"
-
-(the other rows were planned too; the machine was too busy for them.)
+    python figures/table_5.py --data cmu.safetensors --folder runs/table_5_cmu --out posemamba/assets
 
 The plan, written before the first run:
 

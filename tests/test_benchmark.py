@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from posemamba import benchmark
-from posemamba.benchmark import SHAPES, Run, Shape
+from posemamba.benchmark import SHAPES, Run, Shape, runs, sections
 from posemamba.cli import main
 from posemamba.scan import selective_scan
 
@@ -20,10 +20,10 @@ SMALL = Run(shapes=(TINY,), threads=1, rounds=2, budget=0.5, frames=2, variants=
 
 
 def test_summary_is_the_quartiles():
-    found = benchmark.summary([5.0, 1.0, 2.0, 3.0, 4.0])
+    found = runs.summary([5.0, 1.0, 2.0, 3.0, 4.0])
     expected = {"median": 3, "lower_quartile": 2, "upper_quartile": 4, "least": 1, "most": 5, "rounds": 5}
     assert found == expected
-    assert set(benchmark.summary([7.0]).values()) == {7.0, 1}
+    assert set(runs.summary([7.0]).values()) == {7.0, 1}
 
 
 def test_turns_are_taken_in_changing_order_and_go_on_without_who_fails():
@@ -54,7 +54,7 @@ def test_turns_are_taken_in_changing_order_and_go_on_without_who_fails():
 @pytest.mark.parametrize(("took", "rounds"), [(0.1, 15), (5.0, 8), (14.0, 3), (500.0, 3)])
 def test_who_is_slow_joins_fewer_rounds(monkeypatch, took, rounds):
     clock = count(0.0, took)
-    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(runs.time, "perf_counter", lambda: next(clock))
     joined = []
     run = Run(rounds=15, budget=40.0, threads=1, log=joined.append)
     found = benchmark.interleave({"slow": lambda: {"part": took}}, run)
@@ -71,33 +71,33 @@ def test_shapes_are_those_of_the_network():
 
 
 def test_every_scan_here_computes_the_same():
-    here, missing = benchmark.everybody("cpu")
+    here, missing = sections.everybody("cpu")
     assert "posemamba, reference" in here
     assert "mamba-ssm" in missing or torch.cuda.is_available()
     values, cotangent = TINY.inputs("cpu", 0)
     wide = [value.double() for value in (*values, cotangent)]
-    truth = benchmark.gradients_of(selective_scan, wide[:-1], wide[-1])
+    truth = sections.gradients_of(selective_scan, wide[:-1], wide[-1])
     for name, call in here.items():
-        for mine, expected in zip(benchmark.gradients_of(call, values, cotangent), truth, strict=True):
+        for mine, expected in zip(sections.gradients_of(call, values, cotangent), truth, strict=True):
             assert (mine.double() - expected).norm() < 1e-3 * expected.norm(), name
 
 
 def test_peers_that_are_not_installed_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "mambapy", None)
     monkeypatch.setitem(sys.modules, "mambapy.pscan", None)
-    here, missing = benchmark.everybody("cpu")
+    here, missing = sections.everybody("cpu")
     assert "mambapy" not in here
     assert "mambapy" in missing["mambapy"]
 
 
 def test_what_is_too_large_is_not_tried(monkeypatch):
     S, narrow = SHAPES["cpu"][0], Shape("narrow", 1, 2, 16, 6, 4, "bfloat16")
-    assert "a Python loop" in benchmark.refusal("posemamba, reference", S)
-    assert "float32 only" in benchmark.refusal("mambapy", narrow)
-    assert benchmark.refusal("posemamba, numba", TINY) is None
+    assert "a Python loop" in sections.refusal("posemamba, reference", S)
+    assert "float32 only" in sections.refusal("mambapy", narrow)
+    assert sections.refusal("posemamba, numba", TINY) is None
     vast = replace(S, batch=10_000)
-    assert "GiB are free" in benchmark.refusal("mambapy", vast)
-    assert benchmark.refusal("mambapy", vast, "cuda") is None, "torch's allocator tells"
+    assert "GiB are free" in sections.refusal("mambapy", vast)
+    assert sections.refusal("mambapy", vast, "cuda") is None, "torch's allocator tells"
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +170,7 @@ def test_failures_stand_below_the_table():
     case = {"batch": 1, "precision": "float32", "rows": [{"name": "a", "failed": "out of memory"}]}
     (grid,) = benchmark.tables({"sections": {"training": {"frames": 9, "cases": [case]}}}, "training")
     assert grid.notes == ["a: out of memory"] and grid.rows == []
-    assert benchmark.reason(MemoryError()) == "out of memory"
+    assert runs.reason(MemoryError()) == "out of memory"
 
 
 def test_load_refuses_other_files(tmp_path):
@@ -193,7 +193,7 @@ def run(capsys, *arguments):
         (("--shape", "Q"), "--shape is 'Q', expected one of S, S-27, BL, N64"),
         (("--device", "abacus"), "--device is 'abacus', expected one of cpu, cuda"),
         (("--peer", "nowhere.py"), "nowhere.py: expected a Python file with NETWORKS"),
-        (("--peer", benchmark.__file__), "benchmark.py: expected a Python file with NETWORKS"),
+        (("--peer", runs.__file__), "runs.py: expected a Python file with NETWORKS"),
         (("--out", "nowhere/found.json", "--quick"), "nowhere"),
     ],
 )

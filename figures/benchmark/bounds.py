@@ -23,7 +23,8 @@ import numpy as np
 import torch
 from numba import float32, int64, njit, types
 
-from posemamba.benchmark import Run, Shape, interleave, now, short, timer
+from posemamba.benchmark.runs import Run, Shape, interleave, now, timer
+from posemamba.benchmark.tables import short
 from posemamba.scan.cpu.exponentials import decay as exponential  # exponential(step, rate) = 2^(step rate)
 from posemamba.scan.cpu.lanes import LANES, load, spread, store
 

@@ -20,7 +20,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.flop_counter import FlopCounterMode
 
 from posemamba import record
-from posemamba.benchmark import Run, interleave, summary, timer
+from posemamba.benchmark.runs import Run, interleave, summary, timer
 from posemamba.model import Block, PoseMambaConfig
 
 OUT = Path(__file__).resolve().parents[2] / "posemamba" / "assets" / "measured"

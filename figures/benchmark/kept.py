@@ -16,7 +16,9 @@ from peers import Peer
 from steps import steps
 
 from posemamba import record
-from posemamba.benchmark import SECTIONS, Run, measure, scans, timer
+from posemamba.benchmark import Run, measure
+from posemamba.benchmark.runs import timer
+from posemamba.benchmark.sections import SECTIONS, scans
 
 OUT = Path(__file__).resolve().parents[2] / "posemamba" / "assets" / "measured" / "benchmark.json"
 BOUND = "lower bound"

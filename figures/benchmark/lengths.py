@@ -18,7 +18,9 @@ from memory import apart, of_network, of_step
 from steps import Step, ours
 
 from posemamba import record
-from posemamba.benchmark import Run, forward_of, interleave, short, timer
+from posemamba.benchmark.runs import Run, interleave, timer
+from posemamba.benchmark.sections import forward_of
+from posemamba.benchmark.tables import short
 
 VARIANT, LENGTHS = "S", (27, 81, 243, 729, 2187)
 

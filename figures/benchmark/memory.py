@@ -18,7 +18,8 @@ import torch
 from peers import Peer
 from steps import Step, ours
 
-from posemamba.benchmark import Run, Shape, everybody, forward_of, gradients_of, reason, refusal
+from posemamba.benchmark.runs import Run, Shape, reason
+from posemamba.benchmark.sections import everybody, forward_of, gradients_of, refusal
 
 # glibc keeps small freed blocks for later and raises, as it goes, the size it calls small. With the size
 # fixed, tensors come from the system and go back to it, and resident memory is memory in use.

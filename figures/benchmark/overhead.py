@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `posemamba train` has 
 import torch
 
 from posemamba import VARIANTS, record
-from posemamba.benchmark import summary
+from posemamba.benchmark.runs import summary
 from posemamba.losses import LOSS_WEIGHTS
 from posemamba.model import PoseMamba
 from posemamba.motion import synthetic_clips

@@ -6,9 +6,10 @@ from itertools import product
 import torch
 from torch import nn
 
-from posemamba.benchmark import JOINTS, Run, interleave, timer
+from posemamba.benchmark.runs import Run, interleave, timer
 from posemamba.losses import pose_loss
 from posemamba.model import PoseMamba
+from posemamba.skeleton import JOINTS
 from posemamba.training import parameter_groups
 
 

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 from posemamba import record
-from posemamba.benchmark import summary
+from posemamba.benchmark.runs import summary
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = {

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Option
 
-from posemamba.cli.terminal import Progress, Seed, out
+from posemamba.cli.terminal import Progress, Seed, say
 
 Words = list[str] | None
 Count = int | None
@@ -38,7 +38,7 @@ def benchmark(
         run = Run(device=device, seed=seed, log=progress.stage, **given)
         run = run.choose(shape or (), peer or (), quick)
         save = save or Path(time.strftime(f"posemamba-benchmark-{device}-%Y%m%d-%H%M%S.json"))
-        out.print(f"The record grows in {save}.", soft_wrap=True)
+        say(f"The record grows in {save}.")
         command = [Path(word).name for word in sys.argv]  # a folder's place is somebody's own
-        measure(run, save, command, only or (), lambda grid: out.print(grid, "", sep="\n", soft_wrap=True))
-    out.print(f"Written to {save}.", soft_wrap=True)
+        measure(run, save, command, only or (), lambda grid: say(grid, "", sep="\n"))
+    say(f"Written to {save}.")

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from posemamba.cli.terminal import Progress, out
+from posemamba.cli.terminal import Progress, out, say
 
 data = typer.Typer(
     help="Look at motion: what a file holds, what is wrong with it, a clip.", no_args_is_help=True
@@ -50,7 +50,7 @@ def contents(file: Source) -> None:
         lines += [(f"view {name}", f"{' and '.join(sizes[name])} pixels; frames with {told}")]
     for name, text in (*lines, *about.items()):
         # A stranger's notes may hold what moves a terminal's cursor.
-        out.print(re.sub(r"[^ -~\xa1-\U0010ffff]+", " ", f"{name}: {text}"), soft_wrap=True)
+        say(re.sub(r"[^ -~\xa1-\U0010ffff]+", " ", f"{name}: {text}"))
 
     splits, lengths = sum(actions.values(), Counter()), typical_bones(clips)
     table = Table("action", *(Column(split, justify="right") for split in splits), title="Frames")
@@ -88,7 +88,7 @@ def check(
         told = [f"{' ' if one.certain else '?'} {one.sentence}." for one in found if one.kind == kind]
         if count > 3 and not every:
             told[3:] = [f"  And {count - 3:,} more, which --all prints."]
-        out.print(f"{kind}: {count:,}", *told, sep="\n", soft_wrap=True)
+        say(f"{kind}: {count:,}", *told, sep="\n")
     out.print(f"{len(clips):,} clips, {len(found):,} findings.")
     raise typer.Exit(1 if found else 0)
 
@@ -149,4 +149,4 @@ def show(
         raise ValueError(f"clip {name!r} has neither joints nor keypoints to show")
     save = save or Path(re.sub(r"[^\w.-]+", "-", name).strip("-.") + ".html")
     write_page(figure, save)
-    out.print(f"{title}. Written to {save}.", soft_wrap=True)
+    say(f"{title}. Written to {save}.")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from posemamba.cli.terminal import Data, Progress, Seed, out
+from posemamba.cli.terminal import Data, Progress, Seed, say
 
 _INPUTS = {"detected": "detected", "gt": "joint3d_image", "projected": "projected"}
 _WEIGHTS = {"last": "model", "test": "best_on_test", "subjects": "best_on_subjects"}
@@ -70,7 +70,6 @@ def evaluate(
     except (RuntimeError, AssertionError):
         raise ValueError(f"--device is {device!r}, which torch has not here") from None
     clips, motion, frames = open_motion(data, seed=seed), Path(data).name, network.config.frames
-    say = partial(out.print, soft_wrap=True)
     if protocol == "auto":
         protocol, why = _protocol(clips)
         say(f"Protocol: {protocol}, for {motion} {why}.")
@@ -81,28 +80,25 @@ def evaluate(
         for option, given in options.items():
             if given and protocol != owner:
                 raise ValueError(f"{option} belongs to the protocol {owner}, found {protocol}")
+    if protocol == "h36m":
+        measure, rules = evaluation.h36m, dict(inputs=_INPUTS[inputs], overwrite=overwrite_xy, seed=seed)
+    elif protocol == "3dhp":
+        if inputs == "projected":
+            raise ValueError("--inputs is 'projected', expected detected or gt, which 3dhp has as one")
+        measure, rules = evaluation.mpi_inf_3dhp, dict(scored=scored)
+    else:
+        given = views == "given" or (not views and all(clip.joints is None for clip in clips))
+        if not given and views and not (views.isdecimal() and int(views)):
+            raise ValueError(f"--views is {views!r}, expected 1 or more, or 'given'")
+        if baselines is None and frames > 81:  # ridge regression solves for all of a window's numbers
+            say("Without baselines, which take long for windows of this length (--baselines).")
+        measure, rules = evaluation.views, dict(frames=frames, fps=fps or (None if given else 60), seed=seed)
+        rules |= dict(views="given" if given else int(views or 4), noise=DetectorNoise() if noise else None)
+        rules["inputs"] = "projected" if noise and inputs == "detected" else _INPUTS[inputs]
+        rules["baselines"] = frames <= 81 if baselines is None else baselines
     with Progress(None) as bar:
-        rules = dict(progress=partial(bar.stage, "lifting test windows"), flip=flip)
-        if protocol == "h36m":
-            rules |= dict(inputs=_INPUTS[inputs], overwrite=overwrite_xy, seed=seed)
-            report = evaluation.h36m(network, clips, **rules)
-        elif protocol == "3dhp":
-            if inputs == "projected":
-                raise ValueError("--inputs is 'projected', expected detected or gt, which 3dhp has as one")
-            report = evaluation.mpi_inf_3dhp(network, clips, scored, **rules)
-        else:
-            given = views == "given" or (not views and all(clip.joints is None for clip in clips))
-            if not given and views and not (views.isdecimal() and int(views)):
-                raise ValueError(f"--views is {views!r}, expected 1 or more, or 'given'")
-            if baselines is None and frames > 81:  # ridge regression solves for all of a window's numbers
-                say("Without baselines, which take long for windows of this length (--baselines).")
-            exact = "projected" if noise and inputs == "detected" else _INPUTS[inputs]
-            rules |= dict(inputs=exact, noise=DetectorNoise() if noise else None)
-            rules["baselines"] = frames <= 81 if baselines is None else baselines
-            at = "given" if given else int(views or 4)
-            report = evaluation.views(
-                network, clips, frames, fps or (None if given else 60), at, seed, **rules
-            )
+        lifted = partial(bar.stage, "lifting test windows")
+        report = measure(network, clips, flip=flip, progress=lifted, **rules)
     for sentence in _told(report.protocol):
         say(sentence)
     title = f"{name} on the test split of {motion}, protocol {protocol}"

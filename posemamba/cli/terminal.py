@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 import time
+from functools import partial
 from typing import Annotated
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from typer import Option
 
 # Of several processes that torchrun began, the first one speaks.
 out = Console(markup=False, quiet=os.environ.get("RANK", "0") != "0")
+say = partial(out.print, soft_wrap=True)  # a sentence, which the terminal itself wraps
 
 Data = Annotated[str, Option(help="'synthetic', or a motion file (data_prep/ makes them).")]
 Seed = Annotated[int, Option(min=0, help="Seed of everything random.")]

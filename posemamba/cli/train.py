@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Exit, Option
 
-from posemamba.cli.terminal import Data, Progress, command, out
+from posemamba.cli.terminal import Data, Progress, command, out, say
 
 
 def train(
@@ -45,6 +45,7 @@ def train(
 
     from posemamba import training
     from posemamba.motion import open_motion
+    from posemamba.training.validation import SPLITS
 
     if recipes:
         out.print("\n".join(training.recipe.names()))
@@ -55,7 +56,7 @@ def train(
     clips = open_motion(data, seed=settings.seed)
     if dry_run:
         for line in training.forecast(settings, clips, device):
-            out.print(line, soft_wrap=True)
+            say(line)
         return
     kept = recipe if "/" not in recipe or not Path(recipe).is_file() else Path(recipe).stem
     folder = folder or Path("runs") / (f"{kept}-{base}" if base == "released" else kept)
@@ -71,18 +72,17 @@ def train(
     if out.quiet:
         return
     for split, chosen in training.choices(training.read_rows(folder)).items():
-        whose = "the test split" if split == "test" else "the held-out subjects"
-        test = (
-            "" if split == "test" or chosen["test_mpjpe"] is None else f", test {chosen['test_mpjpe']:.1f} mm"
-        )
-        out.print(f"Best on {whose}: step {chosen['step']}, MPJPE {chosen['mpjpe']:.1f} mm{test}.")
+        told = f"step {chosen['step']}, MPJPE {chosen['mpjpe']:.1f} mm"
+        if split != "test" and chosen["test_mpjpe"] is not None:
+            told += f", test {chosen['test_mpjpe']:.1f} mm"
+        out.print(f"Best on the {SPLITS[split]}: {told}.")
     if report:
         from posemamba.plotting import write_report
 
         page = write_report(folder, clips, Path(data).name, windows=100)
-        out.print(f"A report is in {page}.", soft_wrap=True)
+        say(f"A report is in {page}.")
     score = command("posemamba", "evaluate", folder / "model", "--data", data)
-    out.print(f"Trained. The network is in {folder / 'model'}; score it with\n  {score}", soft_wrap=True)
+    say(f"Trained. The network is in {folder / 'model'}; score it with\n  {score}")
 
 
 def _settings(changes: list[str]) -> dict:

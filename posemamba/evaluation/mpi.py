@@ -35,16 +35,14 @@ def mpi_inf_3dhp(
     """Score a model on MPI-INF-3DHP's test set, from the true 2D joints that the set gives.
 
     Args:
-        model: as in `inference.predict_windows`, on windows of `model.config.frames`.
+        model, flip, frames: as in `human36m.h36m`.
         clips: a motion file that `data_prep/mpi_inf_3dhp.py` made; of both splits.
         scored: "centre": a window around every valid frame, which repeats the sequence's ends and of which
             the frame in the middle counts, as MotionAGFormer does it; "all": windows that follow each other,
             and all of their frames.
-        flip: whether the model's answer is averaged with that for the mirrored input.
         by_width: where a unit of the network is half of the training images' width
             (`millimetres_per_unit` 1024), take half of the sequence's own width for it, which is 960 in TS5
             and TS6, as MotionAGFormer's evaluation does; False for 1024 everywhere.
-        frames: the windows' length, for a model without `config`.
         names, progress: as in `protocols.views`.
 
     Raises:
@@ -53,9 +51,8 @@ def mpi_inf_3dhp(
     expect(scored in ("centre", "all"), "scored", scored, "'centre' or 'all'")
     unit, frames, test = unit_of(model), frames or model.config.frames, select_split(clips, "test")
     if unit is None:
-        raise ValueError(
-            "the network answers in 2.5D, expected millimetres_per_unit: the set has no 2.5D factor"
-        )
+        wanted = "expected millimetres_per_unit: the set has no 2.5D factor"
+        raise ValueError(f"the network answers in 2.5D, {wanted}")
     for clip in test:
         if not clip.views or any(TARGET not in view.targets for view in clip.views):
             raise ValueError(f"test clip {clip.name!r} lacks {TARGET}, expected views of MPI-INF-3DHP")
@@ -86,10 +83,10 @@ def sequences(clips: Sequence[Clip], **rules) -> EvaluationWindows:
 
     Frames that do not count stay in the input, for the windows around those that do.
     """
-    bare = [
-        replace(clip, views=tuple(replace(view, valid=None, scan=False) for view in clip.views), scan=False)
-        for clip in clips
-    ]
+    bare = []
+    for clip in clips:
+        views = tuple(replace(view, valid=None, scan=False) for view in clip.views)
+        bare.append(replace(clip, views=views, scan=False))
     windows = evaluation_windows(bare, max(map(len, clips)), **rules)
     counts = windows.scored.clone()
     for row, (clip, view) in enumerate(zip(windows.clip.tolist(), windows.view.tolist(), strict=True)):

@@ -61,12 +61,10 @@ def by_action(report: Report, title: str = "") -> Table:
     scores = report.scores["model"].rows()
     there = [name for name in next(iter(scores.values())) if not name.startswith("over_")]
     order = [name for name in ACTIONS if name in there] + [name for name in there if name not in ACTIONS]
-    lines = []
+    lines, protocol = [], report.protocol
     for metric, found in scores.items():
-        values = [*(found[name] for name in order), found[report.protocol["mean"]]]
-        lines.append(
-            (_named(metric, report), *(f"{value:.1f}" for value in values[:-1]), f"{values[-1]:.2f}")
-        )
+        errors = (f"{found[name]:.1f}" for name in order)
+        lines.append((_named(metric, protocol["name"]), *errors, f"{found[protocol['mean']]:.2f}"))
     return Table(title, ("", *(ACTIONS.get(name, name) for name in order), "Avg"), lines)
 
 
@@ -78,7 +76,7 @@ def by_part(report: Report, title: str = "") -> Table:
         lines += [()] * bool(lines)
         for part in next(iter(parts.values()))[kind]:
             lines.append((part, *(f"{found[kind][part]:.1f}" for found in parts.values())))
-    return Table(title, ("", *(f"{METRICS[name].label}, {METRICS[name].unit}" for name in parts)), lines)
+    return Table(title, ("", *map(_named, parts)), lines)
 
 
 def table_1(report: Report, config: PoseMambaConfig, name: str, measured: str) -> Table:
@@ -103,9 +101,8 @@ def table_1(report: Report, config: PoseMambaConfig, name: str, measured: str) -
     lines += [(), (*ours, f"{macs / config.frames / 1e6:.1f}", *errors)]
     notes = _notes(1, f"{measured}; size counted as the paper counts")
     if report.protocol["overwritten_xy"]:
-        notes += (
-            "Its x and y were overwritten by the true 2D, as the release does: depth alone is measured.",
-        )
+        told = "Its x and y were overwritten by the true 2D, as the release does: depth alone is measured."
+        notes = (*notes, told)
     return Table("Table 1: Human3.6M, errors in mm", header, lines, notes)
 
 
@@ -129,8 +126,10 @@ def rows(report: Report) -> list[tuple[str, ...]]:
     metrics = list(next(iter(found.values())))
 
     def row(label: str, metric: str, key: str, digits: int) -> tuple[str, ...]:
-        label = f"{METRICS[metric].label}, {METRICS[metric].unit}: {label}"
-        return (label, *(f"{scores[metric][key]:.{digits}f}" for scores in found.values()))
+        return (
+            f"{_named(metric)}: {label}",
+            *(f"{scores[metric][key]:.{digits}f}" for scores in found.values()),
+        )
 
     means = (("mean over actions", "over_actions"), ("mean over frames", "over_frames"))
     lines = [row(label, metric, key, 2) for metric in metrics for label, key in means]
@@ -138,15 +137,15 @@ def rows(report: Report) -> list[tuple[str, ...]]:
     lines += [(), *(row(action, metrics[0], action, 1) for action in actions)]
     people = list(report.by_subject().values())
     for number, subject in enumerate(sorted(people[0], key=natural_order) if people else ()):
-        label = f"{METRICS['mpjpe'].label}, {METRICS['mpjpe'].unit}: subject {subject}"
+        label = f"{_named('mpjpe')}: subject {subject}"
         lines += [()] * (number == 0) + [(label, *(f"{each[subject]:.1f}" for each in people))]
     return lines
 
 
-def _named(metric: str, report: Report) -> str:
-    """A metric's label and unit, with the name that Human3.6M's papers have for it."""
-    protocol = {"mpjpe": "P1, ", "p_mpjpe": "P2, "} if report.protocol["name"] == "h36m" else {}
-    return f"{protocol.get(metric, '')}{METRICS[metric].label}, {METRICS[metric].unit}"
+def _named(metric: str, protocol: str = "") -> str:
+    """A metric's label and unit, for Human3.6M's protocol after the name that its papers have for it."""
+    known = {"mpjpe": "P1, ", "p_mpjpe": "P2, "} if protocol == "h36m" else {}
+    return f"{known.get(metric, '')}{METRICS[metric].label}, {METRICS[metric].unit}"
 
 
 def _printed(value: float | int | None) -> str:

@@ -21,8 +21,8 @@ from posemamba.plotting.export import figure_html
 from posemamba.plotting.style import CLEAR, COLOURS, INK
 from posemamba.training import TrainingConfig, recipe
 from posemamba.training.forecast import outline
-from posemamba.training.report import NAMES, NETWORKS, SPLITS, RunReport, examine, notes, smooth
-from posemamba.training.validation import choices
+from posemamba.training.report import NAMES, NETWORKS, RunReport, examine, notes, smooth
+from posemamba.training.validation import SPLITS, choices
 
 POINTS, MOST_FRAMES = 1000, 40  # of a curve, of a skeleton's animation; of more every n-th is drawn
 SHARES = (5, 25, 50, 75, 90, 95, 99, 100)
@@ -102,8 +102,8 @@ def _settings(run: RunReport, clips: Sequence[Clip], data_name: str) -> list[str
     if clips:
         test = {clip.subject or clip.name for clip in clips if clip.split == "test"}
         lines += [*outline(config, clips), f"test: {', '.join(sorted(test, key=natural_order)) or 'none'}"]
-    name = "table_3/S/81" if config.data.targets == "univ_annot3" else "table_1/S"
-    bases = ("paper",) if name.startswith("table_3") else ("paper", "released")
+    of_3dhp = config.data.targets == "univ_annot3"
+    name, bases = ("table_3/S/81", ["paper"]) if of_3dhp else ("table_1/S", ["paper", "released"])
     bases = {base: recipe.flat(asdict(TrainingConfig.load(name, base))) for base in bases}
     rows = [
         (path, *(str(value).lower() for value in (own, *(base[path] for base in bases.values()))))
@@ -153,9 +153,8 @@ def _curves(run: RunReport) -> list[str]:
         look = dict(mode="markers", marker=ring, hoverinfo="skip", showlegend=False)
         figure.add_scatter(x=[choice["step"]], y=[choice["mpjpe"]], **look)
     unit = "" if run.config.model.millimetres_per_unit else ", a unit of 2.5D as 2200 mm"
-    told = (
-        f"Training is without flip averaging{unit}. Validations are means over actions; rings mark the least."
-    )
+    told = f"Training is without flip averaging{unit}. "
+    told += "Validations are means over actions; rings mark the least."
     parts = [_figure(loss), _figure(each, "Smoothed, before weighting, in the network's unit.")]
     return [*parts, _figure(figure, told)]
 
@@ -176,13 +175,11 @@ def _gradient(run: RunReport) -> list[str]:
     steps = run.curve["step"] + 1, run.curve["learning_rate"]
     rate = curves({"": [part[_every(run)] for part in steps]}, "step", "learning rate", title="Learning rate")
     rate.layout.yaxis.title.standoff = 14
-    limit = run.config.optimizer.clip_norm
-    if limit:
+    told = ""
+    if limit := run.config.optimizer.clip_norm:
         norm.add_hline(limit, line=dict(color=INK, dash="dot"))
-    return [
-        _figure(norm, f"Above the dotted line, at {limit:g}, it was clipped." if limit else ""),
-        _figure(rate),
-    ]
+        told = f"Above the dotted line, at {limit:g}, it was clipped."
+    return [_figure(norm, told), _figure(rate)]
 
 
 def _errors(run: RunReport) -> list[str]:
@@ -205,9 +202,8 @@ def _errors(run: RunReport) -> list[str]:
         order = sorted(found[0], key=natural_order) if kind == "subject" else list(found[0])
         each = ({escape(row, quote=False): [own[row]] for row in order} for own in found)
         worst = max(order, key=found[0].get)
-        alt = (
-            f"MPJPE by {kind}: {', '.join(names)}. The network's largest: {worst}, {found[0][worst]:.1f} mm."
-        )
+        largest = f"{worst}, {found[0][worst]:.1f} mm"
+        alt = f"MPJPE by {kind}: {', '.join(names)}. The network's largest: {largest}."
         parts.append(_figure(dots(dict(zip(names, each, strict=True)), "MPJPE (mm)", alt=alt)))
     found = [tables.Table("By action and subject", ("", *names), lines[lines.index(()) :])]
     found += [tables.by_action(report, "All metrics by action, the network")]

@@ -3,9 +3,10 @@
 import inspect
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from posemamba.config import PoseMambaConfig
 from posemamba.losses import LossWeights
@@ -26,8 +27,6 @@ _SHARE = "above 0 and not above 1", lambda x: isinstance(x, int | float) and 0 <
 _PART = "above 0 and below 1", lambda x: isinstance(x, int | float) and 0 < x < 1
 _NAME = "a name", lambda x: isinstance(x, str) and x
 _NAMES = '"last" or a list of names', lambda x: isinstance(x, tuple) or x == "last"
-
-
 _RATES = "a list of positive numbers", lambda x: all(isinstance(each, int | float) and each > 0 for each in x)
 _SWITCH = "true or false", lambda x: isinstance(x, bool)
 
@@ -36,13 +35,13 @@ def _one_of(*names: str):
     return f"one of {', '.join(names)}", lambda x: x in names
 
 
-def _setting(default, kind, optional: bool = False):
-    return field(default=default, metadata={"kind": kind, "optional": optional or default is None})
+def _setting(default, kind):
+    return field(default=default, metadata={"kind": kind})
 
 
-def _check(path: str, value, kind, optional: bool = False) -> None:
-    expected, fits = kind
-    if value is None and optional:
+def _check(path: str, value, setting: Field) -> None:
+    expected, fits = kind = setting.metadata["kind"]
+    if value is None and NoneType in get_args(setting.type):
         return
     if isinstance(value, bool) != (kind is _SWITCH) or not fits(value):
         raise ValueError(f"{path} must be {expected}, found {value!r}")
@@ -51,7 +50,7 @@ def _check(path: str, value, kind, optional: bool = False) -> None:
 class _Group:
     def __post_init__(self):
         for each in fields(self):
-            _check(f"{type(self).__name__.lower()}.{each.name}", getattr(self, each.name), **each.metadata)
+            _check(f"{type(self).__name__.lower()}.{each.name}", getattr(self, each.name), each)
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class Data(_Group):
         flip: mirror half of the windows.
     """
 
-    fps: float | None = _setting(60.0, _POSITIVE, optional=True)
+    fps: float | None = _setting(60.0, _POSITIVE)
     rates: tuple[float, ...] = _setting((), _RATES)
     batch_size: int = _setting(16, _COUNT)
     balance: str = _setting("frames", _one_of("frames", "actions", "epochs"))
@@ -134,7 +133,7 @@ class Optimizer(_Group):
     weight_decay: float = _setting(0.01, _AMOUNT)
     decays: str = _setting("matrices", _one_of("matrices", "all"))
     beta2: float = _setting(0.99, _PART)
-    clip_norm: float | None = _setting(1.0, _POSITIVE, optional=True)
+    clip_norm: float | None = _setting(1.0, _POSITIVE)
     accumulate: int = _setting(1, _COUNT)
     ema: float | None = _setting(None, _PART)
 
@@ -164,7 +163,7 @@ class Schedule(_Group):
     @property
     def own(self) -> dict[str, float]:
         """What this schedule takes and others do not."""
-        own = {name: value for name, value in vars(self).items() if name not in ("name", "warmup")}
+        own = dict(decay=self.decay, epoch=self.epoch)
         return {name: value for name, value in own.items() if value is not None}
 
 
@@ -261,7 +260,7 @@ class TrainingConfig:
                 value = _GROUPS[each.name](**own)
             else:
                 value = found.get(each.name, each.default)
-                _check(each.name, value, **each.metadata)
+                _check(each.name, value, each)
             object.__setattr__(self, each.name, value)
 
     def __getattr__(self, name: str):
@@ -325,10 +324,9 @@ def _paths(settings: Mapping[str, Any]) -> dict[str, Any]:
         found[path] = _number(value)
     for path in found:
         group, _, leaf = path.partition(".")
-        if group in _GROUPS:
-            known = [each.name for each in fields(_GROUPS[group])]
-        else:
-            leaf, known = path, sorted({each.name for each in fields(TrainingConfig)} | set(_SHORT))
+        known = [each.name for each in fields(_GROUPS.get(group, TrainingConfig))]
+        if group not in _GROUPS:
+            leaf, known = path, sorted({*known, *_SHORT})
         if leaf not in known:
             raise ValueError(f"unknown setting {path!r}, expected some of {', '.join(known)}")
     return found

@@ -30,8 +30,7 @@ def resolve(config: TrainingConfig, clips: Sequence[Clip]) -> TrainingConfig:
     if virtual and config.data.targets not in ("metric", "2.5d"):
         found = replace(found, targets="metric")
     if config.validation.subjects == "last":
-        people = sorted({clip.subject for clip in train} - {""}, key=natural_order)
-        if len(people) < 2:
+        if len(people := subjects(train)) < 2:
             raise ValueError(f"the motion names {len(people)} training subjects, expected 2 to hold one out")
         found = replace(found, **{"validation.subjects": (people[-1],)})
     epoch = max(1, len(sampler(found, clips)) // found.data.batch_size)
@@ -44,45 +43,46 @@ def resolve(config: TrainingConfig, clips: Sequence[Clip]) -> TrainingConfig:
     return found
 
 
+def subjects(clips: Sequence[Clip]) -> list[str]:
+    """The people that clips name, in the order of their numbers."""
+    return sorted({clip.subject for clip in clips} - {""}, key=natural_order)
+
+
 def training_clips(config: TrainingConfig, clips: Sequence[Clip]) -> list[Clip]:
     """The training split without those who are held out; ValueError where nobody is left."""
     train, out = select_split(clips, "train"), held_out(config, clips)
     kept = [clip for clip in train if clip.subject not in config.validation.subjects]
     if not kept:
-        raise ValueError(
-            f"all {len(out)} training clips are held out for validation, expected some to train on"
-        )
+        found = f"all {len(out)} training clips are held out for validation"
+        raise ValueError(f"{found}, expected some to train on")
     return kept
 
 
 def held_out(config: TrainingConfig, clips: Sequence[Clip]) -> list[Clip]:
     """The clips of `validation.subjects`; ValueError names one who is not in the training split."""
     train = select_split(clips, "train")
-    known = {clip.subject for clip in train}
     for subject in config.validation.subjects:
-        if subject not in known:
-            there = ", ".join(sorted(known - {""}, key=natural_order)) or "none by name"
+        if subject not in {clip.subject for clip in train}:
+            there = ", ".join(subjects(train)) or "none by name"
             raise ValueError(f"validation.subjects has {subject!r}, expected some of the training's: {there}")
     return [clip for clip in train if clip.subject in config.validation.subjects]
 
 
 def window_rules(config: TrainingConfig) -> dict:
-    """What training and validation windows have in common, as `WindowSampler` and `evaluation_windows` take
-    it."""
-    data = config.data
-    rules = dict(frames=config.model.frames, fps=data.fps, short=data.short, inputs=data.inputs)
-    rules |= dict(targets=data.targets, view=config.model.view, focal_error=data.focal_error)
-    rules |= dict(noise={"detector": DetectorNoise(), "wild": WILD_NOISE}.get(data.noise))
-    rules |= dict(rig=WILD if data.cameras == "wild" else None)
-    return rules | dict(variety=BodyVariety() if data.bodies == "varied" else None)
+    """What training and validation windows have in common."""
+    same = {name: getattr(config.data, name) for name in ("fps", "short", "inputs", "targets", "focal_error")}
+    same |= dict(frames=config.model.frames, view=config.model.view)
+    same |= dict(noise={"detector": DetectorNoise(), "wild": WILD_NOISE}.get(config.data.noise))
+    same |= dict(rig=WILD if config.data.cameras == "wild" else None)
+    return same | dict(variety=BodyVariety() if config.data.bodies == "varied" else None)
 
 
 def sampler(config: TrainingConfig, clips: Sequence[Clip]) -> WindowSampler:
     """The training windows of a configuration that is resolved."""
-    data = config.data
-    draws = dict(batch_size=data.batch_size, seed=config.seed, flip=data.flip, balance=data.balance)
-    draws |= dict(stride=data.stride, views=data.views, rates=data.rates)
-    return WindowSampler(training_clips(config, clips), **window_rules(config), **draws)
+    settings = dict(vars(config.data), seed=config.seed) | window_rules(config)
+    for chosen_by_name in ("cameras", "bodies"):
+        del settings[chosen_by_name]
+    return WindowSampler(training_clips(config, clips), **settings)
 
 
 def units(config: TrainingConfig) -> float:

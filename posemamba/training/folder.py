@@ -83,7 +83,7 @@ def open_run(folder: Path, config: TrainingConfig, data: str, resume: bool) -> d
             raise ValueError(f"{folder}: {found}; resume it unchanged, or name another folder")
     kinds = dict(step=int, seconds=float, data=str, model=dict, optimizer=dict)
     whole = all(type(state.get(name)) is kind for name, kind in kinds.items())
-    if not whole or not 0 <= state["step"] <= config.steps or not state["seconds"] >= 0:
+    if not (whole and 0 <= state["step"] <= config.steps and state["seconds"] >= 0):
         raise ValueError(f"{path}: not a checkpoint of this run")
     return state
 
@@ -120,8 +120,7 @@ class Keeper:
         for split, row in rows.items():
             figures |= {f"validation/{split}/{n}_mm": getattr(row, n) for n in ("mpjpe", "p_mpjpe")}
             if best(self.rows, split) is row:
-                with self._writing(row.step):
-                    self._model(f"best_on_{split}", model, validation=asdict(row))
+                self._keep(f"best_on_{split}", model, row.step, validation=asdict(row))
             self.logs.scalars(row.step - 1, figures)
         return figures
 
@@ -139,11 +138,12 @@ class Keeper:
 
     def finish(self, model: PoseMamba) -> None:
         """Write `model/`."""
-        with self._writing(self.config.steps):
-            self._model("model", model)
+        self._keep("model", model, self.config.steps)
 
-    def _model(self, name: str, model: PoseMamba, **about) -> None:
-        model.save_pretrained(self.folder / name, training=asdict(self.config), version=__version__, **about)
+    def _keep(self, name: str, model: PoseMamba, step: int, **about) -> None:
+        about = dict(training=asdict(self.config), version=__version__) | about
+        with self._writing(step):
+            model.save_pretrained(self.folder / name, **about)
 
     @contextmanager
     def _writing(self, step: int) -> Iterator[None]:

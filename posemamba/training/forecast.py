@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from statistics import median
 
 from posemamba.accounting import count
-from posemamba.motion.clips import Clip, natural_order
+from posemamba.motion.clips import Clip
 from posemamba.training import ranks
 from posemamba.training.config import TrainingConfig
-from posemamba.training.data import held_out, resolve, sampler
+from posemamba.training.data import held_out, resolve, sampler, subjects
 from posemamba.training.feed import Feed
 from posemamba.training.learner import Learner
 from posemamba.training.loop import batch_rows
@@ -48,22 +48,19 @@ def outline(config: TrainingConfig, clips: Sequence[Clip]) -> list[str]:
     """The lines of `forecast` that need no time."""
     given, config = config, resolve(config, clips)
     windows, network, data = sampler(config, clips), config.model, config.data
-    counted, lines = count(network, network.frames), []
+    counted, people, out = count(network, network.frames), subjects(windows.clips), held_out(config, clips)
     shape = f"depth {network.depth}, d_m {network.channels}, N {network.state}, {network.scan}"
-    lines.append(
-        f"network: {shape}, {counted.parameters:,} parameters, {counted.macs / 1e9:.3g} G MACs a window"
-    )
-    out = held_out(config, clips)
-    people = sorted({clip.subject for clip in windows.clips} - {""}, key=natural_order)
+    size = f"{counted.parameters:,} parameters, {counted.macs / 1e9:.3g} G MACs a window"
     names = ", ".join(people[:12]) + ", ..." * (len(people) > 12)
     whose = f" of {len(people)} people ({names})" if people else ""
-    frames = sum(len(clip) for clip in windows.clips)
-    lines.append(
-        f"trained on: {len(windows.clips)} clips{whose}, {frames:,} frames, {len(windows):,} windows"
-    )
+    frames = sum(map(len, windows.clips))
     rate = f"{data.fps:g} a second" if data.fps else "their own rates"
-    seen = f"windows: {network.frames} frames at {rate}, every {data.stride}, views {data.views}"
-    lines.append(f"{seen}, inputs {data.inputs}, noise {data.noise}, targets {data.targets}")
+    seen = f"{network.frames} frames at {rate}, every {data.stride}, views {data.views}"
+    lines = [
+        f"network: {shape}, {size}",
+        f"trained on: {len(windows.clips)} clips{whose}, {frames:,} frames, {len(windows):,} windows",
+        f"windows: {seen}, inputs {data.inputs}, noise {data.noise}, targets {data.targets}",
+    ]
     if out:
         lines.append(f"held out: {', '.join(config.validation.subjects)} ({len(out)} clips)")
     if config.validation.test:
@@ -72,9 +69,10 @@ def outline(config: TrainingConfig, clips: Sequence[Clip]) -> list[str]:
     lines.append("loss: " + " + ".join(f"{weight:g} {name}" for name, weight in terms.items()))
     epochs = config.steps * data.batch_size / max(1, len(windows))
     lines.append(f"steps: {config.steps:,} of {data.batch_size} windows, {epochs:.3g} times all windows")
-    filled = {name: value for name, value in config.flat().items() if given.flat()[name] != value}
+    before = given.flat()
+    filled = [f"{name} {value}" for name, value in config.flat().items() if before[name] != value]
     if filled:
-        lines.append("decided by the data: " + ", ".join(f"{name} {value}" for name, value in filled.items()))
+        lines.append("decided by the data: " + ", ".join(filled))
     return lines
 
 

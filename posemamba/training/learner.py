@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from posemamba.losses import PoseLoss, pose_loss
@@ -33,7 +33,7 @@ def initial_model(config: TrainingConfig) -> PoseMamba:
     return model
 
 
-def parameter_groups(model: torch.nn.Module, weight_decay: float, decays: str = "matrices") -> list[dict]:
+def parameter_groups(model: nn.Module, weight_decay: float, decays: str = "matrices") -> list[dict]:
     """The parameters that decay ("matrices": of linear maps and convolutions; or "all"), and the others."""
     kept = ("A_log", "skip", "step_bias", "joint_position", "frame_position")
     groups = {True: [], False: []}
@@ -64,6 +64,8 @@ class Learner:
         self.network, self.optimizer = fabric.setup(network, optimizer)
         self.network.train()
         self.scaler = getattr(fabric.strategy.precision, "scaler", None)
+        parts = dict(model=model, optimizer=self.optimizer, mean=self.mean, scaler=self.scaler)
+        self._parts = {name: part for name, part in parts.items() if part is not None}
 
     @property
     def best(self) -> PoseMamba:
@@ -72,20 +74,14 @@ class Learner:
 
     def state(self) -> dict:
         """What a checkpoint keeps."""
-        state = dict(model=self.model.state_dict(), optimizer=self.optimizer.state_dict())
-        state |= {} if self.mean is None else {"mean": self.mean.state_dict()}
-        return state | ({} if self.scaler is None else {"scaler": self.scaler.state_dict()})
+        return {name: part.state_dict() for name, part in self._parts.items()}
 
     def restore(self, state: dict, path: Path) -> None:
         """Go on from a checkpoint's state. ValueError naming the path where it does not fit."""
         decays = [group["weight_decay"] for group in self.optimizer.param_groups]
         try:
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            if self.mean is not None:
-                self.mean.load_state_dict(state["mean"])
-            if self.scaler is not None:
-                self.scaler.load_state_dict(state["scaler"])
+            for name, part in self._parts.items():
+                part.load_state_dict(state[name])
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError):
             raise ValueError(f"{path}: holds a network of another shape than config.yaml") from None
         for group, decay in zip(self.optimizer.param_groups, decays, strict=True):
@@ -99,33 +95,28 @@ class Learner:
         for number, rows in enumerate(self.parts, 1):
             waits = number < len(self.parts) and self.fabric.world_size > 1
             with self.fabric.no_backward_sync(self.network, enabled=waits):
-                loss = self._loss(
-                    step, [part[(number - 1) * len(rows) :][: len(rows)] for part in batch], rows
-                )
+                part = [each[(number - 1) * len(rows) :][: len(rows)] for each in batch]
+                loss = self._loss(self.network, step, part, rows)
                 self.fabric.backward(loss.total / len(self.parts))
             figures = figures + torch.stack([loss.total, *loss.terms.values()]).detach() / len(self.parts)
-        most = self.config.optimizer.clip_norm or math.inf
-        norm = self.fabric.clip_gradients(
-            self.network, self.optimizer, max_norm=most, error_if_nonfinite=False
-        )
+        rules = dict(max_norm=self.config.optimizer.clip_norm or math.inf, error_if_nonfinite=False)
+        norm = self.fabric.clip_gradients(self.network, self.optimizer, **rules)
         if self.fabric.world_size > 1:
             figures = self.fabric.all_reduce(figures)
         total, *terms, norm = torch.cat([figures, norm[None].to(figures)]).tolist()
         # The scaler of 16-bit floats tries how far it can go: where it went too far it leaves a step out.
         tried = self.scaler is not None and math.isfinite(total) and self.scaler.get_scale() >= 1
         if not math.isfinite(norm) and not tried:
-            raise FloatingPointError(
-                f"the gradient of step {step} is not finite: {self._explain(step, feed)}"
-            )
+            why = self._explain(step, feed)
+            raise FloatingPointError(f"the gradient of step {step} is not finite: {why}")
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=not self.graphs)
         if self.mean is not None:
             self.mean.update_parameters(self.model)
-        found = {"loss": total} | {
-            f"loss/{name}": value for name, value in zip(loss.terms, terms, strict=True)
-        }
+        found = {f"loss/{name}": value for name, value in zip(loss.terms, terms, strict=True)}
         millimetres = self.config.model.millimetres_per_unit or RELEASED_UNIT
-        return found | dict(mpjpe_mm=found["loss/mpjpe"] * millimetres, gradient_norm=norm)
+        found |= dict(mpjpe_mm=found["loss/mpjpe"] * millimetres, gradient_norm=norm)
+        return dict(loss=total) | found
 
     def any(self, asked: list) -> bool:
         """Whether any process was asked to stop."""
@@ -134,18 +125,16 @@ class Learner:
         flag = torch.tensor(float(bool(asked)), device=self.fabric.device)
         return float(self.fabric.all_reduce(flag, reduce_op="sum")) > 0
 
-    def _loss(
-        self, step: int, batch: Sequence[Tensor], rows: Tensor, model: PoseMamba | None = None
-    ) -> PoseLoss:
-        """The loss of some rows of a step's batch: of the network, or another model of its kind."""
+    def _loss(self, network: nn.Module, step: int, batch: Sequence[Tensor], rows: Tensor) -> PoseLoss:
+        """The loss of some rows of a step's batch."""
         if len(self.all_parts) > 1:
-            for module in (model or self.model).modules():
+            for module in network.modules():
                 if isinstance(module, DropPath):
                     module.part = sum(map(len, self.all_parts)), rows
         torch.manual_seed(hash((self.config.seed, step)) & 0x7FFFFFFF)  # for drop path
         inputs, targets = batch
         with self.fabric.autocast():
-            answers = (model or self.network)(inputs)
+            answers = network(inputs)
         return pose_loss(answers.float(), targets / units(self.config), self.config.loss)
 
     def _explain(self, step: int, feed: Feed) -> str:
@@ -156,7 +145,7 @@ class Learner:
 
         def again(rows: Tensor) -> None:
             part = [self.fabric.to_device(each[rows.cpu()]) for each in batch]
-            self._loss(step, part, rows, model).total.backward()
+            self._loss(model, step, part, rows).total.backward()
 
         said = (fault(model, partial(again, rows)) for rows in self.all_parts)
         return f"{next(filter(None, said), 'no block is to blame')}; try a smaller learning rate"

@@ -117,8 +117,7 @@ def _train(place, config, clips, folder, resume, save_every, device, compile, gr
 def _steps(learner, feed, keeper, validator, first, save_every, log) -> None:
     """The loop; only the process that has a keeper writes."""
     config, fabric, began = learner.config, learner.fabric, time.monotonic()
-    spent, saved = (keeper.seconds if keeper else 0.0), began
-    every = config.validation.every
+    spent, saved, every = keeper.seconds if keeper else 0.0, began, config.validation.every
     with _stop_signals() as asked:
         for step in range(first, config.steps):
             found = learner.step(step, feed)
@@ -132,10 +131,8 @@ def _steps(learner, feed, keeper, validator, first, save_every, log) -> None:
                 rows = validator.measure(learner.best, step + 1, spent + now, fabric)
                 if keeper:
                     found |= keeper.validated(rows, learner.best)
-            left = config.steps - step - 1
-            found |= dict(
-                steps_left=left, seconds_left=left * (time.monotonic() - began) / (step + 1 - first)
-            )
+            left, pace = config.steps - step - 1, (time.monotonic() - began) / (step + 1 - first)
+            found |= dict(steps_left=left, seconds_left=left * pace)
             if log is not None:
                 log(step, found)
             stop = learner.any(asked) and not last

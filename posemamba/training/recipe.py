@@ -25,20 +25,20 @@ class Setting:
 
     Attributes:
         setting: its path, "optimizer.learning_rate"; empty for what no setting changes.
-        value: in the recipe `paper`.
         source: "paper", or where the value is from, the paper being silent: "release", "MotionAGFormer" or
             "ours".
+        value: in the recipe `paper`.
         words: the paper's own, or empty.
         released: in the recipe `released`: the same value, or the one in which the code differs.
         note: what else there is to know.
     """
 
     setting: str
-    value: Any
     source: str
-    words: str
-    released: Any
-    note: str
+    value: Any = None
+    words: str = ""
+    released: Any = None
+    note: str = ""
 
     @property
     def differs(self) -> bool:
@@ -49,16 +49,9 @@ class Setting:
 def rows(base: str = "paper") -> list[Setting]:
     """The settings of "paper" (which hold those of "released" too), or of "paper_3dhp", one a line."""
     known = {}
-    for name in ("paper",) if base != "paper_3dhp" else ("paper", "paper_3dhp"):
+    for name in ("paper", "paper_3dhp")[: 2 if base == "paper_3dhp" else 1]:
         for each in _read(RECIPES / f"{name}.yaml", list):
-            row = Setting(
-                each["setting"],
-                each.get("value"),
-                each["source"],
-                each.get("words", ""),
-                each.get("released", each.get("value")),
-                each.get("note", ""),
-            )
+            row = Setting(**dict(released=each.get("value")) | each)
             known[row.setting or row.note] = row
     return list(known.values())
 
@@ -69,9 +62,7 @@ def table(listed: Sequence[Setting]) -> list[tuple[str, ...]]:
     for row in listed:
         words = f'"{row.words}"' if row.words else ""
         found = [_word(row.value), _word(row.released) if row.differs else "the same"]
-        source = {"paper": "", "release": "the release. ", "ours": "ours. "}.get(
-            row.source, f"{row.source}. "
-        )
+        source = {"paper": "", "release": "the release. "}.get(row.source, f"{row.source}. ")
         lines.append((f"`{row.setting}`" if row.setting else "", words, *found, (source + row.note).strip()))
     return lines
 
@@ -94,13 +85,13 @@ def settings(source: str | Path, base: str | None = None) -> dict[str, Any]:
     """The settings of a file or recipe, by path or in groups; arguments and errors: `TrainingConfig.load`."""
     name, _, row = str(source).partition("/")
     shipped = {path.stem: path for path in RECIPES.glob("*.yaml") if path.stem not in BASES}
-    if name not in shipped or Path(source).is_file():
-        if not Path(source).is_file():
-            known = ", ".join(names())
-            raise FileNotFoundError(f"{source}: no such configuration file, nor one of the shipped: {known}")
+    if Path(source).is_file():
         content, row = _read(Path(source), dict), ""
-    else:
+    elif name in shipped:
         content = _read(shipped[name], dict)
+    else:
+        known = ", ".join(names())
+        raise FileNotFoundError(f"{source}: no such configuration file, nor one of the shipped: {known}")
     if "rows" not in content:
         if row or base is not None:
             extra = f"a row {row!r}" if row else f"a base {base!r}"
@@ -108,18 +99,19 @@ def settings(source: str | Path, base: str | None = None) -> dict[str, Any]:
         return content
     if row not in content["rows"]:
         raise ValueError(f"{source}: expected one of the rows {', '.join(content['rows'])} of {name}")
-    given = content.get("base")
-    if given is None and base is not None:
+    base_of = content.get("base")
+    if base_of is None and base is not None:
         raise ValueError(f"{source}: {name} has no base, {base!r} was asked for")
     if base not in (None, "paper", "released"):
         raise ValueError(f"the base is {base!r}, expected paper or released")
-    if given == "paper_3dhp" and base == "released":
+    if base_of == "paper_3dhp" and base == "released":
         raise ValueError(f"{source}: the released code has no training on MPI-INF-3DHP")
-    parts = [_base(given, base == "released") if given else {}, content.get("settings") or {}]
-    own = dict(content["rows"][row] or {})
+    released, own = base == "released", dict(content["rows"][row] or {})
     also = own.pop("released", {})
+    listed = [row for row in (rows(base_of) if base_of else ()) if row.setting]
+    given = {each.setting: each.released if released else each.value for each in listed}
     found = {}
-    for part in (*parts, own, also if base == "released" else {}):
+    for part in (given, content.get("settings") or {}, own, also if released else {}):
         part = flat(part)
         if any(path.startswith("loss.") for path in part):  # it is complete: what it leaves out weighs 0
             found |= {f"loss.{term.name}": 0.0 for term in fields(LossWeights)}
@@ -131,11 +123,6 @@ def overlay(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
     """Settings by path, and others laid over them. Another schedule has no use for the former one's own."""
     gone = ("schedule.decay", "schedule.epoch") if "schedule.name" in changes else ()
     return {path: value for path, value in settings.items() if path not in gone} | dict(changes)
-
-
-def _base(name: str, released: bool) -> dict[str, Any]:
-    listed = [row for row in rows("paper" if name == "released" else name) if row.setting]
-    return {row.setting: row.released if released else row.value for row in listed}
 
 
 def flat(part: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from posemamba.motion.clips import Clip, select_split
 from posemamba.motion.rig import CameraRig
 from posemamba.training.config import TrainingConfig
 from posemamba.training.data import sampler, training_clips, window_rules
-from posemamba.training.validation import Row, Validator, choices, read_rows
+from posemamba.training.validation import SPLITS, Row, Validator, choices, read_rows
 
 # What a folder may hold, and how it was chosen; the first that is there is measured.
 NETWORKS = {
@@ -29,7 +29,6 @@ NETWORKS = {
     "best_on_test": "the step that did best on the test split itself, whose error is no test any more",
 }
 NAMES = {"model": "network", "ridge": "ridge regression", "mean pose": "mean pose"}
-SPLITS = {"test": "test split", "subjects": "held-out subjects"}
 CURVES = {"step", "loss", "mpjpe_mm", "gradient_norm", "learning_rate"}
 FIT_WINDOWS, RIDGE_FRAMES = 3000, 81  # of the baselines; of longer windows a linear map is slow to fit
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 RELEASED_UNIT = 2200.0  # mm, about: half of the image's width at the body (see `losses.LOSS_WEIGHTS`)
 BATCH = 32
+SPLITS = {"test": "test split", "subjects": "held-out subjects"}
 FILE, HEAD = "validation.csv", ("step", "split", "mpjpe", "p_mpjpe", "seconds")
 
 
@@ -110,7 +111,7 @@ def choices(rows: Sequence[Row]) -> dict[str, dict[str, float | int | None]]:
     """What each split would choose: {split: {"step", "mpjpe", "test_mpjpe"}}, the last being the test error
     of its choice, None where that was not measured."""
     test = {row.step: row.mpjpe for row in rows if row.split == "test"}
-    found = {split: best(rows, split) for split in ("test", "subjects")}
+    found = {split: best(rows, split) for split in SPLITS}
     return {
         split: dict(step=row.step, mpjpe=row.mpjpe, test_mpjpe=test.get(row.step))
         for split, row in found.items()
@@ -122,11 +123,9 @@ def write_rows(folder: Path, rows: Sequence[Row]) -> None:
     """Mirror rows in the folder's `validation.csv`, an action a column."""
     actions = sorted({action for row in rows for action in row.actions})
     with storage.atomic_path(folder / FILE) as path, path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow([*HEAD, *actions])
-        for row in rows:
-            of_actions = (row.actions.get(action, "") for action in actions)
-            table.writerow([*(getattr(row, name) for name in HEAD), *of_actions])
+        table = csv.DictWriter(file, [*HEAD, *actions], extrasaction="ignore")
+        table.writeheader()
+        table.writerows(vars(row) | row.actions for row in rows)
 
 
 def read_rows(folder: Path) -> list[Row]:

@@ -16,6 +16,7 @@ from tests.data_prep.human36m_layouts import (
     write_pickle,
     write_xml,
 )
+from tests.sentences import Calls
 
 
 @pytest.fixture(scope="module")
@@ -23,22 +24,13 @@ def motion():
     return known_motion()
 
 
-class Runs:
-    def __init__(self, trap: Path):
-        self.trap = trap
-
-    def __reduce__(self):
-        return os.system, (f"touch {self.trap}",)
-
-
 def test_a_malicious_file_does_not_run(motion, tmp_path, capsys):
-    trap = tmp_path / "executed"
-    splits = rows(motion)
-    splits["train"]["source"][3] = Runs(trap)
+    trap, splits = tmp_path / "executed", rows(motion)
+    splits["train"]["source"][3] = evil = Calls(os.system, f"touch {trap}")
     line = fails(capsys, tmp_path, "motionbert", write_pickle(tmp_path / "bad.pkl", splits))
     assert "bad.pkl" in line and "system" in line
     joints, pixels = pair(motion)
-    joints["S1"]["Eating"] = Runs(trap)
+    joints["S1"]["Eating"] = evil
     line = fails(capsys, tmp_path, "videopose3d", *write_pair(tmp_path, joints, pixels))
     assert "data_3d_h36m.npz" in line and "system" in line
     assert not trap.exists()

@@ -29,6 +29,7 @@ from tests.data_prep.mpi_inf_3dhp_layouts import (
     write_test,
     write_training,
 )
+from tests.sentences import Calls
 
 
 @pytest.mark.parametrize(
@@ -159,17 +160,12 @@ def test_files_that_are_cut_short_or_something_else(kind, tmp_path, capsys):
         assert "is a MATLAB 7.3 file" in said or "is a MATLAB 5 file" in said
 
 
-class Evil:
-    def __reduce__(self):
-        return os.system, (f"touch {os.environ['EVIL']}",)
-
-
-def test_a_malicious_pickle_does_not_run(tmp_path, capsys, monkeypatch):
+def test_a_malicious_pickle_does_not_run(tmp_path, capsys):
     mark = tmp_path / "ran"
-    monkeypatch.setenv("EVIL", str(mark))
+    evil = Calls(os.system, f"touch {mark}")
     (tmp_path / "set").mkdir()
     path = tmp_path / "set" / "data_train_3dhp.npz"
-    for data in (Evil(), {"S1 Seq1": Evil()}, {"S1 Seq1": [{"0": {"data_2d": Evil()}}, 25]}):
+    for data in (evil, {"S1 Seq1": evil}, {"S1 Seq1": [{"0": {"data_2d": evil}}, 25]}):
         holder = np.empty((), dtype=object)
         holder[()] = data
         np.savez_compressed(path, data=holder)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from posemamba import benchmark, record
-from posemamba.benchmark import SHAPES
+from posemamba.benchmark import SHAPES, runs
 
 FOLDER = Path(__file__).resolve().parents[2] / "figures" / "benchmark"
 
@@ -147,11 +147,7 @@ def test_a_checkout_is_named_and_not_its_path(checkout):
     assert list(found.makers()) == ["MotionAGFormer-L"]
     with pytest.raises(ValueError, match="nowhere: expected a checkout of MotionAGFormer or MotionBERT"):
         peers.Peer("nowhere")
-    assert benchmark.peers(FOLDER / "peers.py").keys() <= {
-        "MotionAGFormer-L",
-        "MotionAGFormer-S",
-        "MotionBERT",
-    }
+    assert runs.peers(FOLDER / "peers.py").keys() <= {"MotionAGFormer-L", "MotionAGFormer-S", "MotionBERT"}
 
 
 def test_training_steps_are_a_section():

@@ -7,66 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from posemamba.camera import Camera, normalise_screen
+from posemamba.camera import normalise_screen
 from posemamba.motion import (
     CameraRig,
-    Clip,
     DetectorNoise,
-    View,
     WindowSampler,
     evaluation_windows,
     load_motion,
     save_motion,
-    synthetic_clips,
 )
 from posemamba.motion.pieces import spread
 from posemamba.motion.targets import normalise_image, root_relative, to_image, to_millimetres
 from posemamba.skeleton import flip
-
-SIZES = ((1000, 1002), (1000, 1000), (1920, 1080))
-TRUTH = [clip for clip in synthetic_clips(seed=0) if len(clip) > 200][:2]
-
-
-def camera(number: int, width: int, height: int) -> Camera:
-    """A camera with a lens, as Human3.6M's, on a tripod of its own."""
-    angle = torch.tensor(2.1 * number + 0.3)
-    position = torch.stack([5000 * angle.cos(), 5000 * angle.sin(), torch.tensor(1500.0)])
-    lens = dict(radial=torch.tensor([-0.2, 0.24, -0.002]), tangential=torch.tensor([-0.0009, -0.0014]))
-    found = Camera.look_at(position, torch.tensor([0.0, 0.0, 900.0]), 1.145 * width, width, height)
-    return replace(found, **lens).to(torch.float64)
-
-
-def seen(clip: Clip, frames: int, views: int = 3, fps: float = 50.0, keep_world: bool = True, **more) -> Clip:
-    """A clip with what its cameras have: keypoints are the projections and 2 pixels, confidences count."""
-    joints, found = clip.joints[:frames], []
-    for number, (width, height) in enumerate(SIZES[:views]):
-        one = camera(number, width, height)
-        points = one.world_to_camera(torch.from_numpy(joints).double())
-        image, factor = (part.float().numpy() for part in to_image(points, one))
-        targets = {"joint3d_image": image, "2.5d_factor": factor, "camera": points.float().numpy()}
-        keypoints = one.project(points).float().numpy() + 2
-        sure = np.arange(frames * 17, dtype=np.float32).reshape(frames, 17) / frames / 17
-        valid = np.arange(frames) % 7 != 3
-        names = more.get("targets", ())
-        view = View(
-            str(number), width, height, one, keypoints, sure, valid, {name: targets[name] for name in names}
-        )
-        found.append(view)
-    return Clip(joints if keep_world else None, fps, clip.name, clip.action, "train", views=tuple(found))
-
-
-def expected(clip: Clip, view: int, frames, projected=False):
-    """Inputs and metric targets of these frames, by another way: doubles, and the camera's own words."""
-    one, world = clip.views[view], torch.from_numpy(clip.joints[frames]).double()
-    points = one.camera.world_to_camera(world)
-    pixels = one.camera.project(points) if projected else torch.from_numpy(one.keypoints[frames]).double()
-    inputs = normalise_screen(pixels, one.width, one.height)
-    return inputs.float(), (points - points[:, :1]).float()
-
-
-def close(found, wanted, mm=5e-3, image=1e-5):
-    torch.testing.assert_close(found[0], wanted[0], atol=image, rtol=0)
-    torch.testing.assert_close(found[1], wanted[1], atol=mm, rtol=0)
+from tests.motion.views import SIZES, TRUTH, close, expected, seen
 
 
 @pytest.mark.parametrize("inputs", ["detected", "projected"])
@@ -280,93 +233,6 @@ def test_noise_is_for_projected_inputs_and_changes_nothing_else():
         assert 1e-4 < error.median() < 1e-2 and (error > 0).float().mean() > 0.99
     few, more = (evaluation_windows(clips * n, 27, 50, 2, noise=noise) for n in (1, 2))
     assert torch.equal(few.inputs, more.inputs[: len(few)])
-
-
-def test_what_cannot_be_had_is_refused_in_one_sentence(tmp_path):
-    clip = seen(TRUTH[0], 40, targets=("camera",))
-    bare = Clip(clip.joints, 50, "bare", "a", "train")
-    loose = replace(clip, joints=None, views=(replace(clip.views[0], camera=None, targets={}),), name="loose")
-    both = (WindowSampler, evaluation_windows)
-    for call in both:
-        given = dict(views="given")
-        with pytest.raises(ValueError, match="clip 'bare' has no views"):
-            call([clip, bare], **given)
-        with pytest.raises(ValueError, match="clip 'loose' has no joints in a world"):
-            call([clip, loose])
-        with pytest.raises(
-            ValueError,
-            match=r"'loose', view '0' lacks .* expected a camera and joints, or its target 'camera'",
-        ):
-            call([loose], **given)
-        with pytest.raises(
-            ValueError, match=r"lacks .* expected a camera and joints, or joint3d_image, for 'projected'"
-        ):
-            call([loose], inputs="projected", targets="univ", **given)
-        with pytest.raises(ValueError, match=r"joint3d_image, for 'joint3d_image' inputs"):
-            call([loose], inputs="joint3d_image", targets="univ", **given)
-        with pytest.raises(ValueError, match=r"lacks .* expected its target 'annot3' for targets 'annot3'"):
-            call([clip], targets="annot3", **given)
-        unseen = replace(clip, views=(replace(clip.views[0], keypoints=None),))
-        with pytest.raises(ValueError, match=r"lacks .* expected keypoints for 'detected' inputs"):
-            call([unseen], **given)
-        odd = replace(
-            clip, views=(replace(clip.views[0], targets={"camera": np.zeros((40, 17), np.float32)}),)
-        )
-        with pytest.raises(ValueError, match=r"expected its target 'camera' of shape \(frames, 17, 3\)"):
-            call([odd], **given)
-        with pytest.raises(ValueError, match="noise is for joints that are projected"):
-            call([clip], noise=DetectorNoise(), **given)
-        with pytest.raises(ValueError, match=r"noise is 0\.1, expected a DetectorNoise"):
-            call([clip], noise=0.1, inputs="projected", **given)
-        for name, found in {
-            **dict(short="cut", inputs="gt", targets="3d", views="all", stride=0, noise=0.1, seed=-1),
-            **dict(frames=27.5, fps=float("inf")),
-        }.items():
-            with pytest.raises(ValueError, match=f"{name} is '?{found}'?, expected"):
-                call([clip], **{name: found})
-    with pytest.raises(ValueError, match="tails is 'keep'"):
-        evaluation_windows([clip], tails="keep")
-
-
-def test_targets_of_another_shape_are_refused_wherever_they_are_read():
-    clip = seen(TRUTH[0], 40, targets=("joint3d_image", "camera", "2.5d_factor"))
-    for name, end, rules in (
-        ("joint3d_image", (17,), dict(inputs="projected", targets="own")),
-        ("2.5d_factor", (1,), dict(targets="2.5d")),
-        ("camera", (16, 3), dict(targets="2.5d")),
-    ):
-        view = clip.views[0]
-        own = dict(view.targets, own=view.targets["camera"], **{name: np.zeros((40, *end), np.float32)})
-        if name == "camera":
-            del own["joint3d_image"]
-        camera = None if name == "joint3d_image" else view.camera
-        broken = replace(clip, views=(replace(view, camera=camera, targets=own),))
-        shape = r"\(frames\)" if name == "2.5d_factor" else r"\(frames, 17, 3\)"
-        for call in (WindowSampler, evaluation_windows):
-            with pytest.raises(ValueError, match=f"lacks .* expected its target '{name}' of shape {shape}"):
-                call([broken], 27, 50, views="given", **rules)
-
-
-def test_nan_is_found_in_the_windows_that_hold_it():
-    clip = seen(TRUTH[0], 120, views=2)
-    for array, what, rules in (
-        (clip.joints, "targets", dict(views="given")),
-        (clip.views[1].keypoints, "inputs", dict(views="given")),
-        (clip.joints, "joints", dict()),
-    ):
-        view = "" if not rules else f", view '{0 if what == 'targets' else 1}'"
-        kept, array[100, 5] = array[100, 5].copy(), np.nan
-        try:
-            sentence = f"{view}: {what} hold NaN or infinity in frame 100, joint 5 .left knee., expected"
-            with pytest.raises(ValueError, match=sentence):
-                evaluation_windows([clip], 27, 50, **rules)
-            sampler = WindowSampler([clip], 27, 50, 200, **rules)
-            with pytest.raises(ValueError, match=f"{what} hold NaN or infinity in frame 100"):
-                sampler.batch(0)
-            sampler = WindowSampler([clip], 27, 50, 4, stride=100, **rules)  # frames 0 to 26 alone
-            assert sampler.batch(0)[0].isfinite().all()
-        finally:
-            array[100, 5] = kept
 
 
 def test_the_rig_s_image_is_noted_for_virtual_windows():

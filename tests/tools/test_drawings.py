@@ -14,7 +14,7 @@ from tools import drawings
 @pytest.mark.parametrize("name", drawings.DRAWINGS)
 def test_what_ships_is_what_the_script_draws(name):
     shown = drawing(name)
-    assert shown.svg == drawings.draw(name), "run: python tools/drawings.py"
+    assert shown.svg == drawings.draw(name), "run: python -m tools.drawings"
     data, metadata = shown._repr_mimebundle_()
     assert data == {"image/svg+xml": shown.svg, "text/plain": f"Drawing: {shown.title}"}
     assert metadata["image/svg+xml"]["alt"] == shown.alt and len(shown.alt.split()) > 10

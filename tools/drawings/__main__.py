@@ -1,0 +1,5 @@
+import sys
+
+from tools.drawings import main
+
+sys.exit(main())
