@@ -6,7 +6,7 @@ bones are held constant, a filter smooths, and the root is placed in front of th
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 import numpy as np
@@ -49,23 +49,21 @@ class Body:
     track: int
     start: int
     fps: float
-    joints: Float[np.ndarray, "frames 17 3"]
-    keypoints: Float[np.ndarray, "frames 17 2"]
-    confidence: Float[np.ndarray, "frames 17"]
+    joints: Float[np.ndarray, "frames 17 3"] = field(repr=False)
+    keypoints: Float[np.ndarray, "frames 17 2"] = field(repr=False)
+    confidence: Float[np.ndarray, "frames 17"] = field(repr=False)
     size: tuple[int, int]
     focal: float
     focal_known: bool = False
-    root: Float[np.ndarray, "frames 3"] | None = None
+    root: Float[np.ndarray, "frames 3"] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.joints)
 
     @property
     def placed(self) -> Float[np.ndarray, "frames 17 3"]:
-        """The joints in the camera's frame, mm; ValueError where the root was not placed."""
-        if self.root is None:
-            raise ValueError("this body's root was not placed, expected place=True when it was lifted")
-        return self.joints + self.root[:, None]
+        """The joints in the camera's frame, mm; relative to the root where that was not placed."""
+        return self.joints if self.root is None else self.joints + self.root[:, None]
 
 
 def lift_person(
