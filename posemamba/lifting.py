@@ -106,7 +106,7 @@ def lift_person(
     ratio = fps / trained_fps(model)
     ratio = 1.0 if abs(ratio - 1) < _SAME_RATE else ratio
     last = len(person) - 1
-    # The last of the network's frames is at the video's last or, held, after it.
+    # When the network's frames are, in the video's; the last may follow sooner, so as not to lie beyond.
     at = np.minimum(np.arange(np.ceil(last / ratio - 1e-6) + 1) * ratio, last)
     points = person.keypoints if ratio == 1 else resample(person.keypoints, at)
     # A window that is not full is answered worse than one whose last frame is held: of one frame of the
@@ -117,7 +117,7 @@ def lift_person(
     rules = dict(flip=flip, batch_size=batch_size, progress=progress)
     joints = blend_windows(model, points, view, **rules).numpy()[: len(at)]
     if ratio != 1:
-        joints = resample(joints, np.arange(last + 1) / ratio)
+        joints = resample(joints, np.interp(np.arange(last + 1), at, np.arange(len(at))))
     joints = joints - joints[:, :1]
     joints = FILTERS[smooth](joints, fps)
     joints = hold_bones(joints) if rigid else joints
@@ -192,7 +192,7 @@ def place_root(
     size: tuple[int, int],
     focal: float,
     fps: float,
-    seconds: float = 0.5,
+    seconds: float = 0.4,
 ) -> Float[np.ndarray, "frames 3"]:
     """Where the root is in the camera's frame, mm: an estimate by the camera equation.
 

@@ -14,8 +14,10 @@ Motion = Float[np.ndarray, "frames *points dims"]
 
 
 def gaussian(values: Motion, fps: float, seconds: float = 0.04) -> Motion:
-    """A mean weighted by a Gaussian of this standard deviation; the ends are held."""
-    return gaussian_filter1d(values, seconds * fps, axis=0, mode="nearest")
+    """A mean weighted by a Gaussian of this standard deviation; motion goes on evenly beyond the ends."""
+    reach = int(4 * seconds * fps) + 1
+    longer = np.pad(values, [(reach, reach), *[(0, 0)] * (values.ndim - 1)], "reflect", reflect_type="odd")
+    return gaussian_filter1d(longer, seconds * fps, axis=0)[reach:-reach]
 
 
 def savgol(values: Motion, fps: float, seconds: float = 0.3, order: int = 3) -> Motion:
@@ -38,14 +40,13 @@ class OneEuro:
 
     def __init__(self, cutoff: float = 1.5, slope: float = 0.01):
         self.cutoff, self.slope = cutoff, slope
-        self.value, self.speed = None, 0.0
+        self.last, self.value, self.speed = None, None, 0.0
 
     def __call__(self, value: Float[np.ndarray, "*points dims"], seconds: float) -> np.ndarray:
         """The next value, so many seconds after the one before."""
-        if self.value is None:
-            self.value = value
-            return value
-        speed = (value - self.value) / seconds
+        if self.last is None:
+            self.last = self.value = value
+        speed, self.last = (value - self.last) / seconds, value
         self.speed = self.speed + _share(1.0, seconds) * (speed - self.speed)
         fast = np.linalg.norm(self.speed, axis=-1, keepdims=True)
         self.value = self.value + _share(self.cutoff + self.slope * fast, seconds) * (value - self.value)
