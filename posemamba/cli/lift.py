@@ -118,7 +118,8 @@ def lift(
             )
         took = time.perf_counter() - began
         bar.stage("writing")
-        written = _write(bodies, folder, kinds or _KINDS[: 5 + (video is not None)], video)
+        written = [source] if source != file else []
+        written += _write(bodies, folder, kinds or _KINDS[: 5 + (video is not None)], video)
     for warning in said:
         out.print(f"Note: {warning.message}.", soft_wrap=True)
     for body in bodies[:10]:
