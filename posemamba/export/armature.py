@@ -18,8 +18,8 @@ _UNTWIST = 2.0  # turns a second by which a bone at most turns back to no twist
 
 
 class Bone(NamedTuple):
-    """A bone: its name, its parent's index (-1: none), the joint where it begins, the joint that it leads to and
-    its direction in the T pose; without these two it is a frame, which three joints turn, or a limb's tip."""
+    """A bone: its name, its parent's index (-1: none), the joint where it begins, the one that it leads to, and
+    its direction in the T pose. Without these two it is a frame, which three joints turn, or a limb's tip."""
 
     name: str
     parent: int
@@ -78,10 +78,10 @@ class Motion:
 def armature_motion(body: Body) -> Motion:
     """The turns that lead an armature along with a body.
 
-    Each bone points exactly where it does in the body, with the least turn from the T pose relative to its
-    parent, so without a twist about itself. Where a bone points against its direction in the T pose that turn is
-    undefined; the bone then keeps its twist from frame to frame and loses it at two turns a second. The hips and the
-    chest are whole frames: across, and up as far as that leaves it.
+    A bone points where it does in the body, by the least turn from the T pose relative to its parent: without
+    a twist about itself. Where it points against its direction in the T pose no turn is the least; near there
+    it keeps its twist from frame to frame, and loses it at two turns a second. The hips and the chest are
+    whole frames: across from side to side, and up as far as that leaves it.
     """
     points = upright(body.joints)
     turned, turns = [], np.empty((len(body), len(ARMATURE), 4))  # `turned`: relative to the world
@@ -109,7 +109,7 @@ def armature_motion(body: Body) -> Motion:
 
 
 def _held(values: np.ndarray, valid: np.ndarray, first) -> np.ndarray:
-    """The values with those that are not valid replaced by the last valid ones before, or else the next ones."""
+    """The values; those that are not valid are the last valid ones, or else the next ones, or `first`."""
     if not valid.any():
         return np.broadcast_to(np.asarray(first, dtype=float), values.shape)
     last = np.maximum.accumulate(np.where(valid, np.arange(len(valid)), -1))
@@ -126,7 +126,7 @@ def _frames(across: np.ndarray, up: np.ndarray):
 
 
 def _arcs(start: np.ndarray, end: np.ndarray):
-    """The least rotations that take unit vectors `(frames, 3)` to others; half turns where they are opposite."""
+    """The least rotations that take unit vectors `(frames, 3)` to others; half turns to opposite ones."""
     turn = np.concatenate([np.cross(start, end), 1 + (start * end).sum(-1, keepdims=True)], axis=-1)
     aside = np.cross(start, np.eye(3)[np.abs(start).argmin(-1)])
     opposite = np.linalg.norm(turn, axis=-1, keepdims=True) < 1e-6
@@ -140,7 +140,7 @@ def _swings(vectors: np.ndarray, rest: Vector, fps: float):
     swings = _arcs(np.broadcast_to(rest, ways.shape), ways)
     if len(ways) < 2:
         return swings
-    # The twist that each least turn lacks beside the last one carried along with the bone; what is owed is paid slowly.
+    # The twist by which each least turn differs from the last one carried along; what is owed is paid slowly.
     slip = (swings[1:].inv() * (_arcs(ways[:-1], ways[1:]) * swings[:-1])).as_quat()
     slip = 2 * np.arctan2(slip[:, :3] @ np.array(rest), slip[:, 3])
     twist, twists, most = 0.0, [0.0], 2 * math.pi * _UNTWIST / fps

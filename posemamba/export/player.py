@@ -1,8 +1,8 @@
-"""A page that plays bodies in space beside the keypoints and the video; it works offline."""
+"""A page that plays bodies in space beside their keypoints and the video; it works offline."""
 
-import base64
 import json
 import os
+from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -18,43 +18,29 @@ from posemamba.skeleton import BONES, LEFT
 
 
 def write_player(bodies: Sequence[Body], path: str | Path, video: str | Path | None = None) -> None:
-    """Writes one HTML file, with nothing to fetch: bodies to play, scrub and turn, and their keypoints.
+    """Writes one HTML file that fetches nothing: bodies to play, scrub and turn, beside their keypoints.
 
     Args:
         path: the file; its folder must exist.
-        video: is shown behind the keypoints, in step; linked by its path relative to the page, so the two must move
-            together. A browser shows frame f at the time f / fps.
+        video: is shown behind the keypoints, in step: frame f at the time f / fps. The page links it by its
+        path
+            from the page's folder, so the two must move together.
 
     Raises:
-        ValueError: as `checked`.
+        ValueError: as `scene.checked`.
     """
-    bodies = checked(bodies)
-    people = [
-        dict(
-            track=body.track,
-            start=body.start,
-            frames=len(body),
-            shades=pair,
-            points=_packed(upright(body.joints) + place[:, None]),
-            pixels=_packed(body.keypoints),
-            seen=base64.b64encode((np.asarray(body.confidence) > 0).astype(np.uint8).tobytes()).decode(),
-        )
-        for body, place, pair in zip(bodies, hips(bodies), shades(bodies), strict=True)
-    ]
-    placed = all(body.root is not None for body in bodies)
-    data = dict(
-        people=people,
-        fps=bodies[0].fps,
-        size=bodies[0].size,
-        bones=BONES,
-        left=LEFT,
-        placed=placed,
-        video=None,
-    )
+    bodies, people = checked(bodies), []
+    for body, place, pair in zip(bodies, hips(bodies), shades(bodies), strict=True):
+        person = dict(track=body.track, start=body.start, frames=len(body), shades=pair)
+        person |= dict(points=_packed(upright(body.joints) + place[:, None]), pixels=_packed(body.keypoints))
+        seen = np.asarray(body.confidence) > 0
+        people.append(person | {"seen": b64encode(seen.astype(np.uint8).tobytes()).decode()})
+    data = dict(people=people, fps=bodies[0].fps, size=bodies[0].size, bones=BONES, left=LEFT)
+    data |= dict(placed=all(body.root is not None for body in bodies), video=None)
     if video is not None:
         data["video"] = quote(Path(os.path.relpath(video, Path(path).parent)).as_posix())
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    title = escape(f"Bodies of {Path(video).name}" if video is not None else "Lifted bodies")
+    title = escape("Lifted bodies" if video is None else f"Bodies of {Path(video).name}")
     page = Template(storage.asset("player.html").read_text(encoding="utf-8")).substitute(
         title=title, data=text
     )
@@ -65,5 +51,4 @@ def write_player(bodies: Sequence[Body], path: str | Path, video: str | Path | N
 def _packed(values: np.ndarray) -> dict:
     """Numbers as 16-bit steps of a scale."""
     scale = max(float(np.abs(values).max()), 1e-6) / 32767
-    steps = np.round(values / scale).astype("<i2")
-    return dict(scale=scale, data=base64.b64encode(steps.tobytes()).decode())
+    return dict(scale=scale, data=b64encode(np.round(values / scale).astype("<i2").tobytes()).decode())

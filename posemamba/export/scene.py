@@ -10,7 +10,7 @@ from posemamba.skeleton import JOINTS
 
 # (right side and trunk, left side): one pair a person, as the book's figures draw them.
 SHADES = (("#0072B2", "#56B4E9"), ("#D55E00", "#E69F00"), ("#009E73", "#7FCDB5"), ("#B0508A", "#DFA6C8"))
-APART = 1500.0  # mm between people whose places are not known
+_APART = 1500.0  # mm between people whose places are not known
 
 
 def checked(bodies: Sequence[Body]) -> tuple[Body, ...]:
@@ -19,32 +19,28 @@ def checked(bodies: Sequence[Body]) -> tuple[Body, ...]:
     Raises:
         ValueError: nobody, arrays that do not fit each other or are not finite, several rates or sizes.
     """
-    bodies = tuple(bodies)
-    if not bodies:
-        raise ValueError("bodies is empty, expected at least one Body")
     for body in bodies:
-        whose, frames = f"the body of track {body.track}", len(body.joints)
+        frames, whose = len(body.joints), f"the body of track {body.track}"
         shapes = {
             "joints": (frames, JOINTS, 3),
             "keypoints": (frames, JOINTS, 2),
             "confidence": (frames, JOINTS),
         }
-        for name, shape in (shapes | {"root": (frames, 3)} if body.root is not None else shapes).items():
-            values = np.asarray(getattr(body, name))
-            if values.shape != shape or not frames:
-                raise ValueError(
-                    f"{name} of {whose} has shape {values.shape}, expected {shape} of 1 frame or more"
-                )
-            if not np.isfinite(values).all():
+        for name, shape in (shapes if body.root is None else shapes | {"root": (frames, 3)}).items():
+            found = np.shape(getattr(body, name))
+            if found != shape or not frames:
+                raise ValueError(f"{name} of {whose} has shape {found}, expected {shape}, one frame or more")
+            if not np.isfinite(getattr(body, name)).all():
                 raise ValueError(f"{name} of {whose} holds NaN or infinity, expected finite numbers")
         if not (0 < body.fps < np.inf and body.start >= 0):
-            said = f"{whose} has fps {body.fps} and start {body.start}"
-            raise ValueError(f"{said}, expected a positive rate and a frame from 0 on")
+            raise ValueError(
+                f"{whose} has fps {body.fps} and start {body.start}, expected a rate and 0 or later"
+            )
     for name in ("fps", "size"):
         found = {getattr(body, name) for body in bodies}
-        if len(found) > 1:
-            raise ValueError(f"the bodies' {name} is {sorted(found)}, expected one: that of their video")
-    return bodies
+        if len(found) != 1:
+            raise ValueError(f"{name} of the bodies is {sorted(found)}, expected one for all: their video's")
+    return tuple(bodies)
 
 
 def label(body: Body) -> str:
@@ -53,7 +49,7 @@ def label(body: Body) -> str:
 
 
 def shades(bodies: Sequence[Body]) -> list[tuple[str, str]]:
-    """The colours of each body, one pair a track: of its right side and trunk, and of its left side."""
+    """The colours of each body, one pair a track."""
     tracks = sorted({body.track for body in bodies})
     return [SHADES[tracks.index(body.track) % len(SHADES)] for body in bodies]
 
@@ -67,17 +63,17 @@ def upright(points: Float[np.ndarray, "*shape 3"]) -> Float[np.ndarray, "*shape 
 
 
 def hips(bodies: Sequence[Body]) -> list[Float[np.ndarray, "frames 3"]]:
-    """Where each body's hips are, mm, y up.
+    """Where each body's hips are, mm, y up: in the camera's frame where all are placed there.
 
-    In the camera's frame where all are placed there. Else the tracks stand side by side, from left to right as in
-    the image, around the origin, and each body's lowest joint of all frames touches the floor y = 0.
+    Else the tracks stand side by side around the origin, from left to right as in the image, and the lowest
+    joint in all of a body's frames touches the floor y = 0.
     """
     if all(body.root is not None for body in bodies):
         return [upright(body.root) for body in bodies]
-    across = {body.track: body.keypoints[..., 0].mean() for body in reversed(bodies)}
-    order = sorted(across, key=across.get)
-    places = []
-    for body in bodies:
-        x = (order.index(body.track) - (len(order) - 1) / 2) * APART
-        places.append(np.tile([x, -upright(body.joints)[..., 1].min(), 0.0], (len(body), 1)))
-    return places
+    across = {body.track: np.mean(body.keypoints[..., 0]) for body in reversed(bodies)}
+    x = {
+        track: (at - (len(across) - 1) / 2) * _APART
+        for at, track in enumerate(sorted(across, key=across.get))
+    }
+    places = [(x[body.track], -upright(body.joints)[..., 1].min(), 0.0) for body in bodies]
+    return [np.tile(place, (len(body), 1)) for place, body in zip(places, bodies, strict=True)]
