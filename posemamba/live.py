@@ -207,6 +207,7 @@ def watch(
         arrival to its body, its 95th percentile, the detector's share and the network's; else medians.
     """
     lifter, follower, rows, number, looked = None, Follower(detector.joint_set), [], -1, 0
+    predict_windows(model, torch.zeros(1, model.config.frames, 17, 2), flip)  # the first one loads kernels
     try:
         for number, seconds, arrived, image in shots:
             looked += 1
