@@ -7,7 +7,7 @@ bones are held constant, a filter smooths, and the root is placed in front of th
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import inf
+from math import inf, log
 
 import numpy as np
 import torch
@@ -103,7 +103,7 @@ def lift_person(
             raise ValueError(f"{name} is {value}, expected a positive number of {unit}")
     if smooth not in FILTERS:
         raise ValueError(f"smooth is {smooth!r}, expected one of {', '.join(FILTERS)}")
-    ratio = fps / trained_fps(model)
+    ratio = fps / trained_fps(model, fps)
     ratio = 1.0 if abs(ratio - 1) < _SAME_RATE else ratio
     last = len(person) - 1
     # When the network's frames are, in the video's; the last may follow sooner, so as not to lie beyond.
@@ -129,12 +129,20 @@ def lift_person(
     return Body(person.track, person.start, float(fps), joints, *seen, root)
 
 
-def trained_fps(model: nn.Module) -> float:
-    """Frames a second of the motion that a network was trained on: what its folder says, else 60."""
+def trained_fps(model: nn.Module, near: float | None = None) -> float:
+    """Frames a second of the motion that a network was trained on: what its folder says, else 60.
+
+    Args:
+        near: of several rates (`rates` beside `fps` in its training's settings) the nearest to this one; by
+            default the main one, `fps`.
+    """
     found = getattr(model, "about", None)
-    for key in ("training", "data", "fps"):
+    for key in ("training", "data"):
         found = found.get(key) if isinstance(found, dict) else None
-    return float(found) if isinstance(found, int | float) and 0 < found < inf else 60.0
+    found = found if isinstance(found, dict) else {}
+    rates = [found.get("fps"), *(found.get("rates") or ())]
+    rates = [float(rate) for rate in rates if isinstance(rate, int | float) and 0 < rate < inf] or [60.0]
+    return rates[0] if near is None else min(rates, key=lambda rate: abs(log(rate / near)))
 
 
 def view_of(model: nn.Module, size: tuple[int, int], focal: float) -> View:

@@ -117,6 +117,11 @@ def test_the_rate_is_what_the_folder_says():
     for odd in (None, "30", -1, float("nan")):
         assert trained_fps(StandIn(flat, fps=odd)) == 60
     assert trained_fps(nn.Identity()) == 60
+    several = StandIn(flat)
+    several.about["training"]["data"]["rates"] = [25, 30]
+    assert [trained_fps(several, near) for near in (None, 24, 29.97, 50, 120)] == [60, 25, 30, 60, 60]
+    lift_person(several, person(walk(9)), 25, flip=False)
+    assert several.shapes == [(1, 9, 17, 2)]
 
 
 def test_upright_images_are_seen_by_their_width():
