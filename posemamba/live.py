@@ -94,10 +94,8 @@ class Follower:
         count = people.shape[1]
         alike = (name for name, one in JOINT_SETS.items() if len(one.joints) == count and name != "H36M-17")
         if (name := self.joint_set or next(alike, None)) not in JOINT_SETS:
-            known = ", ".join(JOINT_SETS)
-            raise ValueError(
-                f"the detector's {count} joints are of the set {name!r}, expected one of {known}"
-            )
+            known = f"expected one of {', '.join(JOINT_SETS)}"
+            raise ValueError(f"the detector's {count} joints are of the set {name!r}, {known}")
         points, _, present = JOINT_SETS[name].convert(people[..., :2], people[..., 2])
         there = present[..., None]
         middles = (points * there).sum(1) / np.maximum(there.sum(1), 1)

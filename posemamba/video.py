@@ -133,6 +133,7 @@ def newest(camera: str) -> Iterator[Shot]:
         except BaseException as error:  # told to whoever waits for frames
             gone.append(error)
         finally:
+            container.close()  # here: nobody else may while it decodes
             with fresh:
                 gone.append(None)
                 fresh.notify()
@@ -153,7 +154,6 @@ def newest(camera: str) -> Iterator[Shot]:
     finally:
         gone.append(None)
         reader.join(2)
-        container.close()
 
 
 def _camera(camera: str):
