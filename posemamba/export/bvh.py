@@ -55,8 +55,8 @@ def _hierarchy(motion: Motion, index: int, depth: int = 0) -> Iterator[str]:
 
 
 def _order(bone: Bone) -> str:
-    """The axes of a bone's angles: the middle one lies along legs and arms. So only a twist by a right angle, and
-    not a knee's bend, would bring the jumps of a gimbal lock."""
+    """The axes of a bone's angles: the middle one lies along legs and arms, so that a knee's bend by a
+    right angle does not bring the jumps of a gimbal lock."""
     return "ZYX" if bone.name.endswith("Leg") else "ZXY"
 
 

@@ -52,10 +52,9 @@ def test_without_a_video_the_bodies_are_drawn_on_empty_frames(tmp_path):
 
 def test_a_video_is_drawn_over_at_its_own_size_and_rate(tmp_path):
     film(tmp_path / "film.mp4", count=60, fps=25)
-    counted = []
-    write_overlay([man()], tmp_path / "overlay.mp4", tmp_path / "film.mp4", counted.append)
+    write_overlay([man()], tmp_path / "overlay.mp4", tmp_path / "film.mp4")
     drawn = frames(tmp_path / "overlay.mp4")
-    assert drawn.shape == (60, 240, 320, 3) and counted == list(range(1, 61))
+    assert drawn.shape == (60, 240, 320, 3)
     with av.open(str(tmp_path / "overlay.mp4")) as file:
         assert file.streams.video[0].average_rate == 25
     # The video is half as large as the image that the keypoints are of.
