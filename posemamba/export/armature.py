@@ -17,7 +17,7 @@ _UNTWIST = 2.0  # turns a second by which a bone at most turns back to no twist
 
 
 class Bone(NamedTuple):
-    """A bone: its name, its parent's index (-1: none), the joint where it begins, the one that it leads to, its
+    """A bone: its name, its parent's index (-1: none), the joint where it begins, the one it leads to, its
     direction in the T pose. Without these two it is a frame, which three joints turn, or a limb's tip."""
 
     name: str

@@ -52,6 +52,8 @@ def write_overlay(bodies: Sequence[Body], path: str | Path, video: str | Path | 
     (width, height), last = bodies[0].size, max(body.start + len(body) for body in bodies)
     images, rate = repeat(np.full((height, width, 3), _EMPTY, np.uint8), last), bodies[0].fps
     if video is not None:
+        if Path(video).resolve() == Path(path).resolve():
+            raise ValueError(f"{path} is the video itself, expected another file to write to")
         images = Video.open(video)
         rate, found = images.fps, (images.width, images.height)
         if abs(found[0] / found[1] * height / width - 1) > 0.01:

@@ -18,7 +18,7 @@ def checked(bodies: Sequence[Body]) -> tuple[Body, ...]:
     """The bodies, which must be of one video.
 
     Raises:
-        ValueError: nobody, arrays that do not fit each other or are not finite, several rates or sizes.
+        ValueError: nobody, arrays that do not fit each other or are not finite, several rates or sizes, twins.
     """
     for body in bodies:
         frames, whose = len(body.joints), f"the body of track {body.track}"
@@ -38,6 +38,8 @@ def checked(bodies: Sequence[Body]) -> tuple[Body, ...]:
         found = {getattr(body, name) for body in bodies}
         if len(found) != 1:
             raise ValueError(f"{name} of the bodies is {sorted(found)}, expected one for all: their video's")
+    if len(set(map(label, bodies))) < len(bodies):
+        raise ValueError("two of the bodies have one track and start, expected each once")
     return tuple(bodies)
 
 

@@ -99,6 +99,8 @@ def test_what_does_not_fit_is_refused(tmp_path):
     film(tmp_path / "tall.mp4", 240, 320, 2)
     with pytest.raises(ValueError, match=r"240 x 320 pixels, expected the shape .* 640 x 480"):
         write_overlay([man()], tmp_path / "overlay.mp4", tmp_path / "tall.mp4")
+    with pytest.raises(ValueError, match="is the video itself"):
+        write_overlay([man()], tmp_path / "tall.mp4", tmp_path / "tall.mp4")
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(ValueError, match=r"text\.mp4 cannot be read as a video"):
         write_overlay([man()], tmp_path / "overlay.mp4", tmp_path / "text.mp4")
