@@ -18,7 +18,7 @@ def checked(bodies: Sequence[Body]) -> tuple[Body, ...]:
     """The bodies, which must be of one video.
 
     Raises:
-        ValueError: nobody, arrays that do not fit each other or are not finite, several rates or sizes, twins.
+        ValueError: nobody, twins, arrays that do not fit or are not finite, several rates or sizes.
     """
     for body in bodies:
         frames, whose = len(body.joints), f"the body of track {body.track}"
