@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Protocol
 
 import numpy as np
@@ -18,8 +19,6 @@ from posemamba.storage.kinds import existing_file
 from posemamba.video import Image, Video
 
 People = Float[np.ndarray, "people joints 3"]  # x and y in pixels, confidence
-#: What the command line knows by name.
-NAMES = ("mediapipe", "rtmlib")
 # Who is less sure than this on average is nobody: without a box rtmlib looks at the whole image.
 _NOBODY = 0.2
 
@@ -78,18 +77,15 @@ class RTMLib:
 
     def __init__(self, model: str | None = None):
         rtmlib = _package("rtmlib", "rtmlib onnxruntime")
-        files = (
-            dict(zip(("det", "pose"), map(str, map(existing_file, model.split(","))), strict=False))
-            if model
-            else {}
-        )
-        if len(files) == 1:
+        files = [str(existing_file(file)) for file in model.split(",")] if model else []
+        if len(files) not in (0, 2):
             raise ValueError(f"rtmlib's model is {model!r}, expected two ONNX files: DETECTOR,POSE")
         try:
-            self.body = rtmlib.BodyWithFeet(mode="balanced", backend="onnxruntime", **files)
+            given = dict(zip(("det", "pose"), files, strict=False))
+            self.body = rtmlib.BodyWithFeet(mode="balanced", backend="onnxruntime", **given)
         except (OSError, RuntimeError) as error:
             wanted = (
-                "with a network they are fetched once, else --detector rtmlib:DETECTOR,POSE names two files"
+                "where there is a network they are fetched, else --detector rtmlib:DETECTOR,POSE names both"
             )
             raise OSError(f"rtmlib has no weights ({error}): {wanted}") from None
 
@@ -99,45 +95,34 @@ class RTMLib:
         return people[people[..., 2].mean(-1) > _NOBODY].astype(np.float64)
 
 
-class _Function:
-    def __init__(self, function: Callable[[Image], People]):
-        self.function, self.joint_set = function, getattr(function, "joint_set", None)
-
-    def detect(self, frame: Image) -> People:
-        return self.function(frame)
-
-
 def open_detector(detector: str | Detector | Callable[[Image], People], people: int = 1) -> Detector:
     """A detector by name, or what does its work.
 
     Args:
-        detector: a name in `NAMES`, perhaps with a model file as in "mediapipe:pose_landmarker_full.task"; a
-            Python file with a function `detect` (and perhaps `joint_set`), which is run; or a function of a
-            frame, or a `Detector`.
+        detector: mediapipe or rtmlib, perhaps with model files as in "mediapipe:pose_landmarker_full.task";
+            a Python file with a function `detect` (and perhaps `joint_set`), which is run; or a function of
+            a frame, or a `Detector`.
         people: for how many MediaPipe's new interface looks.
 
     Raises:
         ImportError, OSError, ValueError: the package, its weights or the name are not to be had.
     """
-    if not isinstance(detector, str):
-        return detector if hasattr(detector, "detect") else _Function(detector)
-    name, _, model = detector.partition(":")
-    if name == "mediapipe":
-        return MediaPipe(model or None, people)
-    if name == "rtmlib":
-        return RTMLib(model or None)
-    if not detector.endswith(".py"):
-        raise ValueError(
-            f"detector is {detector!r}, expected {', '.join(NAMES)} or a Python file with detect()"
-        )
-    spec = spec_from_file_location("detector_of_a_user", existing_file(detector))
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not callable(getattr(module, "detect", None)):
-        raise ValueError(f"{detector} has no function detect, expected one of a frame (height, width, 3)")
-    found = _Function(module.detect)
-    found.joint_set = getattr(module, "joint_set", None)
-    return found
+    found = detector
+    if isinstance(detector, str):
+        name, _, model = detector.partition(":")
+        if name == "mediapipe":
+            return MediaPipe(model or None, people)
+        if name == "rtmlib":
+            return RTMLib(model or None)
+        if not detector.endswith(".py"):
+            raise ValueError(f"detector is {detector!r}, expected mediapipe, rtmlib or a Python file")
+        spec = spec_from_file_location("detector_of_a_user", existing_file(detector))
+        found = module_from_spec(spec)
+        spec.loader.exec_module(found)
+        if not callable(getattr(found, "detect", None)):
+            raise ValueError(f"{detector} has no function detect, expected one of a frame (height, width, 3)")
+    detect = getattr(found, "detect", found)
+    return SimpleNamespace(detect=detect, joint_set=getattr(found, "joint_set", None))
 
 
 def check_people(people, frame: int | str) -> People:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -149,15 +150,15 @@ class Page:
 
             def _tell(self) -> None:
                 told = 0
-                try:
+                with suppress(OSError):  # the browser goes away
                     while not owner._closed:
                         with changed:
-                            changed.wait_for(lambda: owner._newest[0] > told or owner._closed, timeout=5)  # noqa: B023
-                            fresh, (told, message) = owner._newest[0] > told, owner._newest
-                        self.wfile.write(b"data: " + message + b"\n\n" if fresh else b":\n\n")
-                        self.wfile.flush()
-                except OSError:
-                    pass  # the browser went away
+                            changed.wait_for(
+                                lambda at=told: owner._closed or owner._newest[0] != at, timeout=5
+                            )
+                            number, message = owner._newest
+                        self.wfile.write(b":\n\n" if number == told else b"data: " + message + b"\n\n")
+                        told = number
 
             def log_message(self, *_) -> None:
                 pass

@@ -24,9 +24,8 @@ def _av():
     try:
         import av
     except ModuleNotFoundError:
-        raise ImportError(
-            "video is read and written with PyAV, which is not installed: pip install av"
-        ) from None
+        said = "video is read with PyAV, which is not installed, expected: pip install 'posemamba[lift]'"
+        raise ModuleNotFoundError(said) from None
     return av
 
 

@@ -13,13 +13,13 @@ from typer import Argument, Option
 
 from posemamba.cli.terminal import Progress, out
 
-_KINDS = ("npz", "csv", "html", "bvh", "gltf", "overlay")
 _FILE = "A detector's keypoints (JSON, a folder of it, .npz, .npy), or a video."
 _MODEL = "A kept network's name, or a network's folder."
 _JOINTS = "The file's joint set, where it does not tell: COCO-17, BODY_25, BlazePose-33, ..."
 _DETECTOR = (
     "For video: mediapipe, rtmlib, with model files as NAME:FILE; or a Python file with detect(frame)."
 )
+_FORMATS = "Some of npz,csv,html,bvh,gltf,overlay; all by default, overlay where there is a video."
 _CAMERA = "Live: a camera's number, or a video file in its place. Windows look back only."
 _SMOOTH = "A filter: none, one-euro, savgol or gaussian."
 _SMALL = """The kept small weights know exact joints of one body seen by level cameras. On real video they are
@@ -39,10 +39,8 @@ def lift(
     rigid: Annotated[bool, Option("--rigid", help="Hold bones at constant lengths.")] = False,
     smooth: Annotated[str, Option(help=_SMOOTH)] = "none",
     place: Annotated[bool, Option("--place", help="Estimate where the root is, by the camera.")] = False,
-    formats: Annotated[str | None, Option(help=f"Some of {','.join(_KINDS)}; all by default.")] = None,
-    video: Annotated[
-        Path | None, Option(help="The video that the keypoints are of, to show them on.")
-    ] = None,
+    formats: Annotated[str | None, Option(help=_FORMATS)] = None,
+    video: Annotated[Path | None, Option(help="The keypoints' video, to show them on.")] = None,
     detector: Annotated[str, Option(help=_DETECTOR)] = "mediapipe",
     threshold: Annotated[float, Option(help="A joint of a confidence not above it is missing.")] = 0.0,
     max_gap: Annotated[int, Option(help="Missing frames on end that are interpolated.")] = 10,
@@ -52,13 +50,22 @@ def lift(
     """Lift people to 3D: from a detector's file, a video, or live from a camera."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as for training: threads that wait sleep
 
+    from posemamba.export import KINDS, write
+    from posemamba.export.overlay import check_overlay
     from posemamba.smoothing import FILTERS
 
     if (file is None) == (camera is None):
         raise ValueError("expected a FILE to lift, or --camera, and not both")
-    kinds = None if formats is None else formats.split(",")
-    if odd := [kind for kind in kinds or () if kind not in _KINDS]:
-        raise ValueError(f"--formats has {odd[0]!r}, expected some of {','.join(_KINDS)}")
+    filmed = file is not None and _is_video(file)
+    video = file if filmed else video
+    if video is not None and not video.is_file():
+        raise FileNotFoundError(f"--video {video} does not exist")
+    default = [kind for kind in KINDS if kind != "overlay" or video is not None]
+    kinds = default if formats is None else formats.split(",")
+    if odd := [kind for kind in kinds if kind not in KINDS]:
+        raise ValueError(f"--formats has {odd[0]!r}, expected some of {','.join(KINDS)}")
+    if "overlay" in kinds:
+        check_overlay()  # now, and not after minutes
     if people != "all" and not (people.isdecimal() and int(people)):
         raise ValueError(f"--people is {people!r}, expected all, or 1 or more")
     if smooth not in FILTERS:
@@ -74,8 +81,6 @@ def lift(
     sides = None if size is None else (int(pixels[1]), int(pixels[2]))
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out {folder} is a file, expected a folder")
-    if video is not None and not video.is_file():  # now, and not after minutes
-        raise FileNotFoundError(f"--video {video} does not exist")
     if camera is not None and (smooth not in ("none", "one-euro") or rigid or place or video is not None):
         wanted = "expected --smooth one-euro at most, and no --rigid, --place or --video"
         raise ValueError(f"--camera looks back only, {wanted}")
@@ -92,11 +97,11 @@ def lift(
     with warnings.catch_warnings(record=True) as said, Progress(None) as bar:
         warnings.simplefilter("always", RuntimeWarning)
         source = file
-        if _is_video(file):
+        if filmed:
             seen = Video.open(file)
             find = open_detector(detector, people=5 if people == "all" else int(people))
             folder.mkdir(parents=True, exist_ok=True)
-            source, video = folder / "detections.json", file
+            source = folder / "detections.json"
             write_detections(source, seen, find, partial(bar.stage, "looking for people"))
             joints, fps = joints or find.joint_set, fps or seen.fps
         bar.stage(f"reading {source}")
@@ -118,7 +123,7 @@ def lift(
             )
         took = time.perf_counter() - began
         bar.stage("writing")
-        written = _write(bodies, folder, kinds or _KINDS[: 5 + (video is not None)], video)
+        written = [source] * (source != file) + write(bodies, folder, kinds, video)
     for warning in said:
         out.print(f"Note: {warning.message}.", soft_wrap=True)
     for body in bodies[:10]:
@@ -129,7 +134,7 @@ def lift(
         out.print(f"And {len(bodies) - 10:,} more stretches of people.")
     total = sum(map(len, bodies))
     out.print(f"{total:,} frames ({total / fps:.1f} s of a person) lifted in {took:.1f} s.")
-    where = "where the root is is an estimate" if place else "relative to the root"
+    where = "the root's path is an estimate" if place else "relative to the root"
     guessed = "" if known else " is a guess (--focal or --fov tells it)"
     wide = 2 * math.degrees(math.atan(longer / 2 / bodies[0].focal))
     out.print(
@@ -167,21 +172,6 @@ def _is_video(file: Path) -> bool:
 
 def _focal(focal: float | None, fov: float | None, longer: int) -> float | None:
     return focal if fov is None else longer / 2 / math.tan(math.radians(fov) / 2)
-
-
-def _write(bodies, folder: Path, kinds, video: Path | None) -> list[Path]:
-    from posemamba.storage import atomic_path
-
-    try:
-        from posemamba import export
-    except ImportError:
-        import numpy as np
-
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_path(folder / "motion.npz") as path:
-            np.savez(path, **{f"joints_{body.track}_{body.start}": body.joints for body in bodies})
-        return [folder / "motion.npz"]
-    return export.write(bodies, folder, kinds, video)
 
 
 def _live(network, camera: str, detector: str, focal, fov, flip: bool, smooth: bool) -> None:
