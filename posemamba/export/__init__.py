@@ -1,6 +1,7 @@
 """What animators and analysts open: arrays, a table, BVH, glTF, a page that plays, the video drawn over."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from posemamba import storage
@@ -13,28 +14,16 @@ from posemamba.export.scene import checked, label
 from posemamba.lifting import Body
 from posemamba.storage.kinds import existing_file
 
-__all__ = [
-    "KINDS",
-    "write",
-    "write_bvh",
-    "write_csv",
-    "write_gltf",
-    "write_npz",
-    "write_overlay",
-    "write_player",
-]
+__all__ = ["write", "write_bvh", "write_csv", "write_gltf", "write_npz", "write_overlay", "write_player"]
 
-_Y_UP = "y up: the camera's (x right, y down, z forward) is (x, -y, -z) here"
-#: Each kind's file, and what README.txt says of it.
+_Y_UP = "y up: (x, -y, -z) of the camera's (x right, y down, z forward)"
+#: Each kind's file, and what motion.txt says of it.
 KINDS = {
     "npz": ("motion.npz", "numpy's arrays; mm, x right, y down, z forward; `about` in it says what each is"),
     "csv": ("motion.csv", "a row for each person, frame and joint; its columns name units and axes"),
-    "html": (
-        "player.html",
-        "plays in a browser, offline; shows the video from where it lay when this was written",
-    ),
-    "bvh": ("person_*.bvh", f"one for each body, named by track and first frame; centimetres, {_Y_UP}"),
-    "gltf": ("motion.glb", f"all bodies; metres, {_Y_UP}; time 0 is the video's first frame"),
+    "html": ("player.html", "plays in a browser, offline; shows the video if neither has moved"),
+    "bvh": ("person_*.bvh", f"one a body, named by track and first frame; centimetres, {_Y_UP}; T pose"),
+    "gltf": ("motion.glb", f"all bodies; metres, {_Y_UP}; T pose; time 0 is the video's first frame"),
     "overlay": ("overlay.mp4", "the video with the keypoints drawn over it, without sound"),
 }
 
@@ -45,7 +34,7 @@ def write(
     kinds: Sequence[str] = ("npz", "csv", "html", "bvh", "gltf"),
     video: str | Path | None = None,
 ) -> list[Path]:
-    """Writes bodies as files of several kinds, with a README.txt that gives units and axes; their paths.
+    """Writes bodies as files of several kinds, with a motion.txt that gives units and axes; their paths.
 
     Args:
         bodies: of one video.
@@ -66,20 +55,19 @@ def write(
     if "overlay" in kinds:
         check_overlay()
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {kind: folder / KINDS[kind][0] for kind in kinds}
-    simple = {"npz": write_npz, "csv": write_csv, "gltf": write_gltf}
-    shown = {"html": write_player, "overlay": write_overlay}
-    for kind in set(kinds) & set(simple):
-        simple[kind](bodies, paths[kind])
-    for kind in set(kinds) & set(shown):
-        shown[kind](bodies, paths[kind], video)
-    bvh = {label(body): body for body in bodies} if "bvh" in paths else {}
-    for name, body in bvh.items():
-        write_bvh(body, folder / f"{name}.bvh")
-    placed = "estimated" if all(body.root is not None for body in bodies) else "not known"
-    lines = [f"{KINDS[kind][0]}: {KINDS[kind][1]}." for kind in paths]
-    with storage.atomic_path(folder / "README.txt") as temporary:
-        lines += [f"The bodies' places in the camera's frame are {placed}."]
+    writers = {"npz": write_npz, "csv": write_csv, "gltf": write_gltf}
+    writers |= {"html": partial(write_player, video=video), "overlay": partial(write_overlay, video=video)}
+    paths, placed = [], all(body.root is not None for body in bodies)
+    for kind in kinds:
+        if kind == "bvh":
+            for body in bodies:
+                paths.append(folder / f"{label(body)}.bvh")
+                write_bvh(body, paths[-1])
+        else:
+            paths.append(folder / KINDS[kind][0])
+            writers[kind](bodies, paths[-1])
+    lines = [f"{name}: {told}." for name, told in map(KINDS.get, kinds)]
+    lines += [f"The bodies' places in the camera's frame are {'estimated' if placed else 'not known'}."]
+    with storage.atomic_path(folder / "motion.txt") as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    paths.pop("bvh", None)
-    return [*paths.values(), *(folder / f"{name}.bvh" for name in bvh), folder / "README.txt"]
+    return [*paths, folder / "motion.txt"]

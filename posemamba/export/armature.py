@@ -1,7 +1,6 @@
 """The 17 joints as bones that turn: what animation programs hold instead of points. Here y is up."""
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from posemamba.export.scene import upright
 from posemamba.lifting import Body
-from posemamba.skeleton import JOINTS, PARENTS
+from posemamba.skeleton import PARENTS
 
 Vector = tuple[float, float, float]
 _LEFT, _RIGHT, _UP, _DOWN = (1.0, 0.0, 0.0), (-1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, -1.0, 0.0)
@@ -18,8 +17,8 @@ _UNTWIST = 2.0  # turns a second by which a bone at most turns back to no twist
 
 
 class Bone(NamedTuple):
-    """A bone: its name, its parent's index (-1: none), the joint where it begins, the one that it leads to, and
-    its direction in the T pose. Without these two it is a frame, which three joints turn, or a limb's tip."""
+    """A bone: its name, its parent's index (-1: none), the joint where it begins, the one it leads to, its
+    direction in the T pose. Without these two it is a frame, which three joints turn, or a limb's tip."""
 
     name: str
     parent: int
@@ -49,20 +48,13 @@ ARMATURE = (
     Bone("RightArm", 15, 14, 15, _RIGHT),
     Bone("RightForeArm", 16, 15, 16, _RIGHT),
 )
-_TIPS = {
-    "RightFoot": (3, 3),
-    "LeftFoot": (6, 6),
-    "HeadTop": (11, 10),
-    "LeftHand": (14, 13),
-    "RightHand": (17, 16),
-}
-NODES = (*ARMATURE, *(Bone(name, *place) for name, place in _TIPS.items()))
+_FEET = Bone("RightFoot", 3, 3), Bone("LeftFoot", 6, 6)
+NODES = (*ARMATURE, *_FEET, Bone("HeadTop", 11, 10), Bone("LeftHand", 14, 13), Bone("RightHand", 17, 16))
 # What turns a frame: across from the first joint to the second, and up from the third to the fourth.
 _FRAMES = {"Hips": (1, 4, 0, 7), "Chest": (14, 11, 7, 8)}
 
 
-@dataclass(frozen=True, eq=False)
-class Motion:
+class Motion(NamedTuple):
     """A body's motion as turns of bones whose lengths do not change.
 
     Attributes:
@@ -91,21 +83,16 @@ def armature_motion(body: Body) -> Motion:
             left, right, low, high = (points[:, joint] for joint in _FRAMES[bone.name])
             turn = parent.inv() * _frames(right - left, high - low)
         else:
-            turn = _swings(
-                parent.inv().apply(points[:, bone.end] - points[:, bone.joint]), bone.rest, body.fps
-            )
+            way = parent.inv().apply(points[:, bone.end] - points[:, bone.joint])
+            turn = _swings(way, bone.rest, body.fps)
         turned.append(parent * turn)
         turns[:, index] = turn.as_quat()
-    signs = np.cumprod(np.where((turns[1:] * turns[:-1]).sum(-1) < 0, -1, 1), axis=0)
-    turns[1:] *= signs[..., None]
+    turns[1:] *= np.cumprod(np.where((turns[1:] * turns[:-1]).sum(-1) < 0, -1, 1), axis=0)[..., None]
     lengths = np.linalg.norm(points - points[:, [max(parent, 0) for parent in PARENTS]], axis=-1).mean(0)
-    ways = np.zeros((JOINTS, 3))
-    for bone in ARMATURE:
-        if bone.end is not None:
-            ways[bone.end] = bone.rest
-    ways *= lengths[:, None]
-    offsets = [ways[node.joint] * (node.joint != NODES[node.parent].joint) for node in NODES]
-    return Motion(np.array(offsets), turns)
+    rests = {bone.end: bone.rest for bone in ARMATURE} | {0: (0, 0, 0)}
+    begins = [node.joint != NODES[node.parent].joint for node in NODES]
+    offsets = np.array([rests[node.joint] for node in NODES]) * lengths[[node.joint for node in NODES], None]
+    return Motion(offsets * np.array(begins)[:, None], turns)
 
 
 def _held(values: np.ndarray, valid: np.ndarray, first) -> np.ndarray:

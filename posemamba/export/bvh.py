@@ -17,11 +17,12 @@ _CENTIMETRES = 0.1  # in a millimetre; BVH names no unit, and most programs take
 
 
 def write_bvh(body: Body, path: str | Path) -> None:
-    """Writes one body's motion as BVH: centimetres, y up, rotations in degrees in the order Z, X, Y.
+    """Writes one body's motion as BVH: centimetres, y up, angles in degrees.
 
-    The rest pose is a T pose that faces z, with bones of their mean lengths. The camera's (x, y, z) is here
-    (x, -y, -z). A body whose place is not known has its hips above the origin and its lowest joint on the
-    floor y = 0. BVH has no time of beginning: its first frame is the body's first.
+    The order of a joint's angles is Z, X, Y, and Z, Y, X in the legs; CHANNELS says so. The rest pose is a T
+    pose that faces z, with bones of their mean lengths. The camera's (x, y, z) is here (x, -y, -z). A body
+    whose place is not known has its hips above the origin and its lowest joint on the floor y = 0. BVH has no
+    time of beginning: its first frame is the body's first.
 
     Args:
         path: the file; its folder must exist.
@@ -55,8 +56,8 @@ def _hierarchy(motion: Motion, index: int, depth: int = 0) -> Iterator[str]:
 
 
 def _order(bone: Bone) -> str:
-    """The axes of a bone's angles: the middle one lies along legs and arms. So only a twist by a right angle, and
-    not a knee's bend, would bring the jumps of a gimbal lock."""
+    """The axes of a bone's angles: the middle one lies along legs and arms, so that a knee's bend by a
+    right angle does not bring the jumps of a gimbal lock."""
     return "ZYX" if bone.name.endswith("Leg") else "ZXY"
 
 

@@ -30,14 +30,11 @@ class _File:
 
     def add(self, kind: str, **item) -> int:
         """Adds an item to one of the JSON's lists; its index there."""
-        self.json.setdefault(kind, []).append(
-            {key: value for key, value in item.items() if value not in (None, [])}
-        )
-        return len(self.json[kind]) - 1
+        items = self.json.setdefault(kind, [])
+        items.append({key: value for key, value in item.items() if value not in (None, [])})
+        return len(items) - 1
 
-    def array(
-        self, values, type_: str, bounds: bool = False, target: int | None = None, dtype="float32"
-    ) -> int:
+    def array(self, values, type_: str, bounds=False, target=None, dtype="float32") -> int:
         """Adds an array to the buffer; its accessor's index."""
         values = np.ascontiguousarray(values, dtype=dtype)
         view = dict(buffer=0, byteOffset=self.size, byteLength=values.nbytes, target=target)
@@ -108,9 +105,7 @@ def _skin(file: _File, motion: Motion, first: int, colours: tuple[str, str], nam
         rest[index] += rest[node.parent]
     ends, primitives = {node.joint: place for node, place in zip(NODES, rest, strict=True)}, []
     for is_left, colour in enumerate(colours):
-        owners = [
-            at for at, bone in enumerate(ARMATURE) if bone.end is not None and (bone.end in LEFT) == is_left
-        ]
+        owners = [at for at, bone in enumerate(ARMATURE) if bone.end and (bone.end in LEFT) == is_left]
         corners = np.stack([_shape(rest[at], ends[ARMATURE[at].end], ARMATURE[at].rest) for at in owners])
         joints = np.repeat(owners, corners[0].size // 3)[:, None]
         attributes = dict(
@@ -121,10 +116,9 @@ def _skin(file: _File, motion: Motion, first: int, colours: tuple[str, str], nam
         # glTF's colours are linear in light, "#0072B2" is not.
         paint = [((int(colour[at : at + 2], 16) / 255 + 0.055) / 1.055) ** 2.4 for at in (1, 3, 5)]
         paint = dict(baseColorFactor=[*paint, 1], metallicFactor=0, roughnessFactor=0.7)
-        material = file.add(
-            "materials", name=f"{name}_{('right', 'left')[is_left]}", pbrMetallicRoughness=paint
-        )
-        primitives.append(dict(attributes=attributes, material=material))
+        side = "left" if is_left else "right"
+        painted = file.add("materials", name=f"{name}_{side}", pbrMetallicRoughness=paint)
+        primitives.append(dict(attributes=attributes, material=painted))
     bind = np.tile(np.eye(4), (len(NODES), 1, 1))
     bind[:, 3, :3] = -rest  # column by column
     joints = [first + index for index in range(len(NODES))]

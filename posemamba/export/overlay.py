@@ -1,7 +1,7 @@
 """The video with the keypoints drawn over it, frame by frame."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from importlib.util import find_spec
 from itertools import repeat
@@ -25,12 +25,7 @@ def check_overlay() -> None:
         raise ModuleNotFoundError(f"{said}, expected: pip install 'posemamba[lift]'")
 
 
-def write_overlay(
-    bodies: Sequence[Body],
-    path: str | Path,
-    video: str | Path | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> None:
+def write_overlay(bodies: Sequence[Body], path: str | Path, video: str | Path | None = None) -> None:
     """Writes an MP4 of the video with the bodies' keypoints drawn over it: one frame in memory, no sound.
 
     The right side and the trunk are drawn in a strong colour, the left side in the light one beside it; what
@@ -39,7 +34,6 @@ def write_overlay(
     Args:
         path: the file; its folder must exist.
         video: without one the frames are empty.
-        progress: called with the number of frames done.
 
     Raises:
         ValueError: as `scene.checked`; a video that cannot be read, or of another shape than the image.
@@ -58,6 +52,8 @@ def write_overlay(
     (width, height), last = bodies[0].size, max(body.start + len(body) for body in bodies)
     images, rate = repeat(np.full((height, width, 3), _EMPTY, np.uint8), last), bodies[0].fps
     if video is not None:
+        if Path(video).resolve() == Path(path).resolve():
+            raise ValueError(f"{path} is the video itself, expected another file to write to")
         images = Video.open(video)
         rate, found = images.fps, (images.width, images.height)
         if abs(found[0] / found[1] * height / width - 1) > 0.01:
@@ -80,8 +76,6 @@ def write_overlay(
                     _draw(ImageDraw.Draw(picture), points, body.confidence[at], colours, min(width, height))
             frame = av.VideoFrame.from_image(picture.crop((0, 0, stream.width, stream.height)))
             out.mux(stream.encode(frame))
-            if progress is not None:
-                progress(done)
         out.mux(stream.encode())
     if done < last:
         said = f"{video} has {done} frames, expected {last}: the bodies' last ones are not drawn"

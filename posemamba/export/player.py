@@ -38,7 +38,10 @@ def write_player(bodies: Sequence[Body], path: str | Path, video: str | Path | N
     data = dict(people=people, fps=bodies[0].fps, size=bodies[0].size, bones=BONES, left=LEFT)
     data |= dict(placed=all(body.root is not None for body in bodies), video=None)
     if video is not None:
-        data["video"] = quote(Path(os.path.relpath(video, Path(path).parent)).as_posix())
+        try:
+            data["video"] = quote(Path(os.path.relpath(video, Path(path).parent)).as_posix())
+        except ValueError:  # on another of Windows' drives
+            data["video"] = Path(video).resolve().as_uri()
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     title = escape("Lifted bodies" if video is None else f"Bodies of {Path(video).name}")
     page = Template(storage.asset("player.html").read_text(encoding="utf-8")).substitute(

@@ -10,6 +10,7 @@ from posemamba.skeleton import JOINTS
 
 # (right side and trunk, left side): one pair a person, as the book's figures draw them.
 SHADES = (("#0072B2", "#56B4E9"), ("#D55E00", "#E69F00"), ("#009E73", "#7FCDB5"), ("#B0508A", "#DFA6C8"))
+_SHAPES = {"joints": (JOINTS, 3), "keypoints": (JOINTS, 2), "confidence": (JOINTS,), "root": (3,)}
 _APART = 1500.0  # mm between people whose places are not known
 
 
@@ -17,29 +18,28 @@ def checked(bodies: Sequence[Body]) -> tuple[Body, ...]:
     """The bodies, which must be of one video.
 
     Raises:
-        ValueError: nobody, arrays that do not fit each other or are not finite, several rates or sizes.
+        ValueError: nobody, twins, arrays that do not fit or are not finite, several rates or sizes.
     """
     for body in bodies:
         frames, whose = len(body.joints), f"the body of track {body.track}"
-        shapes = {
-            "joints": (frames, JOINTS, 3),
-            "keypoints": (frames, JOINTS, 2),
-            "confidence": (frames, JOINTS),
-        }
-        for name, shape in (shapes if body.root is None else shapes | {"root": (frames, 3)}).items():
-            found = np.shape(getattr(body, name))
-            if found != shape or not frames:
-                raise ValueError(f"{name} of {whose} has shape {found}, expected {shape}, one frame or more")
-            if not np.isfinite(getattr(body, name)).all():
+        for name, shape in _SHAPES.items():
+            values = np.asarray(getattr(body, name))
+            if name == "root" and body.root is None:
+                continue
+            if values.shape != (frames, *shape) or not frames:
+                wanted = f"expected {(frames, *shape)}, one frame or more"
+                raise ValueError(f"{name} of {whose} has shape {values.shape}, {wanted}")
+            if not np.isfinite(values).all():
                 raise ValueError(f"{name} of {whose} holds NaN or infinity, expected finite numbers")
         if not (0 < body.fps < np.inf and body.start >= 0):
-            raise ValueError(
-                f"{whose} has fps {body.fps} and start {body.start}, expected a rate and 0 or later"
-            )
+            said = f"{whose} has fps {body.fps} and start {body.start}"
+            raise ValueError(f"{said}, expected a positive rate and a frame from 0")
     for name in ("fps", "size"):
         found = {getattr(body, name) for body in bodies}
         if len(found) != 1:
             raise ValueError(f"{name} of the bodies is {sorted(found)}, expected one for all: their video's")
+    if len(set(map(label, bodies))) < len(bodies):
+        raise ValueError("two of the bodies have one track and start, expected each once")
     return tuple(bodies)
 
 
@@ -71,9 +71,7 @@ def hips(bodies: Sequence[Body]) -> list[Float[np.ndarray, "frames 3"]]:
     if all(body.root is not None for body in bodies):
         return [upright(body.root) for body in bodies]
     across = {body.track: np.mean(body.keypoints[..., 0]) for body in reversed(bodies)}
-    x = {
-        track: (at - (len(across) - 1) / 2) * _APART
-        for at, track in enumerate(sorted(across, key=across.get))
-    }
-    places = [(x[body.track], -upright(body.joints)[..., 1].min(), 0.0) for body in bodies]
+    order, middle = sorted(across, key=across.get), (len(across) - 1) / 2
+    x = [(order.index(body.track) - middle) * _APART for body in bodies]
+    places = [(side, body.joints[..., 1].max(), 0.0) for side, body in zip(x, bodies, strict=True)]
     return [np.tile(place, (len(body), 1)) for place, body in zip(places, bodies, strict=True)]

@@ -17,13 +17,13 @@ def test_every_kind_is_written_and_told_of(tmp_path):
     names = {path.name for path in paths}
     assert names == {path.name for path in (tmp_path / "new" / "folder").iterdir()}
     bvh = {"person_7_from_0.bvh", "person_2_from_20.bvh", "person_7_from_75.bvh"}
-    assert names == bvh | {"motion.npz", "motion.csv", "player.html", "motion.glb", "README.txt"}
+    assert names == bvh | {"motion.npz", "motion.csv", "player.html", "motion.glb", "motion.txt"}
     told = paths[-1].read_text(encoding="utf-8")
     for kind in DEFAULT:
         assert export.KINDS[kind][0] in told
     assert "overlay" not in told and "not known" in told and "centimetres, y up" in told
     export.write(placed(), tmp_path, "csv")
-    assert "estimated" in (tmp_path / "README.txt").read_text()
+    assert "estimated" in (tmp_path / "motion.txt").read_text()
     assert set(export.KINDS) == {*DEFAULT, "overlay"}
 
 
@@ -38,6 +38,7 @@ def test_every_kind_is_written_and_told_of(tmp_path):
         ([person(0, 0, 9, joints=np.zeros((0, 17, 3)))], "one frame or more"),
         ([person(0, 0, 9, root=np.zeros((9, 2)))], "root"),
         ([person(0, -1, 9)], "start -1"),
+        ([person(0, 3, 9), person(0, 3, 8)], "one track and start"),
         ([person(0, 0, 9, fps=0.0)], "fps 0.0"),
     ],
 )
