@@ -127,7 +127,7 @@ def save_pretrained(model: nn.Module, folder: str | Path, **about: Any) -> None:
 
 
 def load_pretrained(cls: type[nn.Module], source: str | Path) -> nn.Module:
-    """A network from a folder that `save_pretrained` wrote, or from the Hub.
+    """A network from a folder that `save_pretrained` wrote, or from the Hub; its `about` is the folder's.
 
     Args:
         source: the folder; or a name such as "someone/posemamba-s", fetched where no such folder exists.
@@ -168,5 +168,6 @@ def load_pretrained(cls: type[nn.Module], source: str | Path) -> nn.Module:
         fault = f"not a readable safetensors file, truncated or of another kind ({error})"
         raise ValueError(f"{weights_path}: {fault}") from None
     model = cls(config)
+    model.about = settings.get("about", {})
     _fill(model, weights, str(weights_path))
     return model

@@ -17,6 +17,8 @@ from posemamba.metrics import check_finite
 from posemamba.skeleton import flip as mirror
 
 Progress = Callable[[int, int], None]  # called with the number of windows that are done and of all
+# Of windows' points the network's inputs, and what takes its answers to the axes that all windows share.
+View = Callable[[Tensor], tuple[Tensor, Callable[[Tensor], Tensor]]]
 
 
 def window_weights(frames: int) -> Float[Tensor, " frames"]:
@@ -81,6 +83,50 @@ def predict_windows(
     return outputs if scale is None else outputs * scale
 
 
+def _as_they_are(points: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    return points, lambda answers: answers
+
+
+@torch.no_grad()
+def blend_windows(
+    model: nn.Module,
+    points: Float[Tensor, "frames 17 2"],
+    view: View,
+    overlap: int | None = None,
+    flip: bool = True,
+    batch_size: int = 32,
+    progress: Progress | None = None,
+) -> Float[Tensor, "frames 17 3"]:
+    """Lifts windows that overlap and blends their answers: float32 on the CPU.
+
+    Args:
+        view: makes of windows `(n, frames, 17, 2)` of the points the network's inputs, and a function that
+            takes the answers `(n, frames, 17, 3)` to axes that all windows share.
+        model, overlap, flip, batch_size, progress: as in `lift`.
+
+    Raises:
+        ValueError: an overlap or a batch size that cannot be, NaN.
+    """
+    window = model.config.frames
+    overlap = window // 2 if overlap is None else overlap
+    if not 0 <= overlap < window:
+        raise ValueError(f"overlap is {overlap}, expected 0 to {window - 1} for windows of {window} frames")
+    length, window = len(points), min(window, len(points))
+    starts = torch.tensor(window_starts(length, model.config.frames, overlap))
+    weights, blended = window_weights(window), torch.zeros(length, 17, 3, dtype=torch.float64)
+    total, step = torch.zeros(length, dtype=torch.float64), max(batch_size, 1)  # less is refused below
+    for done in range(0, len(starts), step):
+        frames = starts[done : done + step, None] + torch.arange(window)  # (n, window)
+        inputs, turn_back = view(points[frames])
+        answers = turn_back(predict_windows(model, inputs.float(), flip, batch_size)).double()
+        # Weighted sum and weights' sum over all windows that speak about a frame.
+        blended.index_add_(0, frames.flatten(), (answers * weights[:, None, None]).flatten(0, 1))
+        total.index_add_(0, frames.flatten(), weights.repeat(len(frames)))
+        if progress is not None:
+            progress(done + len(frames), len(starts))
+    return (blended / total[:, None, None]).float()
+
+
 def lift(
     model: nn.Module,
     keypoints: Float[Tensor, "frames 17 2"] | np.ndarray,
@@ -113,21 +159,7 @@ def lift(
         if finding.certain:
             raise ValueError(f"{finding.sentence} (check=False lifts them as they are)")
         warnings.warn(f"{finding.sentence} (check=False lifts them unseen)", RuntimeWarning, stacklevel=2)
-    window = model.config.frames
-    overlap = window // 2 if overlap is None else overlap
-    if not 0 <= overlap < window:
-        raise ValueError(f"overlap is {overlap}, expected 0 to {window - 1} for windows of {window} frames")
-    length = len(keypoints)
-    at = torch.tensor(window_starts(length, window, overlap))
-    window = min(window, length)
-    frames = at[:, None] + torch.arange(window)  # (n, window)
-    answers = predict_windows(model, keypoints[frames].float(), flip, batch_size, progress)
-    weights = window_weights(window).expand(len(at), window).flatten()
-    # Weighted sum and weights' sum over all windows that speak about a frame.
-    blended = torch.zeros(length, 17, 3, dtype=torch.float64)
-    blended.index_add_(0, frames.flatten(), answers.flatten(0, 1).double() * weights[:, None, None])
-    total = torch.zeros(length, dtype=torch.float64).index_add_(0, frames.flatten(), weights)
-    return (blended / total[:, None, None]).float()
+    return blend_windows(model, keypoints, _as_they_are, overlap, flip, batch_size, progress)
 
 
 def _check(points: Tensor, name: str, expected: str, dims: int) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `posemamba info | train | evaluate | benchmark | data`, a module a command.
+"""The command line: `posemamba info | train | evaluate | lift | benchmark | data`, a module a command.
 
 What a command needs is imported when it runs. Bad input ends in one line and exit code 2, no traceback.
 """
@@ -13,6 +13,7 @@ from posemamba.cli.benchmark import benchmark
 from posemamba.cli.data import data
 from posemamba.cli.evaluate import evaluate
 from posemamba.cli.info import info
+from posemamba.cli.lift import lift
 from posemamba.cli.train import train
 
 __all__ = ["app", "main"]
@@ -22,7 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     **dict(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False),
 )
-for command in (info, train, evaluate, benchmark):
+for command in (info, train, evaluate, lift, benchmark):
     app.command()(command)
 app.add_typer(data, name="data")
 
