@@ -1,0 +1,1 @@
+"""What other programs open: lifted motion, and the network itself."""
