@@ -102,12 +102,9 @@ class _Graph:
         return self("Mul", x, self("Sigmoid", x))
 
     def softplus(self, x: str) -> str:
-        """max(x, 0) + log(1 + e) with e = exp(-|x|): far faster than onnxruntime's Softplus.
-
-        What 1 + e rounds away is added again, so that small steps keep their digits.
-        """
+        """max(x, 0) + log(1 + e), e = exp(-|x|): onnxruntime's own takes several times as long."""
         e, one = self("Exp", self("Neg", self("Abs", x))), self.constant(1.0)
-        whole = self("Add", e, one)
+        whole = self("Add", e, one)  # what it rounds away is added again: small steps keep their digits
         return self("Sum", self("Relu", x), self("Log", whole), self("Sub", e, self("Sub", whole, one)))
 
 
@@ -144,9 +141,8 @@ class _Network(_Graph):
             tables = [permutation(count, joints).numpy() for count in range(1, frames + 1)]
             before = self("Mul", self.sizes["L"], self("Sub", self.sizes["T"], self.constant([1])))
             start = self("Div", before, self.constant([2]))
-            return self(
-                "Slice", self.constant(np.concatenate(tables)), start, self("Add", start, self.sizes["L"])
-            )
+            stop = self("Add", start, self.sizes["L"])
+            return self("Slice", self.constant(np.concatenate(tables)), start, stop)
         axis, way = _WAYS[permutation]
         grid = self.reshape(places, "T", joints)
         if way == "backward":
@@ -210,9 +206,8 @@ class _Network(_Graph):
         R, N, D = config.rank, config.state, config.inner
         x, z = self("Split", self.linear(ssm.in_proj, tokens), self.constant([D, D]), axis=-1, outputs=2)
         image = self("Transpose", x, perm=[2, 3, 0, 1])  # (b, D, T, J)
-        x = self(
-            "Conv", image, self.weight(ssm.conv.weight), self.weight(ssm.conv.bias), group=D, pads=[1] * 4
-        )
+        conv = self.weight(ssm.conv.weight), self.weight(ssm.conv.bias)
+        x = self("Conv", image, *conv, group=D, pads=[1] * 4)
         x = self.swish(self("Transpose", x, perm=[2, 3, 0, 1]))  # (T, J, b, D)
         read, chosen, direct = [], [], []
         for i, mix in enumerate(self.mixes):
@@ -220,12 +215,8 @@ class _Network(_Graph):
             u = x if mix is None else self("Add", x, self("Gather", x, self.constant(mix), axis=1))
             select = self.weight(ssm.select, lambda w, mine=mine: w[mine].reshape(-1, D).T, f"/{i}")
             skip = self.sum(self.weight(ssm.skip, lambda w, mine=mine: w[mine], f"/{i}"), 0)
-            for parts, part in (
-                (read, u),
-                (chosen, self("MatMul", u, select)),
-                (direct, self("Mul", u, skip)),
-            ):
-                parts.append(part)
+            read, direct = [*read, u], [*direct, self("Mul", u, skip)]
+            chosen.append(self("MatMul", u, select))
         chosen = self.reshape(self("Concat", *chosen, axis=-1), "L", "b", K, R + 2 * N)
         chosen = self.reshape(self("Transpose", chosen, perm=[2, 0, 1, 3]), -1, "b", R + 2 * N)
         chosen = self("Gather", chosen, self.reads)  # (K, L, b, R + 2 N), in the order of the scan
