@@ -47,7 +47,8 @@ def write_onnx(model: PoseMamba, path: str | PathLike, opset: int = 18, half: bo
         raise ImportError("an ONNX file needs the package onnx, which is missing: pip install onnx") from None
     if not isinstance(model, PoseMamba):
         raise TypeError(f"model is a {type(model).__name__}, expected a PoseMamba")
-    if not 17 <= opset <= (newest := onnx.defs.onnx_opset_version()):
+    newest = onnx.defs.onnx_opset_version()
+    if not 17 <= opset <= newest:
         raise ValueError(f"opset is {opset}, expected 17 to {newest}, the newest of onnx {onnx.__version__}")
     made = _Network(model, half).finished(opset)
     onnx.checker.check_model(made, full_check=True)
