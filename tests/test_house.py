@@ -14,7 +14,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "posemamba"
 ROOMS = (
     *("storage", "record", "paper", "skeleton", "camera", "crops", "discretize", "scan", "orders", "config"),
     *("checkpoints", "capture", "model", "accounting", "attention", "motion", "keypoints", "losses"),
-    *("metrics", "inference", "evaluation", "experiments", "training"),
+    *("metrics", "inference", "smoothing", "lifting", "video", "detectors", "live", "export"),
+    *("evaluation", "experiments", "training"),
     *("plotting", "benchmark", "book", "cli"),
 )
 FILES = sorted(PACKAGE.rglob("*.py"))

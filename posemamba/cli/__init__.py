@@ -1,4 +1,5 @@
-"""The command line: `posemamba info | train | evaluate | lift | benchmark | data`, a module a command.
+"""The command line: `posemamba info | train | evaluate | lift | export | benchmark | data`, a module a
+command.
 
 What a command needs is imported when it runs. Bad input ends in one line and exit code 2, no traceback.
 """
@@ -12,6 +13,7 @@ import typer
 from posemamba.cli.benchmark import benchmark
 from posemamba.cli.data import data
 from posemamba.cli.evaluate import evaluate
+from posemamba.cli.export import export
 from posemamba.cli.info import info
 from posemamba.cli.lift import lift
 from posemamba.cli.train import train
@@ -23,7 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     **dict(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False),
 )
-for command in (info, train, evaluate, lift, benchmark):
+for command in (info, train, evaluate, lift, export, benchmark):
     app.command()(command)
 app.add_typer(data, name="data")
 
@@ -51,7 +53,9 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         said = getattr(error, "format_message", None)  # typer's own: what was typed is wrong
         code, text = 2, " ".join(str(said() if said else error).split())
-        if not said and not isinstance(error, ValueError | TypeError | OSError | FloatingPointError):
+        if not said and not isinstance(
+            error, ValueError | TypeError | OSError | ImportError | FloatingPointError
+        ):
             text = f"{type(error).__name__}: {text}"
         if text:  # without a command typer has printed the help
             print(f"posemamba: {text}", file=sys.stderr)
