@@ -32,6 +32,7 @@ def evaluate(
     scored: Annotated[str, Option(help="3dhp: the centre frame of a window, or all.")] = "centre",
     views: Annotated[str, Option(help="Virtual cameras a window, or 'given': the file's own.")] = "",
     noise: Annotated[bool, Option(help="views: add a detector's errors to exact 2D joints.")] = False,
+    wild: Annotated[bool, Option(help="views: cameras of every kind, and a poor detector's errors.")] = False,
     baselines: Baselines = None,
     fps: Annotated[float | None, Option(min=1, max=1000, help="views: frames a second.")] = None,
     seed: Seed = 0,
@@ -47,8 +48,11 @@ def evaluate(
 
     from posemamba import evaluation, record, storage
     from posemamba.evaluation import tables
+    from posemamba.lifting import trained_fps
     from posemamba.model import PoseMamba
     from posemamba.motion import DetectorNoise, open_motion
+    from posemamba.motion.noise import WILD_NOISE
+    from posemamba.motion.rig import WILD
 
     chosen = dict(protocol=protocol, inputs=inputs, weights=weights, scored=scored, table=table, format=form)
     for name, value in chosen.items():
@@ -76,6 +80,7 @@ def evaluate(
     belong = {"h36m": {"--overwrite-xy": overwrite_xy, "--table 1": table == 1}}
     belong["3dhp"] = {"--scored": scored == "all", "--table 3": table == 3}
     belong["views"] = {"--noise": noise, "--views": views, "--baselines": baselines, "--fps": fps}
+    belong["views"] |= {"--wild": wild}
     for owner, options in belong.items():
         for option, given in options.items():
             if given and protocol != owner:
@@ -92,8 +97,11 @@ def evaluate(
             raise ValueError(f"--views is {views!r}, expected 1 or more, or 'given'")
         if baselines is None and frames > 81:  # ridge regression solves for all of a window's numbers
             say("Without baselines, which take long for windows of this length (--baselines).")
-        measure, rules = evaluation.views, dict(frames=frames, fps=fps or (None if given else 60), seed=seed)
+        rate = fps or (None if given else trained_fps(network))
+        measure, rules = evaluation.views, dict(frames=frames, fps=rate, seed=seed)
         rules |= dict(views="given" if given else int(views or 4), noise=DetectorNoise() if noise else None)
+        if wild:
+            rules |= dict(rig=WILD, noise=WILD_NOISE, focal_error=0.1)
         rules["inputs"] = "projected" if noise and inputs == "detected" else _INPUTS[inputs]
         rules["baselines"] = frames <= 81 if baselines is None else baselines
     with Progress(None) as bar:

@@ -5,7 +5,7 @@ network's units to millimetres; errors, means and tables are the same for all.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from posemamba.motion.clips import Clip, select_split
 from posemamba.motion.noise import DetectorNoise
 from posemamba.motion.rig import CameraRig
 from posemamba.motion.targets import to_millimetres
+from posemamba.motion.variety import BodyVariety
 from posemamba.motion.windows import EvaluationWindows, evaluation_windows
 from posemamba.skeleton import JOINTS
 
@@ -103,6 +104,8 @@ def views(
     *,
     inputs: str = "detected",
     noise: DetectorNoise | None = None,
+    focal_error: float = 0.0,
+    variety: BodyVariety | None = None,
     flip: bool = True,
     names: Sequence[str] | None = None,
 ) -> Report:
@@ -122,7 +125,7 @@ def views(
         baselines: whether to fit and score them.
         fit_windows: how many training windows they are fitted on.
         progress: called with the windows that the model has lifted, and their number.
-        inputs, noise: as in `motion.WindowSampler`.
+        inputs, noise, focal_error, variety: as in `motion.WindowSampler`, whose `view` is the network's own.
         flip: whether the model's answer is averaged with that for the mirrored input.
         names: some of `metrics.METRICS`; all by default.
 
@@ -132,7 +135,8 @@ def views(
     rig, test = rig or CameraRig(), select_split(clips, "test")
     known = select_split(clips, "train") if baselines else []
     flat = model is not None and unit_of(model) is None
-    seen = dict(inputs=inputs, targets="2.5d" if flat else "metric", noise=noise)
+    seen = dict(inputs=inputs, targets="2.5d" if flat else "metric", noise=noise, variety=variety)
+    seen |= dict(view=getattr(getattr(model, "config", None), "view", "image"), focal_error=focal_error)
     windows = evaluation_windows(test, frames, fps, views, seed, rig, **seen)
 
     def measure(answers: Tensor) -> Scores:
@@ -143,6 +147,7 @@ def views(
     protocol |= dict(seed=seed, windows=len(windows), test_clips=len(test))
     protocol |= dict(scored_frames=int(windows.scored.sum()), flip_averaging=flip, inputs=inputs)
     protocol |= dict(targets=seen["targets"], noise=None if noise is None else vars(noise))
+    protocol |= dict(view=seen["view"], focal_error=focal_error, rig=asdict(rig))
     if model is not None:
         scores["model"] = measure(inference.predict_windows(model, windows.inputs, flip, progress=progress))
     if baselines:

@@ -30,6 +30,8 @@ NETWORKS = {
 }
 NAMES = {"model": "network", "ridge": "ridge regression", "mean pose": "mean pose"}
 CURVES = {"step", "loss", "mpjpe_mm", "gradient_norm", "learning_rate"}
+# What the baselines' windows have in common with the run's.
+_SEEN = ("inputs", "targets", "noise", "view", "focal_error", "variety")
 FIT_WINDOWS, RIDGE_FRAMES = 3000, 81  # of the baselines; of longer windows a linear map is slow to fit
 
 
@@ -135,9 +137,10 @@ def _measure(run: RunReport, clips: Sequence[Clip], most: int) -> None:
     model = PoseMamba.from_pretrained(path).to("cuda" if torch.cuda.is_available() else "cpu")
     train = training_clips(config, clips)
     if frames <= RIDGE_FRAMES and len(train) >= 4:
-        seen = {name: window_rules(config)[name] for name in ("inputs", "targets", "noise")}
+        seen = {name: window_rules(config)[name] for name in _SEEN}
+        rig = window_rules(config)["rig"] or CameraRig()
         seen["views"] = "given" if config.data.views == "given" else 1
-        others = fit(train, frames, config.data.fps, config.seed, CameraRig(), FIT_WINDOWS, **seen)
+        others = fit(train, frames, config.data.fps, config.seed, rig, FIT_WINDOWS, **seen)
     else:
         limits = f"windows of up to {RIDGE_FRAMES} frames and 4 or more training clips"
         run.missing["ridge"] = f"Ridge regression is left out: here it is for {limits}."

@@ -5,8 +5,11 @@ import pytest
 import torch
 
 from posemamba import evaluation
-from posemamba.model import PoseMambaConfig
+from posemamba.model import PoseMamba, PoseMambaConfig
 from posemamba.motion import DetectorNoise, evaluation_windows, select_split, synthetic_clips
+from posemamba.motion.noise import WILD_NOISE
+from posemamba.motion.rig import WILD
+from posemamba.motion.variety import BodyVariety
 from posemamba.skeleton import flip
 from tests.data_prep import human36m_layouts as layouts
 from tests.evaluation.plain import Oracle
@@ -76,3 +79,23 @@ def test_the_files_own_views(tmp_path):
     assert report.protocol["scored_frames"] == 4 * sum(len(c) for c in clips if c.split == "test")
     assert np.isclose(sum(report.scores["model"].mpjpe.frames.values()), report.protocol["scored_frames"])
     assert set(report.by_subject()["model"]) == {"S9", "S11"}
+
+
+def test_a_network_is_shown_what_it_is_made_for():
+    """A network of the person's view is scored in it; the same network of the image's sees something else."""
+    clips = synthetic_clips(seed=0, train=0, test=2, seconds=4, actions=("walking", "waving"))
+    shape = dict(frames=9, depth=2, channels=8, state=2, millimetres_per_unit=1000.0)
+    seen = {}
+    for view in ("image", "person"):
+        torch.manual_seed(0)
+        model = PoseMamba(PoseMambaConfig(**shape, view=view))
+        shown = seen[view] = []
+        model.register_forward_pre_hook(lambda _, inputs, shown=shown: shown.append(inputs[0]))
+        rules = dict(rig=WILD, noise=WILD_NOISE, variety=BodyVariety(), focal_error=0.1)
+        report = evaluation.views(model, clips, 9, 30, views=1, baselines=False, flip=False, **rules)
+        assert report.protocol["view"] == view and report.protocol["rig"]["roll"] == 30
+    image, person = (torch.cat(seen[view]) for view in ("image", "person"))
+    spread = person - person.mean(-2, keepdim=True)
+    spread = spread.square().sum(-1).mean((-1, -2)).sqrt()
+    assert torch.allclose(spread, torch.ones_like(spread), atol=1e-4)
+    assert image.abs().mean() < 0.5 * person.abs().mean()
