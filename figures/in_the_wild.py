@@ -13,6 +13,7 @@ wild.safetensors, a motion file with joints and no pictures, and measured/in_the
 
 import argparse
 import itertools
+import json
 import subprocess
 import sys
 import venv
@@ -53,7 +54,6 @@ CLIPPED, DROP = 15.0, 30.0  # px: an exchanged knee says nothing on time; where 
 SMOOTH = (9, 2)  # frames and degree of Savitzky and Golay's filter
 MODELS = ("small_cmu", "small_orders")
 SCORES = ("mpjpe", "p_mpjpe", "mpjve")
-LIMB_ENDS = [2, 3, 5, 6, 12, 13, 15, 16]
 LIMBS = {"legs": (1, 2, 3, 4, 5, 6), "arms": (11, 12, 13, 14, 15, 16)}
 
 
@@ -110,12 +110,12 @@ def measure_offsets(cameras: list[Camera], joints: np.ndarray) -> tuple[list[int
 
     Returns the offsets, and for each pair the mean reprojection error, px, for each shift of the second.
     """
-    # Knees, ankles, elbows and wrists, in the same frames for all shifts.
+    # The same frames for all shifts.
     inner, errors = np.arange(-SHIFTS[0], joints.shape[1] - SHIFTS[-1]), {}
     pairs = [*itertools.combinations(range(len(cameras)), 2)]
     for a, b in pairs:
         for shift in SHIFTS:
-            seen = np.stack([joints[a][inner], joints[b][inner + shift]])[:, :, LIMB_ENDS]
+            seen = np.stack([joints[a][inner], joints[b][inner + shift]])
             error = triangulate([cameras[a], cameras[b]], seen)[1].mean(0)
             errors[a, b, shift] = float(error.clamp(max=CLIPPED).mean())
 
@@ -204,7 +204,7 @@ def relative(joints: np.ndarray) -> np.ndarray:
 
 def scores(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     found, truth = relative(found), relative(truth)
-    return {name: float(METRICS[name].of(found, truth).mean()) for name in SCORES}
+    return {name: round(float(METRICS[name].of(found, truth).mean()), 2) for name in SCORES}
 
 
 def in_camera(clip: Clip, view: View) -> np.ndarray:
@@ -229,7 +229,7 @@ def table(clip: Clip, models: dict[str, torch.nn.Module]) -> list[dict]:
         for view in clip.views:
             seen = view.keypoints if source == "detected" else exact(clip, view)
             errors[view.name] = scores(way(view, seen), in_camera(clip, view))
-        mean = {score: float(np.mean([e[score] for e in errors.values()])) for score in SCORES}
+        mean = {score: round(np.mean([e[score] for e in errors.values()]), 2) for score in SCORES}
         rows.append(dict(body=name, joints=source, mean=mean, cameras=errors))
     return rows
 
@@ -264,8 +264,8 @@ def quality(clip: Clip) -> dict:
         )
         bones[f"{JOINT_NAMES[start]} to {JOINT_NAMES[end]}"] = told
     named = dict(median=error, largest_of_cameras=error.max(0), second_of_cameras=np.sort(error, 0)[-2])
-    found = {f"{name}_px": float(np.median(each)) for name, each in named.items()}
-    return found | dict(median_mm=float(np.median(error * depth)), frames=len(clip), bones=bones)
+    found = {f"{name}_px": round(float(np.median(each)), 2) for name, each in named.items()}
+    return found | dict(median_mm=round(float(np.median(error * depth)), 2), frames=len(clip), bones=bones)
 
 
 def load_model(name: str) -> torch.nn.Module:
@@ -300,7 +300,8 @@ def main(arguments: list[str] | None = None) -> int:
                 python = given.python or environment(folder)
                 run(python, script, found, *(demo / "videos" / f"{name}.mp4" for name in CAMERAS))
             clip, sync = make_clip(demo, storage.read_arrays(found))
-            save_motion(out / "wild.safetensors", [clip], ABOUT)
+            about = ABOUT | dict(offsets=json.dumps(sync["offsets"]))
+            save_motion(out / "wild.safetensors", [clip], about)
         report = head | dict(synchronisation=sync, truth=quality(clip), detector=two_d_errors(clip))
         report["table"] = table(clip, models)
         record.write(out / "measured" / "in_the_wild.json", report)
