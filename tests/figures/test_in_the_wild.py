@@ -102,7 +102,7 @@ def test_the_tables_come_out_again(tmp_path, monkeypatch, clip, report):
 @pytest.fixture(scope="module")
 def scene():
     """A synthetic walker in four cameras: pixels (cameras, frames, 17, 2)."""
-    joints = synthetic_clips(seed=3, train=1, test=0, seconds=1, actions=["walking"])[0].joints
+    joints = synthetic_clips(seed=3, train=1, test=0, seconds=4, actions=["walking"])[0].joints[:60]
     joints = torch.tensor(joints - [*joints[:, 0, :2].mean(0), 0]).double()
     places = torch.tensor(
         [[3000.0, 0, 1500], [0, 3500, 1000], [-3000, 500, 2500], [500, -4000, 1800]]
