@@ -286,7 +286,7 @@ def main(arguments: list[str] | None = None) -> int:
     folder = Path(given.folder)
     out = Path(given.out or folder / "assets")
     try:
-        models = {Path(name).name: load_model(name) for name in (*MODELS, *given.model)}
+        models = {"/".join(Path(name).parts[-2:]): load_model(name) for name in (*MODELS, *given.model)}
         more = ["--again"] * given.again + ["--model", *list(models)[len(MODELS) :]] * bool(given.model)
         head = record.head(WHAT, ["python", "figures/in_the_wild.py", *more], [0])  # nothing is drawn
         (out / "measured").mkdir(parents=True, exist_ok=True)
