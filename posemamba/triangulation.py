@@ -50,7 +50,6 @@ def triangulate(
     if weights.shape != seen_by or not (weights >= 0).all():
         found = f"weights have shape {tuple(weights.shape)}, least {weights.min():g}"
         raise ValueError(f"{found}, expected {seen_by}, one for each pixel, and 0 or more")
-    # Cameras of one size make a batch; it plays no part here.
     rig = Camera.stack([replace(camera, width=1, height=1) for camera in cameras]).to(torch.float64)
     flat, weights = pixels.reshape(count, -1, 2), weights.double().reshape(count, -1)
     weights = weights * flat.isfinite().all(-1)
@@ -76,8 +75,8 @@ def _solve(rig: Camera, pixels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor
     across = share[..., None, None] * (eye - rays[..., :, None] * rays[..., None, :])
     normal, enough = across.sum(0), (weights > 0).sum(0) > 1
     if (parallel := enough & (torch.linalg.eigvalsh(normal)[:, 0] < _PARALLEL)).any():
-        which = int(parallel.nonzero()[0])
-        raise ValueError(f"the rays to point {which} are parallel, expected cameras at different sides of it")
+        found = f"the rays to point {int(parallel.nonzero()[0])} are parallel"
+        raise ValueError(f"{found}, expected cameras that see it from different sides")
     right = (across @ rig.position[:, None, :, None]).sum(0)[..., 0]
     points = torch.linalg.solve(normal.where(enough[:, None, None], eye), right)
     for _ in range(_STEPS):
