@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "posemamba"
 
 #: From the ground up: a room may use those before it. CONTRIBUTING.md has the same list.
 ROOMS = (
-    *("storage", "record", "paper", "skeleton", "camera", "crops", "discretize", "scan", "orders", "config"),
+    *("storage", "record", "paper", "skeleton", "camera", "triangulation", "crops"),
+    *("discretize", "scan", "orders", "config"),
     *("checkpoints", "capture", "model", "accounting", "attention", "motion", "keypoints", "losses"),
     *("metrics", "inference", "smoothing", "lifting", "video", "detectors", "live", "export"),
     *("evaluation", "experiments", "training"),
