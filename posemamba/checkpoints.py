@@ -126,11 +126,18 @@ def save_pretrained(model: nn.Module, folder: str | Path, **about: Any) -> None:
         storage.write_json(config_path, {**settings, "about": about} if about else settings)
 
 
+def kept() -> list[str]:
+    """The names of the networks that ship with the package."""
+    return sorted(file.parent.name for file in storage.asset("").glob("*/model.safetensors"))
+
+
 def load_pretrained(cls: type[nn.Module], source: str | Path) -> nn.Module:
-    """A network from a folder that `save_pretrained` wrote, or from the Hub; its `about` is the folder's.
+    """A network from a folder that `save_pretrained` wrote, a kept one, or from the Hub; its `about` is that
+    of the folder.
 
     Args:
-        source: the folder; or a name such as "someone/posemamba-s", fetched where no such folder exists.
+        source: the folder. Where there is none: the name of a network that ships with the package, such as
+            "small_cmu"; or one on the Hub, such as "someone/posemamba-s".
 
     Raises:
         FileNotFoundError, ValueError: a file is missing, or is not what it should be.
@@ -145,8 +152,11 @@ def load_pretrained(cls: type[nn.Module], source: str | Path) -> nn.Module:
             reason = json.dumps(str(error).splitlines()[0] if str(error) else type(error).__name__)
             fault = f"no such folder here, and it could not be fetched from the Hugging Face Hub ({reason})"
             raise FileNotFoundError(f"{source}: {fault}") from None
+    if not folder.exists() and source in kept():
+        folder = storage.asset(str(source))
     if not folder.is_dir():
-        raise FileNotFoundError(f"{source}: no such folder; expected one that save_pretrained wrote")
+        wanted = f"one that save_pretrained wrote, or a kept network's name: {', '.join(kept())}"
+        raise FileNotFoundError(f"{source}: no such folder; expected {wanted}")
     path, weights_path = folder / "config.json", folder / "model.safetensors"
     for file in (path, weights_path):
         if not file.is_file():

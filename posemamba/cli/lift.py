@@ -22,7 +22,7 @@ _DETECTOR = (
 _FORMATS = "Some of npz,csv,html,bvh,gltf,overlay; all by default, overlay where there is a video."
 _CAMERA = "Live: a camera's number, or a video file in its place. Windows look back only."
 _SMOOTH = "A filter: none, one-euro, savgol or gaussian."
-_SMALL = """The kept small weights know exact joints of one body seen by level cameras. On real video they are
+_SMALL = """The kept small weights know exact joints seen by level cameras. On real video they are
 far off: expect the kind of movement, not its measures."""
 
 
@@ -145,19 +145,13 @@ def lift(
 
 
 def _network(name: str | None):
-    """A network by the name that it is kept under, or of a folder, or of the Hub."""
-    from posemamba import storage
+    """A network by name or folder: by default "open", or until it ships the small one."""
+    from posemamba.checkpoints import kept
     from posemamba.model import PoseMamba
 
-    for kept in ("open", "small_cmu") if name is None else (name,):
-        if re.fullmatch(r"\w+", kept) and not Path(kept).is_dir():
-            try:
-                folder = storage.asset(f"{kept}/config.json").parent
-            except FileNotFoundError:
-                continue
-            if kept.startswith("small"):
-                out.print(f"Note: {kept}. {' '.join(_SMALL.split())}", soft_wrap=True)
-            return PoseMamba.from_pretrained(folder)
+    name = name or ("open" if "open" in kept() else "small_cmu")
+    if name.startswith("small") and name in kept() and not Path(name).is_dir():
+        out.print(f"Note: {name}. {' '.join(_SMALL.split())}", soft_wrap=True)
     return PoseMamba.from_pretrained(name)
 
 
