@@ -30,6 +30,8 @@ from scipy.signal import savgol_filter
 from posemamba import PoseMamba, record, storage
 from posemamba.camera import Camera, normalise_screen
 from posemamba.inference import lift
+from posemamba.keypoints import Person
+from posemamba.lifting import lift_person
 from posemamba.metrics import METRICS
 from posemamba.motion import Clip, View, load_motion, save_motion
 from posemamba.motion.rig import CameraRig
@@ -54,6 +56,7 @@ CLIPPED, DROP = 15.0, 30.0  # px: an exchanged knee says nothing on time; where 
 SMOOTH = (9, 2)  # frames and degree of Savitzky and Golay's filter
 MODELS = ("small_cmu", "small_orders")
 SCORES = ("mpjpe", "p_mpjpe", "mpjve")
+FPS = 60.0
 LIMBS = {"legs": (1, 2, 3, 4, 5, 6), "arms": (11, 12, 13, 14, 15, 16)}
 
 
@@ -189,13 +192,30 @@ def as_readme(model: torch.nn.Module, view: View, keypoints: np.ndarray) -> np.n
 
 def as_trained(model: torch.nn.Module, view: View, keypoints: np.ndarray) -> np.ndarray:
     """The lifted body, mm: lens undone, and brought to the focal length of the kept weights' training."""
+    return lift(model, plane_of(view, keypoints) * CameraRig().focal, check=False).numpy()
+
+
+def plane_of(view: View, keypoints: np.ndarray) -> torch.Tensor:
+    """Pixels as a pinhole of focal length 1 would show them."""
     pixels = torch.as_tensor(keypoints).double()
-    plane = view.camera.to(torch.float64).unproject(pixels, torch.ones(pixels.shape[:-1]).double())
-    return lift(model, plane[..., :2] * CameraRig().focal, check=False).numpy()
+    return view.camera.to(torch.float64).unproject(pixels, torch.ones(pixels.shape[:-1]).double())[..., :2]
 
 
-# How a network's answer is had: a function from the network, a view and pixels (frames, 17, 2) to the body.
-LIFTERS: dict[str, Callable] = {"image": as_readme, "image, focal length": as_trained}
+def as_lifted(model: torch.nn.Module, view: View, keypoints: np.ndarray, known: bool) -> np.ndarray:
+    """The body, mm, as `posemamba lift` does it, with the camera known or its focal length guessed."""
+    focal, middle = float(view.camera.focal[0]), np.array([view.width, view.height]) / 2
+    if known:
+        keypoints = plane_of(view, keypoints).numpy() * focal + middle
+    keypoints = np.asarray(keypoints, np.float32)
+    person = Person(0, 0, keypoints, np.ones(keypoints.shape[:2], np.float32), view.width, view.height)
+    return lift_person(model, person, FPS, focal if known else None).joints
+
+
+# How a network's answer is had, by its `config.view`: functions of it, a view and pixels (frames, 17, 2).
+LIFTERS: dict[str, dict[str, Callable]] = {
+    "image": {"image": as_readme, "image, focal length": as_trained},
+    "person": {f"person, {word}": partial(as_lifted, known=word == "known") for word in ("known", "guessed")},
+}
 
 
 def relative(joints: np.ndarray) -> np.ndarray:
@@ -221,7 +241,7 @@ def table(clip: Clip, models: dict[str, torch.nn.Module]) -> list[dict]:
     """Each way to a body from each source of 2D: its errors in each camera, and their mean, mm."""
     ways = [("BlazePose", "detected", lambda view, _: view.targets["blazepose"])]
     for name, model in models.items():
-        for how, lifter in LIFTERS.items():
+        for how, lifter in LIFTERS[model.config.view].items():
             ways += [(f"{name}, {how}", source, partial(lifter, model)) for source in ("detected", "exact")]
     rows = []
     for name, source, way in ways:

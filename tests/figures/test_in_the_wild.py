@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from posemamba import record, storage
+from posemamba import PoseMamba, record, storage
 from posemamba.camera import Camera
+from posemamba.config import PoseMambaConfig
 from posemamba.motion import load_motion, synthetic_clips
 from posemamba.motion.files import read_about
 from posemamba.skeleton import BONES, FLIP_ORDER, JOINT_NAMES, JOINT_SETS, bone_lengths
@@ -160,3 +161,12 @@ def test_what_is_missing_is_said_in_a_line(tmp_path, capsys, monkeypatch):
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 2 and "python" in told[0] and "no asset 'nothing'" in told[1]
     assert json.dumps(str(tmp_path)) not in told[1]
+
+
+def test_a_network_of_the_persons_view_is_lifted_as_the_command_does(clip):
+    torch.manual_seed(0)
+    shape = dict(frames=27, depth=2, channels=8, state=2, millimetres_per_unit=1000.0, view="person")
+    rows = COMMAND["table"](clip, {"mine": PoseMamba(PoseMambaConfig(**shape))})
+    named = {(row["body"], row["joints"]): row["mean"]["mpjpe"] for row in rows if "mine" in row["body"]}
+    assert {body for body, _ in named} == {"mine, person, known", "mine, person, guessed"}
+    assert all(100 < error < 3000 for error in named.values()) and len(set(named.values())) == 4
