@@ -67,6 +67,9 @@ def together(devices: int, function: Callable, *arguments) -> Iterator[Place]:
     except Exception as error:
         if not _lost(error):
             raise
+        # Gloo's thread has failed work to take apart, and needs the GIL for it. Who takes the group apart
+        # holds the GIL and waits for that thread. So it has its turn first.
+        time.sleep(0.5)
         raise ChildProcessError(
             f"{_ended(others)}; what was saved stays, the same command goes on"
         ) from error
