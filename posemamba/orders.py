@@ -227,7 +227,7 @@ def tables(
 @_kept
 def mixing(
     strategy: Strategy, device: torch.device | None = None
-) -> tuple[Int[Tensor, "joints"] | None, ...]:
+) -> tuple[Int[Tensor, " joints"] | None, ...]:
     """For each direction of a strategy the joint that is mixed into each joint; None where it mixes none."""
     return tuple(None if one.mix is None else torch.tensor(one.mix, device=device) for one in strategy)
 

@@ -166,7 +166,7 @@ class _Sequence:
         return near
 
 
-def _grouped(groups: Int[Tensor, "tokens"], values: Tensor) -> tuple[Tensor, Tensor]:
+def _grouped(groups: Int[Tensor, " tokens"], values: Tensor) -> tuple[Tensor, Tensor]:
     """The groups that occur, each once, and their sums of the tokens' values."""
     found, place = groups.unique(return_inverse=True)
     if len(found) == len(groups):
