@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 
+# torch's compiler wants setuptools, which can no longer be imported once a process has looked for pip; and in
+# some seven hundred tests something does. So it is imported first.
+import setuptools  # noqa: F401
+
 
 @pytest.fixture(scope="session")
 def fixtures() -> Path:
