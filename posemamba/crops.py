@@ -28,9 +28,9 @@ class PersonView:
         spread: that unit, at a distance of 1.
     """
 
-    inputs: Float[Tensor, "*b frames joints 2"]
-    rotation: Float[Tensor, "*b 3 3"]
-    spread: Float[Tensor, "*b"]
+    inputs: Float[Tensor, "... frames joints 2"]
+    rotation: Float[Tensor, "... 3 3"]
+    spread: Float[Tensor, "..."]
 
     def turn(self, joints: Float[Tensor, "*b frames joints 3"]) -> Float[Tensor, "*b frames joints 3"]:
         """Joints in the camera's axes, root-relative or not, in the virtual camera's."""
