@@ -8,7 +8,7 @@ from jaxtyping import Float
 from posemamba.lifting import Body
 from posemamba.skeleton import JOINTS
 
-# (right side and trunk, left side): one pair a person, as the book's figures draw them.
+# (right side and trunk, left side): one pair a person; the book's figures have them too.
 SHADES = (("#0072B2", "#56B4E9"), ("#D55E00", "#E69F00"), ("#009E73", "#7FCDB5"), ("#B0508A", "#DFA6C8"))
 _SHAPES = {"joints": (JOINTS, 3), "keypoints": (JOINTS, 2), "confidence": (JOINTS,), "root": (3,)}
 _APART = 1500.0  # mm between people whose places are not known

@@ -10,11 +10,10 @@ import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
 
+from posemamba.export.scene import SHADES
 from posemamba.plotting.style import CLEAR, add_slider, describe, numbers
 from posemamba.skeleton import JOINT_NAMES, LIMBS
 
-# (right side and trunk, left side): one pair a skeleton
-SHADES = (("#0072B2", "#56B4E9"), ("#D55E00", "#E69F00"), ("#009E73", "#7FCDB5"), ("#B0508A", "#DFA6C8"))
 GREYS = ("#7d7d7d", "#b5b5b5")
 # The limbs along each line of a skeleton: in space all on one, in a picture a line for each colour.
 LINES = {3: [tuple(LIMBS)], 2: [("trunk",), ("left leg", "left arm"), ("right leg", "right arm")]}

@@ -141,8 +141,8 @@ def test_windows_of_several_rates_are_drawn_as_often_as_there_are_some():
         assert abs(share - count / len(both)) < 0.07
 
 
-def test_in_the_persons_view_targets_are_above_what_they_stand_on():
-    """Without noise and roll the inputs are the targets' picture: x and y agree in direction and sign."""
+def test_in_the_persons_view_inputs_are_the_targets_picture():
+    """Without noise: x and y agree in direction and sign, perspective apart."""
     inputs, targets = sampler(noise=None, focal_error=0.0, variety=None).batch(0)
     flat = inputs - inputs[:, :, :1]
     agree = (flat * targets[..., :2]).sum() / (flat.norm() * targets[..., :2].norm())
