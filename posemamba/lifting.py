@@ -1,8 +1,9 @@
 """From a person that a detector found to a body in millimetres: any frame rate, image and camera.
 
-A network knows one frame rate, that of the motion it was trained on. Keypoints are brought to it and the
-answers back. What it sees of them is `model.config.view`: the whole image, or the person alone. On request
-bones are held constant, a filter smooths, and the root is placed in front of the camera.
+A network knows the frame rates of the motion it was trained on. Keypoints are brought to one and the answers
+back. Where a detector exchanged left and right, that is undone. What the network sees is `model.config.view`:
+the whole image, or the person alone. On request bones are held constant, a filter smooths, and the root is
+placed in front of the camera.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from torch import nn
 from posemamba.camera import normalise_screen
 from posemamba.inference import Progress, View, blend_windows
 from posemamba.keypoints import Person
+from posemamba.keypoints.sides import put_right
 from posemamba.skeleton import BONES, FLIP_ORDER, bone_lengths
 from posemamba.smoothing import FILTERS, savgol
 
@@ -38,12 +40,13 @@ class Body:
         start: the video's frame that the first of these is.
         fps: of the video.
         joints: relative to the root, mm, in the camera's axes: x right, y down, z forward.
-        keypoints: pixels, as detected; gaps are interpolated.
+        keypoints: pixels, as detected, with gaps interpolated and the sides put right.
         confidence: the detector's; 0 where it found nothing.
         size: the image's width and height, pixels.
         focal: the camera's focal length, pixels.
         focal_known: whether it was given; else it is a guess.
         root: where the root is in the camera's frame, mm: an estimate; None where it was not asked for.
+        exchanged: in how many frames the detector had left and right exchanged, by `keypoints.sides`.
     """
 
     track: int
@@ -56,6 +59,7 @@ class Body:
     focal: float
     focal_known: bool = False
     root: Float[np.ndarray, "frames 3"] | None = field(default=None, repr=False)
+    exchanged: int = 0
 
     def __len__(self) -> int:
         return len(self.joints)
@@ -75,6 +79,7 @@ def lift_person(
     smooth: str = "none",
     rigid: bool = False,
     place: bool = False,
+    sides: bool = True,
     batch_size: int = 32,
     progress: Progress | None = None,
 ) -> Body:
@@ -89,6 +94,8 @@ def lift_person(
         smooth: a filter of `smoothing.FILTERS`, for the joints and the root.
         rigid: whether each bone is held at its median length, left and right at their mean.
         place: whether the root is placed in the camera's frame, as `place_root` does.
+        sides: whether left and right are changed back where the detector exchanged them, as
+            `keypoints.sides.put_right` does.
 
     Raises:
         ValueError: a network whose unit is not known, a rate, a focal length or a filter that cannot be.
@@ -103,12 +110,15 @@ def lift_person(
             raise ValueError(f"{name} is {value}, expected a positive number of {unit}")
     if smooth not in FILTERS:
         raise ValueError(f"smooth is {smooth!r}, expected one of {', '.join(FILTERS)}")
+    pixels, confidence, found = person.keypoints, person.confidence, np.zeros(0)
+    if sides:
+        pixels, confidence, found = put_right(pixels, confidence, fps)
     ratio = fps / trained_fps(model, fps)
     ratio = 1.0 if abs(ratio - 1) < _SAME_RATE else ratio
     last = len(person) - 1
     # When the network's frames are, in the video's; the last may follow sooner, so as not to lie beyond.
     at = np.minimum(np.arange(np.ceil(last / ratio - 1e-6) + 1) * ratio, last)
-    points = person.keypoints if ratio == 1 else resample(person.keypoints, at)
+    points = pixels if ratio == 1 else resample(pixels, at)
     # A window that is not full is answered worse than one whose last frame is held: of one frame of the
     # demonstration clip alone the kept weights make 74 mm of error, of one that is held 40.
     missing = max(0, model.config.frames - len(points))
@@ -123,10 +133,10 @@ def lift_person(
     joints = hold_bones(joints) if rigid else joints
     root = None
     if place:
-        root = place_root(joints, person.keypoints, person.confidence, size, focal, fps)
+        root = place_root(joints, pixels, confidence, size, focal, fps)
         root = FILTERS[smooth](root, fps)
-    seen = person.keypoints, person.confidence, size, float(focal), known
-    return Body(person.track, person.start, float(fps), joints, *seen, root)
+    seen = pixels, confidence, size, float(focal), known
+    return Body(person.track, person.start, float(fps), joints, *seen, root, int(found.sum()))
 
 
 def trained_fps(model: nn.Module, near: float | None = None) -> float:

@@ -44,6 +44,7 @@ def lift(
     detector: Annotated[str, Option(help=_DETECTOR)] = "mediapipe",
     threshold: Annotated[float, Option(help="A joint of a confidence not above it is missing.")] = 0.0,
     max_gap: Annotated[int, Option(help="Missing frames on end that are interpolated.")] = 10,
+    sides: Annotated[bool, Option(help="Change left and right back where they were exchanged.")] = True,
     flip: Annotated[bool, Option(help="Average with the mirrored input's answer.")] = True,
     camera: Annotated[str | None, Option(help=_CAMERA)] = None,
 ) -> None:
@@ -117,7 +118,7 @@ def lift(
         began, bodies = time.perf_counter(), []
         for at, person in enumerate(those):
             text = f"lifting person {person.track} ({at + 1} of {len(those)})"
-            rules = dict(flip=flip, smooth=smooth, rigid=rigid, place=place)
+            rules = dict(flip=flip, smooth=smooth, rigid=rigid, place=place, sides=sides)
             bodies.append(
                 lift_person(network, person, fps, known, progress=partial(bar.stage, text), **rules)
             )
@@ -129,6 +130,7 @@ def lift(
     for body in bodies[:10]:
         sure = f"{(body.confidence > 0).mean():.0%} of the joints found"
         when = f"frames {body.start:,} to {body.start + len(body) - 1:,} ({len(body) / fps:.1f} s)"
+        sure += f", left and right changed back in {body.exchanged:,} frames" * bool(body.exchanged)
         out.print(f"Person {body.track}: {when}, {sure}.", soft_wrap=True)
     if len(bodies) > 10:
         out.print(f"And {len(bodies) - 10:,} more stretches of people.")
