@@ -12,6 +12,7 @@ from pathlib import Path
 
 from posemamba.plotting.style import INK
 from posemamba.storage import atomic_path
+from tools.drawings.in_the_wild import landmarks, person_view, rays
 from tools.drawings.measuring import choosing, protocol
 from tools.drawings.pen import WIDTH
 from tools.drawings.the_data import two_and_a_half, windows
@@ -31,6 +32,9 @@ _KNOWN = (
     processes,
     protocol,
     choosing,
+    rays,
+    landmarks,
+    person_view,
 )
 DRAWINGS = {function.__name__: function for function in _KNOWN}
 
