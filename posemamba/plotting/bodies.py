@@ -4,7 +4,7 @@ A body's right side and trunk are drawn in a strong colour, its left side in the
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -140,7 +140,14 @@ def _lay_out(figure: go.Figure, flat: bool) -> None:
     figure.layout.meta = dict(narrow=narrow)
 
 
-def _finish(figure: go.Figure, parts: list[np.ndarray], seconds: float, title: str, alt: str) -> go.Figure:
+def _finish(
+    figure: go.Figure,
+    parts: list[np.ndarray],
+    seconds: float,
+    title: str,
+    alt: str,
+    steps: tuple | None = None,
+) -> go.Figure:
     """Titles a figure; its last traces, the lines of skeletons (frames, 17, d), are set in motion."""
     describe(figure, alt).update_layout(title_text=title)
     if len(parts[0]) == 1:
@@ -148,8 +155,8 @@ def _finish(figure: go.Figure, parts: list[np.ndarray], seconds: float, title: s
     moves = [[line for part in parts for line in _lines(part[k])] for k in range(len(parts[0]))]
     traces = list(range(len(figure.data) - len(moves[0]), len(figure.data)))
     figure.frames = [go.Frame(name=str(k), data=moved, traces=traces) for k, moved in enumerate(moves)]
-    labels = [f"{k * seconds:.2f}" for k in range(len(moves))]
-    return add_slider(figure, labels, "time ", " s", interval=round(1000 * seconds, 2))
+    word, labels, unit = steps or ("time", [f"{k * seconds:.2f}" for k in range(len(moves))], "s")
+    return add_slider(figure, [*labels], f"{word} ", f" {unit}", interval=round(1000 * seconds, 2))
 
 
 def skeleton_animation(
@@ -160,6 +167,7 @@ def skeleton_animation(
     space: str = "world",
     spacing: float = 0.0,
     follow: bool = False,
+    steps: tuple[str, Sequence[str], str] | None = None,
     alt: str | None = None,
 ) -> go.Figure:
     """Skeletons in 3D, to play, scrub and turn; beside them, where given, the 2D input.
@@ -174,10 +182,11 @@ def skeleton_animation(
         space: "world" (z up) or "camera" (x right, y down, z forward), which is turned so that up is up.
         spacing: mm between the skeletons, along x; 0 lays them over each other.
         follow: keep the (first) skeleton's pelvis over the origin, for clips that walk away.
+        steps: what the slider goes through, if not time: its name, a label a frame, and their unit.
         title, alt: the figure's title, and its alternative text; made from the names where not given.
 
     Raises:
-        ValueError: for arrays of other shapes and for keypoints of another length.
+        ValueError: for arrays of other shapes and for keypoints or steps of another length.
     """
     bodies, length, stride = _named(poses, "poses", 3)
     if space not in AXES:
@@ -185,6 +194,9 @@ def skeleton_animation(
     flat, frames, _ = ({}, length, 1) if keypoints is None else _named({"": keypoints}, "keypoints", 2)
     if frames != length:
         raise ValueError(f"keypoints has {frames} frames, expected {length} as in poses.")
+    if steps is not None and (len(steps[1]) != length or stride > 1):
+        found = f"steps has {len(steps[1])} labels for {length} frames"
+        raise ValueError(f"{found}, expected one each, and at most {MOST_FRAMES}.")
     if space == "camera":
         bodies = {name: body[..., [0, 2, 1]] * np.float32([1, 1, -1]) for name, body in bodies.items()}
     pelvis = next(iter(bodies.values()))[:, :1] * np.float32([1, 1, 0]) if follow else 0
@@ -206,8 +218,9 @@ def skeleton_animation(
     _lay_out(figure, bool(flat))
     drawn = ", ".join(name for name in bodies if name) or "one skeleton"
     drawn += ", the 2D input in a panel of its own" if flat else ""
-    told = f"3D skeleton animation: {title or 'untitled'}. {length / fps:.1f} seconds of {drawn}."
-    return _finish(figure, [*bodies.values(), *flat.values()], stride / fps, title, alt or told)
+    what = f"{length / fps:.1f} seconds of" if steps is None else f"{length} steps of {steps[0]}:"
+    told = f"3D skeleton animation: {title or 'untitled'}. {what} {drawn}."
+    return _finish(figure, [*bodies.values(), *flat.values()], stride / fps, title, alt or told, steps)
 
 
 def skeleton_2d(
