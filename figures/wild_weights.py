@@ -1,0 +1,112 @@
+"""The weights for strangers' videos: trained, scored on people unseen, kept.
+
+    python figures/wild_weights.py --data open.safetensors
+
+trains the rows of the recipe wild, each with `--seeds`, and scores them on the test split through cameras of
+every kind and with a poor detector's errors, beside the mean pose and ridge regression. A run takes three
+hours on a core; stopped, the command goes on where it was. `--rows bidirectional` trains one row, so that two
+terminals train both at once; `--score` trains nothing. `data_prep/cmu.py --fetch --set all` makes motion as
+that of the kept weights: the same trials, but for 28 clips of theirs that came from other copies of the
+database, some with invented bone lengths.
+
+What is left in FOLDER/assets: the record, the first network in half precision as a folder `open`, and the
+same as an ONNX file in it. What ships was kept with `--out posemamba/assets`; then
+`python figures/in_the_wild.py --again --out posemamba/assets` has the errors on the real video.
+"""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+from posemamba import evaluation, record, storage
+from posemamba.export.onnx import write_onnx
+from posemamba.model import PoseMamba
+from posemamba.motion import open_motion
+from posemamba.motion.noise import WILD_NOISE
+from posemamba.motion.rig import WILD
+from posemamba.training import Interrupted, TrainingConfig, train
+
+WHAT = "networks for strangers' videos, scored on people unseen through cameras of every kind, with noise"
+ROWS = ("bidirectional", "global-local")
+VIEWS, FIT_WINDOWS, CURVE_POINTS = 2, 20_000, 200
+SCORES = ("mpjpe", "p_mpjpe", "mpjve")
+
+
+def curve(folder: Path) -> list[tuple[int, float]]:
+    """(step, mean error in mm since the point before) of a run's training windows."""
+    with (folder / "curve.csv").open(encoding="utf-8", newline="") as file:
+        rows = [(int(row["step"]) + 1, float(row["mpjpe_mm"])) for row in csv.DictReader(file)]
+    size = max(1, len(rows) // CURVE_POINTS)
+    parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+    return [(part[-1][0], round(sum(error for _, error in part) / len(part), 1)) for part in parts]
+
+
+def scored(folder: Path, clips: list, config: TrainingConfig, baselines: bool) -> dict:
+    """A run's errors on people unseen, with wild cameras and noise; once measured they are read."""
+    done = folder / "scored.json"
+    if done.exists() and ((found := storage.read_json(done))["baselines"] or not baselines):
+        return found
+    rules = dict(views=VIEWS, rig=WILD, noise=WILD_NOISE, inputs="projected", focal_error=0.1, names=SCORES)
+    rules |= dict(baselines=baselines, fit_windows=FIT_WINDOWS)
+    model = PoseMamba.from_pretrained(folder / "model")
+    found = evaluation.views(model, clips, config.model.frames, config.data.fps, **rules).to_json()
+    own = {part: found[part].pop("model") for part in ("scores", "subjects") if found[part]}
+    rest = {part: found[part] for part in ("scores", "subjects", "protocol")} if baselines else None
+    storage.write_json(done, own | dict(protocol=found["protocol"], baselines=rest))
+    return storage.read_json(done)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train, score, write; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="synthetic", help="'synthetic', or a file of motion")
+    parser.add_argument("--folder", type=Path, default=Path("runs/wild"), help="where the runs are kept")
+    parser.add_argument("--out", type=Path, help="the folder of assets to write to; FOLDER/assets by default")
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS, metavar="ROW")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--steps", type=int, help="of each run, in place of the recipe's")
+    parser.add_argument("--score", action="store_true", help="train nothing, score the runs that are done")
+    given = parser.parse_args(arguments)
+    command = ["python", "figures/wild_weights.py", "--data", Path(given.data).name]
+    command += ["--steps", str(given.steps)] if given.steps else []
+    head = record.head(WHAT, command, given.seeds)
+    clips, changes = open_motion(given.data), {"steps": given.steps} if given.steps else {}
+    out, runs, kept, baselines = given.out or given.folder / "assets", [], None, None
+    try:
+        for seed in given.seeds:
+            for row in given.rows:
+                folder = given.folder / f"{row}_{seed}"
+                config = TrainingConfig.load(f"wild/{row}", seed=seed, **changes)
+                if not given.score:
+                    train(config, clips, folder, device="cpu")
+                if not (folder / "model").is_dir():
+                    print(f"{folder} holds no network yet: left out")
+                    continue
+                kept = kept or PoseMamba.from_pretrained(folder / "model")
+                found = scored(folder, clips, config, baselines is None)
+                baselines = baselines or found.pop("baselines")
+                runs.append(dict(row=row, seed=seed, steps=config.steps, curve=curve(folder)))
+                runs[-1] |= {part: found[part] for part in ("scores", "subjects") if part in found}
+                error = found["scores"]["mpjpe"]["over_actions"]
+                print(f"{row}, seed {seed}: MPJPE {error:.1f} mm", flush=True)
+    except (Interrupted, KeyboardInterrupt):
+        print("Stopped; what was done is kept. The same command goes on.")
+        return 130
+    if kept is None:
+        print(f"wild_weights: {given.folder} holds no run that is done, expected one", file=sys.stderr)
+        return 2
+    about = dict(recipe=f"wild/{given.rows[0]}", data=Path(given.data).name, training=kept.about["training"])
+    kept.half().save_pretrained(out / "open", **about)
+    write_onnx(PoseMamba.from_pretrained(out / "open"), out / "open" / "model.onnx", half=True)
+    (out / "measured").mkdir(parents=True, exist_ok=True)
+    config = {name: value for name, value in config.flat().items() if name not in ("seed", "scan")}
+    parameters = sum(weights.numel() for weights in kept.parameters())
+    figures = dict(config=config, parameters=parameters, runs=runs, baselines=baselines)
+    record.write(out / "measured" / "wild_weights.json", head | figures)
+    print(f"{len(runs)} runs; written to {out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
