@@ -12,16 +12,20 @@ from pathlib import Path
 
 from posemamba.plotting.style import INK
 from posemamba.storage import atomic_path
+from tools.drawings.differential_equation import bucket, hold, leaks, memory_on_the_grid, three_memories
 from tools.drawings.in_the_wild import landmarks, person_view, rays
 from tools.drawings.measuring import choosing, protocol
 from tools.drawings.pen import WIDTH
 from tools.drawings.the_data import two_and_a_half, windows
 from tools.drawings.the_full_training_run import kill, processes
 from tools.drawings.the_lifting_problem import flip, pinhole
+from tools.drawings.the_scan import backwards, kept_states, three_ways, two_maps, what_waits
 from tools.drawings.what_to_optimise import joint_weights, loss_terms
 
 FOLDER = Path(__file__).resolve().parents[2] / "posemamba/assets/drawings"
 _KNOWN = (
+    *(bucket, three_memories, hold, leaks, memory_on_the_grid),
+    *(three_ways, two_maps, what_waits, backwards, kept_states),
     pinhole,
     flip,
     windows,
