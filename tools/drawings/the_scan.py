@@ -121,7 +121,7 @@ def three_ways() -> tuple[str, str, int, list[str]]:
     """One system over the same four tokens: as a recurrence, as a convolution and as a scan."""
     tokens, apart, top, foot = 4, 40, 70, 220
     panels = {"recurrence": 22, "convolution": 196, "scan": 370}
-    lags = (BLUE, ORANGE, GREEN, YELLOW)
+    lags = (GREEN, ORANGE, YELLOW, SKY)
     parts = []
     for name, left in panels.items():
         xs = [left + apart * k for k in range(tokens)]
