@@ -33,7 +33,7 @@ def test_the_costs_of_a_block_are_all_of_them(variant):
 
 
 def test_a_state_is_worth_eight_operations():
-    rings = re.findall(r'<circle [^>]*r="15"', drawings.draw("multiply_add"))
+    rings = re.findall(r'<circle [^>]*r="15"', drawings.draw("state_operations"))
     assert len(rings) == 8
 
 

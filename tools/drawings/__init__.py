@@ -18,7 +18,13 @@ from tools.drawings.pen import WIDTH
 from tools.drawings.the_data import two_and_a_half, windows
 from tools.drawings.the_full_training_run import kill, processes
 from tools.drawings.the_lifting_problem import flip, pinhole
-from tools.drawings.what_a_table_counts import frames_out, multiply_add, partners, where_the_work_is
+from tools.drawings.what_a_table_counts import (
+    frames_out,
+    multiply_add,
+    partners,
+    state_operations,
+    where_the_work_is,
+)
 from tools.drawings.what_the_scan_attends_to import (
     down_to_a_picture,
     held,
@@ -41,6 +47,7 @@ _KNOWN = (
     protocol,
     choosing,
     multiply_add,
+    state_operations,
     where_the_work_is,
     frames_out,
     partners,

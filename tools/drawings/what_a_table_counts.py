@@ -8,11 +8,11 @@ from tools.drawings.pen import BLUE, GREEN, ORANGE, arrow, boxed, cells, dot, li
 
 
 def multiply_add() -> tuple[str, str, int, list[str]]:
-    """What a multiply-add is: in a linear map, and what a state does at a token."""
-    parts = [words((14, 22), "A linear map, 3 numbers to 2", bold=True)]
+    """What a multiply-add is: a linear map has one for each weight at each token."""
+    parts = []
     ins, outs = (
-        [np.array([40.0, 52 + 34 * k]) for k in range(3)],
-        [np.array([170.0, 69 + 34 * k]) for k in range(2)],
+        [np.array([40.0, 18 + 34 * k]) for k in range(3)],
+        [np.array([170.0, 35 + 34 * k]) for k in range(2)],
     )
     for a, start in enumerate(ins):
         for b, end in enumerate(outs):
@@ -20,15 +20,24 @@ def multiply_add() -> tuple[str, str, int, list[str]]:
             parts.append(line(start, end, ORANGE if chosen else BLUE, 3.5 if chosen else 1.5))
     parts += [dot(place, 5) for place in ins + outs]
     parts += [
-        words((206, 62), "one weight at one token: times the", ORANGE),
-        words((206, 81), "input, onto the sum. One multiply-add.", ORANGE),
+        words((206, 28), "one weight at one token: times the", ORANGE),
+        words((206, 47), "input, onto the sum. One multiply-add.", ORANGE),
         words(
-            (206, 112), f"{len(ins) * len(outs)} weights, {len(ins) * len(outs)} multiply-adds a token", BLUE
+            (206, 78), f"{len(ins) * len(outs)} weights, {len(ins) * len(outs)} multiply-adds a token", BLUE
         ),
     ]
-    parts += [words((14, 168), "A scan: one state at one token", bold=True)]
+    alt = (
+        "Three dots joined to two by six lines, each a weight. One stands out: a weight times its input, "
+        "added to a sum, is a multiply-add. Six weights make six multiply-adds a token."
+    )
+    return "What a multiply-add is", alt, 104, parts
+
+
+def state_operations() -> tuple[str, str, int, list[str]]:
+    """What a scan does for one state at one token."""
+    parts = []
     # The recurrence, an operation a ring: h = exp(delta A) h + (delta B) u, and C h onto the output's sum.
-    top, across, below = 214.0, (128.0, 226.0, 324.0, 420.0), (278.0, 336.0)
+    top, across, below = 38.0, (128.0, 226.0, 324.0, 420.0), (102.0, 160.0)
     kept, added, read, out = (np.array([x, top]) for x in across)
     decay, power = (np.array([across[0], y]) for y in below)
     written, scaled = (np.array([across[1], y]) for y in below)
@@ -71,14 +80,13 @@ def multiply_add() -> tuple[str, str, int, list[str]]:
         parts += [*wire(start, end), words(start, text, shift=by, anchor="middle")]
     step = (power + scaled) / 2
     parts += [*wire(step, power), *wire(step, scaled), words(step, "\u0394", shift=(0, 5), anchor="middle")]
-    parts += [words((275, 204), "h", GREEN, anchor="middle", bold=True)]
+    parts += [words((275, 28), "h", GREEN, anchor="middle", bold=True)]
     alt = (
-        "Above, three dots joined to two by six lines, each a weight; one stands out: a weight times its "
-        "input, added to a sum, is a multiply-add. Below, eight operations that a scan does for one state "
-        "at one token: the step times A, its exponential, times the old state; the step times B, times the "
-        "input; the sum, the new state; times C; onto the output."
+        "Eight operations that a scan does for one state at one token, as rings: the step times A, its "
+        "exponential, times the old state; the step times B, times the input; the sum of the two, which is "
+        "the new state; times C; onto the output."
     )
-    return "What a multiply-add is, and what a state costs", alt, 366, parts
+    return "What a scan does for one state at one token", alt, 190, parts
 
 
 def block_costs(variant: str = "S") -> dict[str, tuple[int, int, bool] | None]:
