@@ -192,6 +192,7 @@ def partners() -> tuple[str, str, int, list[str]]:
     frames, joints, ring = 5, 4, (2, 1)
     # For each token and each channel of the block; a scan has two inner channels for each of them.
     costs = {"full attention": 2 * J * T, "factored attention": 2 * (J + T), "four scans": 9 * 4 * 2 * N // 2}
+    formulas = ("2 \u00b7 17 T", "2 (17 + T)", "4.5 \u00b7 4 \u00b7 2 N")
     parts = []
     for panel, (name, cost) in enumerate(costs.items()):
         left, top, gap = 26 + 172 * panel, 54, 25
@@ -212,16 +213,11 @@ def partners() -> tuple[str, str, int, list[str]]:
                 parts += arrow(near + 0.12 * way, near + 0.76 * way, ORANGE, 2)
         parts += [dot(place(*other), 4) for other in grid if other != ring]
         parts += [dot(place(*ring), 6, GREEN)]
-        formula = {
-            "full attention": "2 \u00b7 17 T",
-            "factored attention": "2 (17 + T)",
-            "four scans": "4.5 \u00b7 4 \u00b7 2 N",
-        }[name]
         below = top + gap * joints + 10
-        parts += [words((left - 12, below), formula)]
+        parts += [words((left - 12, below), formulas[panel])]
         parts += [words((left - 12, below + 24), f"{cost:,}", BLUE if met else ORANGE, size=18, bold=True)]
     parts += [words((14, 226), f"Multiply-adds for a token and a channel, at T = {T} and N = {N}")]
-    told = ", ".join(f"{name} {cost:,}" for name, cost in costs.items())
+    told = ", ".join(f"{name} {way}, {costs[name]:,}" for name, way in zip(costs, formulas, strict=True))
     alt = (
         "Three times a grid of five frames and four joints, with one token marked. Under full attention "
         "lines join it to all others; under factored attention to its frame's joints and to its own joint "
