@@ -13,6 +13,7 @@ from pathlib import Path
 from posemamba.plotting.style import INK
 from posemamba.storage import atomic_path
 from tools.drawings.differential_equation import bucket, hold, leaks, memory_on_the_grid, three_memories
+from tools.drawings.does_the_order_matter import mixes, pairs, six_strategies
 from tools.drawings.in_the_wild import landmarks, person_view, rays
 from tools.drawings.measuring import choosing, protocol
 from tools.drawings.pen import WIDTH
@@ -20,6 +21,20 @@ from tools.drawings.the_data import two_and_a_half, windows
 from tools.drawings.the_full_training_run import kill, processes
 from tools.drawings.the_lifting_problem import flip, pinhole
 from tools.drawings.the_scan import backwards, kept_states, three_ways, two_maps, what_waits
+from tools.drawings.what_a_table_counts import (
+    frames_out,
+    multiply_add,
+    partners,
+    state_operations,
+    where_the_work_is,
+)
+from tools.drawings.what_the_scan_attends_to import (
+    down_to_a_picture,
+    held,
+    mixed_pattern,
+    one_entry,
+    zero_patterns,
+)
 from tools.drawings.what_to_optimise import joint_weights, loss_terms
 
 FOLDER = Path(__file__).resolve().parents[2] / "posemamba/assets/drawings"
@@ -39,6 +54,19 @@ _KNOWN = (
     rays,
     landmarks,
     person_view,
+    multiply_add,
+    state_operations,
+    where_the_work_is,
+    frames_out,
+    partners,
+    one_entry,
+    zero_patterns,
+    mixed_pattern,
+    down_to_a_picture,
+    held,
+    six_strategies,
+    mixes,
+    pairs,
 )
 DRAWINGS = {function.__name__: function for function in _KNOWN}
 
