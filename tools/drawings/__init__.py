@@ -12,8 +12,18 @@ from pathlib import Path
 
 from posemamba.plotting.style import INK
 from posemamba.storage import atomic_path
+from tools.drawings.a_first_training_run import pole, three_errors, training_step
+from tools.drawings.from_a_body import (
+    four_sequences,
+    limb_order,
+    numbered_skeleton,
+    two_backwards,
+    way_home,
+    who_reaches,
+)
 from tools.drawings.measuring import choosing, protocol
 from tools.drawings.pen import WIDTH
+from tools.drawings.the_block import equation_8, equations_9_and_10, one_token_reads, seams, two_streams
 from tools.drawings.the_data import two_and_a_half, windows
 from tools.drawings.the_full_training_run import kill, processes
 from tools.drawings.the_lifting_problem import flip, pinhole
@@ -31,6 +41,20 @@ _KNOWN = (
     processes,
     protocol,
     choosing,
+    numbered_skeleton,
+    four_sequences,
+    way_home,
+    who_reaches,
+    two_backwards,
+    limb_order,
+    two_streams,
+    seams,
+    one_token_reads,
+    equation_8,
+    equations_9_and_10,
+    training_step,
+    pole,
+    three_errors,
 )
 DRAWINGS = {function.__name__: function for function in _KNOWN}
 
