@@ -40,7 +40,7 @@ def alt(name):
 def test_each_chapter_has_its_drawings():
     chapters = [drawings.DRAWINGS[name].__module__.rsplit(".", 1)[1] for name in OWN]
     assert {chapter: chapters.count(chapter) for chapter in chapters} == {
-        "from_a_body": 6,
+        "from_a_body": 7,
         "the_block": 5,
         "a_first_training_run": 3,
     }
@@ -117,6 +117,18 @@ def test_the_limb_order_is_the_packages():
     apart = [from_a_body.bones_between(joint, added) for joint, added in enumerate(LIMB_ORDER)]
     assert (apart.count(0), apart.count(1), sum(bones > 1 for bones in apart)) == (4, 6, 7)
     assert "4 are the joint itself, 6 a neighbour on the skeleton, 7 further away" in alt("limb_order")
+
+
+def test_the_released_gradient_lacks_what_the_drawing_leaves_out():
+    x, back = torch.zeros(1, JOINTS, 1, requires_grad=True), {}
+    for gradient in orders.GRADIENTS:
+        sums = orders.arrange(x, "global-local", 1, gradient)[0, 0, :, 0]
+        rows = [torch.autograd.grad(one, x, retain_graph=True)[0][0, 0, 0].item() for one in sums]
+        back[gradient] = {joint: int(value) for joint, value in enumerate(rows) if value}
+    assert back == {"exact": {0: 2, 1: 1, 5: 1}, "released": {0: 1}}
+    drawn = drawings.draw("dropped_gradient")
+    heads = drawn.count("<polygon"), drawn.count('stroke-dasharray="2 6"')
+    assert heads == (3 + 3 + 3 + 3 + 3, 3), "own and mixed arrows twice, then the own ones alone"
 
 
 def test_the_blocks_sizes_and_scans():

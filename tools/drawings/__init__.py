@@ -14,6 +14,7 @@ from posemamba.plotting.style import INK
 from posemamba.storage import atomic_path
 from tools.drawings.a_first_training_run import pole, three_errors, training_step
 from tools.drawings.from_a_body import (
+    dropped_gradient,
     four_sequences,
     limb_order,
     numbered_skeleton,
@@ -47,6 +48,7 @@ _KNOWN = (
     who_reaches,
     two_backwards,
     limb_order,
+    dropped_gradient,
     two_streams,
     seams,
     one_token_reads,

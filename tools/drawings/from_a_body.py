@@ -231,3 +231,36 @@ def limb_order() -> tuple[str, str, int, list[str]]:
         f"{told[1]} on the skeleton, {told[2]}."
     )
     return "What the limb order is added to", alt, 218, parts
+
+
+def dropped_gradient() -> tuple[str, str, int, list[str]]:
+    """What goes from the pelvis into the sums, and what comes back of it, in truth and as released."""
+    hosts = [joint for joint, added in enumerate(LIMB_ORDER) if added == 0]
+    panels = (("forward", 1, True), ("the true gradient", -1, True), ("the released one", -1, False))
+    parts, rows = [], {joint: 84 + 62 * k for k, joint in enumerate(hosts)}
+    for k, (name, way, mixed) in enumerate(panels):
+        left, right = 22 + 176 * k, 124 + 176 * k
+        parts += [words((left - 16, 18), name, bold=True)]
+        parts += [words((left, 50), "x", anchor="middle"), words((right, 50), "sums", anchor="middle")]
+        for joint, y in rows.items():
+            for x in (left, right):
+                circle = f'<circle cx="{x}" cy="{y}" r="14" fill="currentColor" fill-opacity="0.1" stroke='
+                parts += [f'{circle}"currentColor" stroke-width="1.5"/>']
+                parts += [words((x, y + 5), str(joint), anchor="middle")]
+            lift = 6 if joint == 0 else 0  # the pelvis goes into its own sum twice
+            parts += arrow(*[(left + 17, y - lift), (right - 17, y - lift)][::way], BLUE, 2.2)
+        for host in hosts:
+            start, end = np.array([left, rows[0]], float), np.array([right, rows[host]], float)
+            along = (end - start) / np.linalg.norm(end - start)
+            shift = np.array([0, 6 if host == 0 else 0])
+            ends = [start + 17 * along + shift, end - 17 * along + shift]
+            if mixed:
+                parts += arrow(*ends[::way], ORANGE, 2.2)
+            else:
+                parts += [line(*ends, ORANGE, 1.5, "2 6")]
+    alt = (
+        f"The pelvis, joint 0, goes into its own sum and is mixed into sums {', '.join(map(str, hosts))}. "
+        "The true gradient comes back along all of these arrows. The released gradient comes back from "
+        "each sum to its own joint alone; what was mixed in gets nothing."
+    )
+    return "What the released gradient leaves out", alt, 226, parts
