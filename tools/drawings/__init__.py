@@ -12,11 +12,22 @@ from pathlib import Path
 
 from posemamba.plotting.style import INK
 from posemamba.storage import atomic_path
+from tools.drawings.a_first_training_run import pole, three_errors, training_step
 from tools.drawings.differential_equation import bucket, hold, leaks, memory_on_the_grid, three_memories
 from tools.drawings.does_the_order_matter import mixes, pairs, six_strategies
+from tools.drawings.from_a_body import (
+    dropped_gradient,
+    four_sequences,
+    limb_order,
+    numbered_skeleton,
+    two_backwards,
+    way_home,
+    who_reaches,
+)
 from tools.drawings.in_the_wild import landmarks, person_view, rays
 from tools.drawings.measuring import choosing, protocol
 from tools.drawings.pen import WIDTH
+from tools.drawings.the_block import equation_8, equations_9_and_10, one_token_reads, seams, two_streams
 from tools.drawings.the_data import two_and_a_half, windows
 from tools.drawings.the_full_training_run import kill, processes
 from tools.drawings.the_lifting_problem import flip, pinhole
@@ -67,6 +78,21 @@ _KNOWN = (
     six_strategies,
     mixes,
     pairs,
+    numbered_skeleton,
+    four_sequences,
+    way_home,
+    who_reaches,
+    two_backwards,
+    limb_order,
+    dropped_gradient,
+    two_streams,
+    seams,
+    one_token_reads,
+    equation_8,
+    equations_9_and_10,
+    training_step,
+    pole,
+    three_errors,
 )
 DRAWINGS = {function.__name__: function for function in _KNOWN}
 
