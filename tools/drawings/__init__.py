@@ -12,8 +12,10 @@ from pathlib import Path
 
 from posemamba.plotting.style import INK
 from posemamba.storage import atomic_path
+from tools.drawings.a_kernel import chains, computed_again, rungs, sums
 from tools.drawings.measuring import choosing, protocol
 from tools.drawings.pen import WIDTH
+from tools.drawings.selection import chosen, clock, whose
 from tools.drawings.the_data import two_and_a_half, windows
 from tools.drawings.the_full_training_run import kill, processes
 from tools.drawings.the_lifting_problem import flip, pinhole
@@ -21,6 +23,13 @@ from tools.drawings.what_to_optimise import joint_weights, loss_terms
 
 FOLDER = Path(__file__).resolve().parents[2] / "posemamba/assets/drawings"
 _KNOWN = (
+    chosen,
+    clock,
+    whose,
+    rungs,
+    chains,
+    sums,
+    computed_again,
     pinhole,
     flip,
     windows,
