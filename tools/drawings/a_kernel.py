@@ -171,8 +171,8 @@ def computed_again() -> tuple[str, str, int, list[str]]:
         parts += [square(x - 12, top + 3)]
         parts += arrow((x + 6, top + 31), (end - 4, top + 31), BLUE)
         parts += arrow((end - 4, top + 45), (x + 6, top + 45), GREEN)
-        parts += [words((x - 14, top + 36), "1. states again", BLUE, anchor="end")]
-        parts += [words((x - 14, top + 55), "2. gradients, last token first", GREEN, anchor="end")]
+        parts += [words((x - 14, top + 36), "1. states again", anchor="end")]
+        parts += [words((x - 14, top + 55), "2. gradients, last token first", anchor="end")]
     parts += [words((start, 330), "In memory at once: the states at 4 starts and in 1 tile.")]
     alt = (
         "Sixteen tokens in tiles of four. Forwards only the states before each tile are kept. Backwards the "

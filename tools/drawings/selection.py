@@ -97,15 +97,16 @@ def whose() -> tuple[str, str, int, list[str]]:
     parts += [*arrow((104, 344), (104 + 50 * t, 344)), words((104, 364), "tokens")]
     parts += [*arrow((84, 270), (84, 330)), words((6, 306), "channels")]
     parts += [*arrow((90, 168), (180, 102)), words((112, 124), "states", anchor="end")]
-    for k, (text, colour) in enumerate(
-        (
-            ("front: one number for all states behind it", BLUE),
-            ("top: one number for all channels below it", ORANGE),
-            ("side: one number for all tokens", GREEN),
-            ("edge: one number for all tokens and states", "currentColor"),
-        )
-    ):
-        parts += [words((104, 396 + 21 * k), text, colour)]
+    legend = (
+        ("front: one number for all states behind it", BLUE),
+        ("top: one number for all channels below it", ORANGE),
+        ("side: one number for all tokens", GREEN),
+        ("edge: one number for all tokens and states", YELLOW),
+    )
+    for k, (text, colour) in enumerate(legend):
+        y = 385 + 21 * k
+        parts += [shape([(104, y), (116, y), (116, y + 12), (104, y + 12)], colour, colour, 0.5)]
+        parts += [words((126, y + 11), text)]
     alt = (
         "A box of small cubes with tokens to the right, channels downwards and states to the back. On its "
         "front, token by channel, stand u, the step delta and y; on its top, token by state, B and C; on its "
@@ -156,7 +157,7 @@ def chosen() -> tuple[str, str, int, list[str]]:
     for x, colour in ((218, BLUE), (318, ORANGE), (350, GREEN)):
         parts += arrow((x, under + high + 10), (x, under + high), colour)
     parts += [words((10, 350), "select: all channels of the token, one linear map")]
-    parts += [words((10, 371), "step, step_bias, softplus: one step for each channel", BLUE)]
+    parts += [words((10, 371), "step, step_bias, softplus: one step for each channel")]
     parts += [words((10, 392), "B and C: the same for all channels")]
     alt = (
         "On the left the numbers of one token, one for each channel. Each goes as u straight to the scan of "
