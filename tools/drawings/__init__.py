@@ -13,6 +13,7 @@ from pathlib import Path
 from posemamba.plotting.style import INK
 from posemamba.storage import atomic_path
 from tools.drawings.a_first_training_run import pole, three_errors, training_step
+from tools.drawings.a_kernel import chains, computed_again, rungs, sums
 from tools.drawings.differential_equation import bucket, hold, leaks, memory_on_the_grid, three_memories
 from tools.drawings.does_the_order_matter import mixes, pairs, six_strategies
 from tools.drawings.from_a_body import (
@@ -27,6 +28,7 @@ from tools.drawings.from_a_body import (
 from tools.drawings.in_the_wild import landmarks, person_view, rays
 from tools.drawings.measuring import choosing, protocol
 from tools.drawings.pen import WIDTH
+from tools.drawings.selection import chosen, clock, whose
 from tools.drawings.the_block import equation_8, equations_9_and_10, one_token_reads, seams, two_streams
 from tools.drawings.the_data import two_and_a_half, windows
 from tools.drawings.the_full_training_run import kill, processes
@@ -52,6 +54,13 @@ FOLDER = Path(__file__).resolve().parents[2] / "posemamba/assets/drawings"
 _KNOWN = (
     *(bucket, three_memories, hold, leaks, memory_on_the_grid),
     *(three_ways, two_maps, what_waits, backwards, kept_states),
+    chosen,
+    clock,
+    whose,
+    rungs,
+    chains,
+    sums,
+    computed_again,
     pinhole,
     flip,
     windows,
