@@ -30,7 +30,7 @@ from scipy.signal import savgol_filter
 from posemamba import PoseMamba, record, storage
 from posemamba.camera import Camera, normalise_screen
 from posemamba.inference import lift
-from posemamba.keypoints import Person
+from posemamba.keypoints import Person, sides
 from posemamba.lifting import lift_person
 from posemamba.metrics import METRICS
 from posemamba.motion import Clip, View, load_motion, save_motion
@@ -218,6 +218,12 @@ LIFTERS: dict[str, dict[str, Callable]] = {
 }
 
 
+def sides_put_right(view: View, keypoints: np.ndarray) -> np.ndarray:
+    """BlazePose's own bodies, the left and right changed back where its 2D has them exchanged."""
+    body, where = view.targets["blazepose"], sides.exchanged(keypoints, view.confidence, FPS)
+    return np.where(where[:, None, None], body[:, list(FLIP_ORDER)], body)
+
+
 def relative(joints: np.ndarray) -> np.ndarray:
     return joints - joints[:, :1]
 
@@ -240,6 +246,7 @@ def exact(clip: Clip, view: View) -> np.ndarray:
 def table(clip: Clip, models: dict[str, torch.nn.Module]) -> list[dict]:
     """Each way to a body from each source of 2D: its errors in each camera, and their mean, mm."""
     ways = [("BlazePose", "detected", lambda view, _: view.targets["blazepose"])]
+    ways += [("BlazePose, sides put right", "detected", sides_put_right)]
     for name, model in models.items():
         for how, lifter in LIFTERS[model.config.view].items():
             ways += [(f"{name}, {how}", source, partial(lifter, model)) for source in ("detected", "exact")]
