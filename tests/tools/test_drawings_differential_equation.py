@@ -55,3 +55,10 @@ def test_the_memory_covers_the_last_tokens_of_the_order(tokens, by_frames):
     cells = [(frame, joint) for frame in range(frames) for joint in range(joints)]
     inside = Outline(drawn.looks_back(tokens, by_frames)).contains_points(np.array(cells) + 0.5)
     assert {cell for cell, held in zip(cells, inside, strict=True) if held} == last
+
+
+def test_the_steps_and_memories_that_are_told():
+    svg = drawings.draw("memory_on_the_grid")
+    for told, step in re.findall(r"(\d+) tokens[^<]*? at (?:a step of )?([\d.]+\d)", svg):
+        assert int(told) == pytest.approx(1 / float(step)), "the slowest state's time constant"
+    assert "not drawn: 10 tokens, at 0.1" in svg

@@ -12,6 +12,7 @@ from posemamba.scan import associative_scan
 from posemamba.scan.cpu.tiles import TILE
 from tools import drawings
 from tools.drawings import the_scan as drawn
+from tools.drawings.pen import ORANGE, YELLOW
 
 
 @pytest.mark.parametrize("scan", [drawn.loop, drawn.tree, drawn.chunks])
@@ -44,6 +45,13 @@ def test_the_counts_in_the_picture():
     assert counts["a GRU"] == (drawn.TOKENS,)  # its first state has a gate too
     assert max(made[2] for *_, made in drawn.trace(drawn.tree, 4)) == 2
     assert ">2 rounds<" in drawings.draw("three_ways")
+
+
+def test_a_colour_of_three_ways_is_one_factor():
+    svg = drawings.draw("three_ways")
+    for lag, colour in ((1, ORANGE), (2, YELLOW)):
+        lines = re.findall(f'<line [^>]*stroke="{colour}"', svg)
+        assert len(lines) == 4 - lag + 1, "one for each pair of tokens so far apart, and one in the legend"
 
 
 def test_two_maps_join_to_the_one_that_is_drawn():

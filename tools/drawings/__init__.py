@@ -13,7 +13,7 @@ from pathlib import Path
 from posemamba.plotting.style import INK
 from posemamba.storage import atomic_path
 from tools.drawings.a_first_training_run import pole, three_errors, training_step
-from tools.drawings.a_kernel import chains, computed_again, rungs, sums
+from tools.drawings.a_kernel import chains, rungs, sums
 from tools.drawings.differential_equation import bucket, hold, leaks, memory_on_the_grid, three_memories
 from tools.drawings.does_the_order_matter import mixes, pairs, six_strategies
 from tools.drawings.from_a_body import (
@@ -60,7 +60,6 @@ _KNOWN = (
     rungs,
     chains,
     sums,
-    computed_again,
     pinhole,
     flip,
     windows,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tools.drawings.pen import BLUE, GREEN, ORANGE, YELLOW, arrow, cells, line, shape, words
+from tools.drawings.pen import BLUE, GREEN, ORANGE, YELLOW, arrow, line, shape, words
 
 # A small stand-in for the scan: tokens by blocks of channels, and tokens in a tile.
 TOKENS, BLOCKS, TILE = 8, 4, 4
@@ -141,45 +141,6 @@ def sums() -> tuple[str, str, int, list[str]]:
         "holds the whole sums of a, b, c and d: three additions for four sums. Sixteen vectors take fifteen."
     )
     return "Fifteen additions for sixteen sums", alt, 396, parts
-
-
-def computed_again() -> tuple[str, str, int, list[str]]:
-    """Forwards the states at the tiles' starts are kept; backwards a tile at a time is computed again."""
-    tiles, tile, size, start = 4, 4, 29, 40
-    edge = [start + size * tile * k for k in range(tiles + 1)]
-
-    def row(top, numbers, colour, pale=()) -> list[str]:
-        return cells((start, top), size, numbers, colour, pale)
-
-    def square(x, top) -> str:
-        return shape([(x - 7, top), (x + 7, top), (x + 7, top + 14), (x - 7, top + 14)], ORANGE, ORANGE, 0.6)
-
-    parts = [words((start, 20), "forwards: 16 tokens in tiles of 4", bold=True)]
-    parts += row(32, range(16), BLUE)
-    parts += [words((start, 112), "kept: the states before each tile", ORANGE)]
-    for x in edge[:-1]:
-        parts += [line((x, 28), (x, 80), ORANGE, 2.5), square(x, 80)]
-    parts += [*arrow((start + 14, 66), (edge[-1] - 14, 66), BLUE)]
-    for k, (step, top) in enumerate(((tiles - 1, 152), (tiles - 2, 242))):
-        first = step * tile
-        title = "backwards: the last tile first" if k == 0 else "then the tile before"
-        parts += [words((start, top - 10), title, bold=True)]
-        shown = [i if first <= i < first + tile else None for i in range(16)]
-        away = [i for i in range(16) if not first <= i < first + tile]
-        parts += row(top, shown, BLUE, away)
-        x, end = edge[step], edge[step + 1]
-        parts += [square(x - 12, top + 3)]
-        parts += arrow((x + 6, top + 31), (end - 4, top + 31), BLUE)
-        parts += arrow((end - 4, top + 45), (x + 6, top + 45), GREEN)
-        parts += [words((x - 14, top + 36), "1. states again", anchor="end")]
-        parts += [words((x - 14, top + 55), "2. gradients, last token first", anchor="end")]
-    parts += [words((start, 330), "In memory at once: the states at 4 starts and in 1 tile.")]
-    alt = (
-        "Sixteen tokens in tiles of four. Forwards only the states before each tile are kept. Backwards the "
-        "last tile comes first: from its start its states are computed again, then the gradients, last token "
-        "first, and its states are thrown away. Then the tile before it has its turn."
-    )
-    return "Kept, and computed again", alt, 340, parts
 
 
 def chains() -> tuple[str, str, int, list[str]]:

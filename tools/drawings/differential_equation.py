@@ -237,6 +237,7 @@ def memory_on_the_grid() -> tuple[str, str, int, list[str]]:
         parts += [shape([(14, y), (34, y), (34, y + 14), (14, y + 14)], "none", colour, clear)]
         parts += [words((42, y + 12), text)]
     parts += [dot((24, foot + 55), 4.5, ORANGE), words((42, foot + 60), "the token that reads")]
+    parts += [words((226, foot + 60), "(not drawn: 10 tokens, at 0.1)")]
     alt = (
         "The grid of 243 frames and 17 joints, twice. In the order frame by frame the last 100 tokens are a "
         "strip 6 frames wide and as high as the body, and the last 1000 one 59 frames wide. In the order "

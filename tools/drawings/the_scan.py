@@ -60,11 +60,11 @@ def join_maps(first: tuple, second: tuple) -> tuple:
     return second[0] * first[0], second[0] * first[1] + second[1]
 
 
-def _joined(place: Callable, joins: list[tuple], tokens: int, radius=5.0) -> list[str]:
-    """A scan's joins as lines and dots; blue dots are states, grey ones parts."""
+def _joined(place: Callable, joins: list[tuple], tokens: int, radius=5.0, fill=ORANGE) -> list[str]:
+    """A scan's joins as lines and dots; blue dots are states, grey ones parts; `fill`: waits for a state."""
     parts, made = [], [(k, k, 0) for k in range(tokens)] + [join[2] for join in joins]
     for left, right, node in joins:
-        parts.append(line(place(left), place(node), INK if node[0] else ORANGE, 1.6))
+        parts.append(line(place(left), place(node), INK if node[0] else fill, 1.6))
         parts.append(line(place(right), place(node), INK, 1.6))
     for node in made:
         parts.append(dot(place(node), radius if node[0] == 0 else radius - 1, INK if node[0] else BLUE))
@@ -146,7 +146,8 @@ def three_ways() -> tuple[str, str, int, list[str]]:
             def place(node, left=left):
                 return left + apart * node[1], top + 64 * node[2]
 
-            parts += _joined(place, trace(tree, tokens), tokens, 6)
+            # Grey: in this picture a colour is a factor of the convolution.
+            parts += _joined(place, trace(tree, tokens), tokens, 6, INK)
     says = {
         "recurrence": ("one after another,", "4 turns"),
         "convolution": ("all at once: a colour", "is one number K"),
