@@ -32,6 +32,7 @@ from in_the_wild import LIFTERS, exact, in_camera, scores
 
 from posemamba import evaluation, record, storage
 from posemamba.experiments import mean_interval, paired
+from posemamba.keypoints.sides import put_right
 from posemamba.model import PoseMamba
 from posemamba.motion import load_motion, open_motion
 from posemamba.motion.noise import WILD_NOISE
@@ -76,10 +77,12 @@ def on_the_video(model: PoseMamba) -> dict[str, dict[str, float]]:
     (clip,) = load_motion(storage.asset("wild.safetensors"))
     lifter, found = LIFTERS[model.config.view][WAYS[model.config.view]], {}
     for source in ("detected", "exact"):
-        each = [
-            scores(lifter(model, view, view.keypoints if source == "detected" else exact(clip, view)), truth)
-            for view, truth in ((view, in_camera(clip, view)) for view in clip.views)
-        ]
+        each = []
+        for view in clip.views:
+            # Whatever the row, exchanged sides are put right first, as `posemamba lift` does.
+            pixels = put_right(view.keypoints, view.confidence, clip.fps)[0]
+            pixels = pixels if source == "detected" else exact(clip, view)
+            each.append(scores(lifter(model, view, pixels), in_camera(clip, view)))
         found[f"video, {source}"] = {name: float(np.mean([e[name] for e in each])) for name in each[0]}
     return found
 
