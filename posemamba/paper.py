@@ -1,7 +1,7 @@
-"""The paper (Huang et al., AAAI 2025): its tables as printed (assets/paper.json), and what became of every claim.
+"""The paper (Huang et al., AAAI 2025): its tables as printed (assets/paper.json), and its claims in a ledger.
 
-The tables are its numbers and none of ours. `ledger` reads assets/ledger.json: what the paper prints, what the
-released code does, what was found here.
+The tables are its numbers and none of ours. `ledger` reads assets/ledger.json: what the paper prints, what
+the released code does, what was found here.
 """
 
 from typing import NamedTuple
@@ -60,8 +60,8 @@ TABLE_5 = _PRINTED["Table 5"]
 #: All thirteen rows of Table 6, those of Table 2 among them: depth, d_m, M parameters, G MACs, and P1 in mm.
 TABLE_6 = _PRINTED["Table 6"]
 
-#: What may become of a claim. "Reproduced": it comes out here as printed. "In kind": so on other data, which are
-#: open. "Contradicted": the cells prove it. "Not run": neither, whatever other data may have shown.
+#: What may become of a claim. "Reproduced": it comes out here as printed. "In kind": so on other data, which
+#: are open. "Contradicted": the cells prove it. "Not run": neither, whatever other data may have shown.
 OUTCOMES = ("reproduced", "reproduced in kind", "contradicted", "not run")
 
 

@@ -19,7 +19,7 @@ LEDGER = paper.ledger()
 
 
 def _cells():
-    """(chapter, cell) -> its chapter's title, the heading above it, its text with its outputs, is it a box."""
+    """(chapter, cell) -> its chapter's title, the heading above it, its text and outputs, is it a box."""
     found = {}
     for path in sorted(BOOK.glob("*/*.ipynb")):
         chapter, title, section = path.relative_to(BOOK).with_suffix("").as_posix(), "", ""
@@ -30,7 +30,7 @@ def _cells():
                 for level, words in re.findall(r"^(#+) (.+)$", prose, re.MULTILINE):
                     title, section = (words, "") if len(level) == 1 else (title, words)
                 above = section if source.startswith("#") else above
-            said = [source]
+            said = [source, "\n"]
             for output in cell.get("outputs", ()):
                 said += output.get("text", []) + output.get("data", {}).get("text/plain", [])
             found[chapter, cell["id"]] = title, above, "".join(said), BOX in source
@@ -66,7 +66,7 @@ def test_their_cells_are_there():
 
 
 def test_what_they_say_was_found_is_in_their_cells():
-    """Numbers with a point or a comma, and percentages: each stands in the text or an output of a cited cell."""
+    """Numbers with a point or a comma, and percentages: each stands in a cited cell or its output."""
     lost = []
     for row in LEDGER:
         cited = "\n".join(CELLS[evidence.chapter, evidence.cell][2] for evidence in row.cells)
