@@ -1,4 +1,8 @@
-"""The paper's tables (Huang et al., AAAI 2025) as printed (assets/paper.json): its numbers, none of ours."""
+"""The paper (Huang et al., AAAI 2025): its tables as printed (assets/paper.json), and its claims in a ledger.
+
+The tables are its numbers and none of ours. `ledger` reads assets/ledger.json: what the paper prints, what
+the released code does, what was found here.
+"""
 
 from typing import NamedTuple
 
@@ -55,3 +59,61 @@ TABLE_4 = _PRINTED["Table 4"]
 TABLE_5 = _PRINTED["Table 5"]
 #: All thirteen rows of Table 6, those of Table 2 among them: depth, d_m, M parameters, G MACs, and P1 in mm.
 TABLE_6 = _PRINTED["Table 6"]
+
+#: What may become of a claim. "Reproduced": it comes out here as printed. "In kind": so on other data, which
+#: are open. "Contradicted": the cells prove it. "Not run": neither, whatever other data may have shown.
+OUTCOMES = ("reproduced", "reproduced in kind", "contradicted", "not run")
+
+
+class Evidence(NamedTuple):
+    """Where in the book something is shown.
+
+    Attributes:
+        chapter: its file below book/, without the ending.
+        cell: the cell's id.
+        title: the chapter's title.
+        section: the heading that the cell stands under, or "".
+    """
+
+    chapter: str
+    cell: str
+    title: str
+    section: str
+
+
+class Claim(NamedTuple):
+    """A row of the ledger.
+
+    Attributes:
+        part: the group of rows that it is in.
+        place: where in the paper it stands.
+        printed: what is printed there, in short.
+        code: what the released code does, or "" where it has no part in it or that is not known.
+        found: what was measured or proved here, or "".
+        cells: where.
+        command: what does it again, or would do it; "" for none.
+        reason: why it was not run; "" for the other outcomes.
+        outcome: one of `OUTCOMES`.
+        numbers: the printed numbers that it covers: a table's name, and indices of its rows and columns.
+    """
+
+    part: str
+    place: str
+    printed: str
+    code: str
+    found: str
+    cells: tuple[Evidence, ...]
+    command: str
+    reason: str
+    outcome: str
+    numbers: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
+
+
+def ledger() -> tuple[Claim, ...]:
+    """Every claim of the paper that can be checked, in the paper's order within each part."""
+    rows = []
+    for row in read_json(asset("ledger.json")):
+        cells = tuple(Evidence(*cell) for cell in row.pop("cells"))
+        numbers = tuple((name, tuple(lines), tuple(columns)) for name, lines, columns in row.pop("numbers"))
+        rows.append(Claim(**row, cells=cells, numbers=numbers))
+    return tuple(rows)
