@@ -1,7 +1,7 @@
 """A real video whose truth is known: how far from it are BlazePose's bodies, and ours?
 
     python figures/in_the_wild.py --folder runs/in_the_wild
-    python figures/in_the_wild.py --again --model small_cmu runs/mine/model
+    python figures/in_the_wild.py --again --model runs/mine/model
 
 The first fetches the package pose2sim 0.10.49 (51 MB), which carries four calibrated videos of one man, and
 makes an environment for the detector: mediapipe 0.10.21, whose wheel has BlazePose's weights (for Python 3.9
@@ -54,7 +54,7 @@ CAMERAS = ("cam01", "cam02", "cam03", "cam04")
 SHIFTS = range(-6, 7)  # frames by which one camera may be behind another
 CLIPPED, DROP = 15.0, 30.0  # px: an exchanged knee says nothing on time; where a camera may be left out
 SMOOTH = (9, 2)  # frames and degree of Savitzky and Golay's filter
-MODELS = ("small_cmu", "small_orders")
+MODELS = ("open", "small_cmu", "small_orders")
 SCORES = ("mpjpe", "p_mpjpe", "mpjve")
 FPS = 60.0
 LIMBS = {"legs": (1, 2, 3, 4, 5, 6), "arms": (11, 12, 13, 14, 15, 16)}
