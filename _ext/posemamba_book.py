@@ -19,6 +19,9 @@ from docutils import nodes
 from posemamba import storage
 from posemamba.plotting.export import figure_html
 
+# A link within the book to a notebook; one with a colon leads elsewhere, and downloads lie in _sources.
+_CHAPTER_LINK = re.compile(r'href="((?![^"]*_sources)[^":]*)\.ipynb(?=["#])')
+
 PLOTLY = "application/vnd.plotly.v1+json"
 SVG = "image/svg+xml"
 BOX = "Paper, code, truth."
@@ -118,10 +121,17 @@ def copy_scripts(app):
     shutil.copy(resources.files("sphinx-mathjax-offline") / "static/mathjax/tex-svg.js", static)
 
 
+def link_printed_pages(app, page, template, context, doctree):
+    """Links to chapters in what a cell printed lead to the built pages; Sphinx resolves those in the text."""
+    if body := context.get("body"):
+        context["body"] = _CHAPTER_LINK.sub(r'href="\1.html', body)
+
+
 def setup(app):
     app.connect("builder-inited", copy_scripts)
     app.connect("source-read", draw_outputs)
     app.connect("doctree-read", box_discrepancies)
+    app.connect("html-page-context", link_printed_pages)
     app.connect("autodoc-process-docstring", plain_docstring, priority=400)  # before napoleon
     app.connect("autodoc-process-signature", signature_as_written)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

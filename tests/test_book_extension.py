@@ -117,3 +117,15 @@ def test_plain_docstrings_become_valid_markup():
         "  goes on",
         "- two",
     ]
+
+
+def test_links_that_a_cell_printed_lead_to_built_pages():
+    body = '<a href="../bodies/the_data.ipynb">x</a> <a href="here.ipynb#a">y</a> <a href="plain.html">z</a>'
+    others = '<a href="../_sources/book/x.ipynb">w</a> <a href="https://host/x.ipynb">v</a>'
+    context = {"body": body + others}
+    extension.link_printed_pages(None, "page", "page.html", context, None)
+    built = body.replace("the_data.ipynb", "the_data.html").replace("here.ipynb#a", "here.html#a")
+    assert context["body"] == built + others
+    empty = {}
+    extension.link_printed_pages(None, "genindex", "genindex.html", empty, None)
+    assert empty == {}
