@@ -3,7 +3,7 @@
     python figures/wild_weights.py --data open.safetensors
 
 trains the rows of the recipe wild, each with `--seeds`, and scores them on the test split through cameras of
-every kind and with a poor detector's errors, beside the mean pose and ridge regression. A run takes three
+every kind and with a poor detector's errors, beside the mean pose and ridge regression. A run takes four
 hours on a core; stopped, the command goes on where it was. `--rows bidirectional` trains one row, so that two
 terminals train both at once; `--score` trains nothing. `data_prep/cmu.py --fetch --set all` makes motion as
 that of the kept weights: the same trials, but for 28 clips of theirs that came from other copies of the
