@@ -219,7 +219,7 @@ LIFTERS: dict[str, dict[str, Callable]] = {
 
 
 def sides_put_right(view: View, keypoints: np.ndarray) -> np.ndarray:
-    """BlazePose's own bodies, the left and right changed back where its 2D has them exchanged."""
+    """BlazePose's own bodies, left and right changed back where its 2D has them exchanged."""
     body, where = view.targets["blazepose"], sides.exchanged(keypoints, view.confidence, FPS)
     return np.where(where[:, None, None], body[:, list(FLIP_ORDER)], body)
 

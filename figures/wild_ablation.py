@@ -35,8 +35,6 @@ from posemamba.experiments import mean_interval, paired
 from posemamba.keypoints.sides import put_right
 from posemamba.model import PoseMamba
 from posemamba.motion import load_motion, open_motion
-from posemamba.motion.noise import WILD_NOISE
-from posemamba.motion.rig import WILD
 from posemamba.training import Interrupted, TrainingConfig, train
 
 WHAT = "small networks for strangers' videos, each trained with one ingredient left out"
@@ -89,7 +87,7 @@ def on_the_video(model: PoseMamba) -> dict[str, dict[str, float]]:
 
 def on_people(model: PoseMamba, clips: list, fps: float) -> dict[str, float]:
     """Its errors on people whom it never saw, mm: one camera of any kind a window, with noise."""
-    rules = dict(views=1, rig=WILD, noise=WILD_NOISE, inputs="projected", focal_error=0.1, baselines=False)
+    rules = evaluation.WILD_VIEWS | dict(views=1, baselines=False)
     rows = evaluation.views(model, clips, model.config.frames, fps, **rules).scores["model"].rows()
     return {name: rows[name]["over_actions"] for name in MEASURES["unseen people"]}
 

@@ -23,8 +23,6 @@ from posemamba import evaluation, record, storage
 from posemamba.export.onnx import write_onnx
 from posemamba.model import PoseMamba
 from posemamba.motion import open_motion
-from posemamba.motion.noise import WILD_NOISE
-from posemamba.motion.rig import WILD
 from posemamba.training import Interrupted, TrainingConfig, train
 
 WHAT = "networks for strangers' videos, scored on people unseen through cameras of every kind, with noise"
@@ -47,7 +45,7 @@ def scored(folder: Path, clips: list, config: TrainingConfig, baselines: bool) -
     done = folder / "scored.json"
     if done.exists() and ((found := storage.read_json(done))["baselines"] or not baselines):
         return found
-    rules = dict(views=VIEWS, rig=WILD, noise=WILD_NOISE, inputs="projected", focal_error=0.1, names=SCORES)
+    rules = evaluation.WILD_VIEWS | dict(views=VIEWS, names=SCORES)
     rules |= dict(baselines=baselines, fit_windows=FIT_WINDOWS)
     model = PoseMamba.from_pretrained(folder / "model")
     found = evaluation.views(model, clips, config.model.frames, config.data.fps, **rules).to_json()

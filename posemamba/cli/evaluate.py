@@ -51,8 +51,6 @@ def evaluate(
     from posemamba.lifting import trained_fps
     from posemamba.model import PoseMamba
     from posemamba.motion import DetectorNoise, open_motion
-    from posemamba.motion.noise import WILD_NOISE
-    from posemamba.motion.rig import WILD
 
     chosen = dict(protocol=protocol, inputs=inputs, weights=weights, scored=scored, table=table, format=form)
     for name, value in chosen.items():
@@ -101,7 +99,7 @@ def evaluate(
         measure, rules = evaluation.views, dict(frames=frames, fps=rate, seed=seed)
         rules |= dict(views="given" if given else int(views or 4), noise=DetectorNoise() if noise else None)
         if wild:
-            rules |= dict(rig=WILD, noise=WILD_NOISE, focal_error=0.1)
+            rules |= evaluation.WILD_VIEWS
         rules["inputs"] = "projected" if noise and inputs == "detected" else _INPUTS[inputs]
         rules["baselines"] = frames <= 81 if baselines is None else baselines
     with Progress(None) as bar:

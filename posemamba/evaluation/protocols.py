@@ -14,12 +14,16 @@ from posemamba import inference
 from posemamba.evaluation.baselines import fit
 from posemamba.evaluation.errors import Scores, score
 from posemamba.motion.clips import Clip, select_split
-from posemamba.motion.noise import DetectorNoise
-from posemamba.motion.rig import CameraRig
+from posemamba.motion.noise import WILD_NOISE, DetectorNoise
+from posemamba.motion.rig import WILD, CameraRig
 from posemamba.motion.targets import to_millimetres
 from posemamba.motion.variety import BodyVariety
 from posemamba.motion.windows import EvaluationWindows, evaluation_windows
 from posemamba.skeleton import JOINTS
+
+#: What `views` is asked with where strangers' videos are meant: cameras of every kind, a poor detector, and a
+#: focal length that is wrong by a tenth.
+WILD_VIEWS = dict(rig=WILD, noise=WILD_NOISE, focal_error=0.1)
 
 Progress = Callable[[int, int], None]  # called with the windows that the model has lifted, and their number
 

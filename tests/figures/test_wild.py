@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from posemamba import PoseMamba, record, storage
 from posemamba.motion import save_motion, synthetic_clips
@@ -98,7 +99,7 @@ def test_what_ships_belongs_together():
 
 
 def test_the_onnx_file_that_ships_is_the_network_that_ships():
-    runtime, torch = pytest.importorskip("onnxruntime"), pytest.importorskip("torch")
+    runtime = pytest.importorskip("onnxruntime")
     session = runtime.InferenceSession(str(storage.asset("open/model.onnx")))
     model = PoseMamba.from_pretrained("open").eval()
     for frames in (1, 27, 81):
