@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from posemamba.cli import main
+from posemamba.evaluation import WILD_VIEWS
 from posemamba.metrics import METRICS
 from posemamba.motion import Clip, View, load_motion, save_motion, synthetic_clips
 
@@ -67,6 +68,15 @@ def test_train_then_evaluate(capsys, tmp_path, motion, config):
     for name, metric in METRICS.items():
         assert f"{metric.label}, {metric.unit}: mean over actions" in out
         assert f"{rows['ridge'][name]['over_actions']:.2f}" in out
+
+
+def test_evaluate_wild_asks_as_the_figures_do(capsys, tmp_path, motion):
+    report, options = tmp_path / "wild.json", ("--views", 1, "--no-baselines", "--save")
+    assert run(capsys, "evaluate", "open", "--data", motion, "--wild", *options, report)[0] == 0
+    protocol = json.loads(report.read_text())["protocol"]
+    assert protocol["view"] == "person" and protocol["fps"] == 30 and protocol["focal_error"] == 0.1
+    assert protocol["rig"]["roll"] == WILD_VIEWS["rig"].roll == 30
+    assert protocol["noise"]["body_swaps"] == WILD_VIEWS["noise"].body_swaps > 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="shlex reads what POSIX shells read")
