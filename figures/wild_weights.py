@@ -3,11 +3,12 @@
     python figures/wild_weights.py --data open.safetensors
 
 trains the rows of the recipe wild, each with `--seeds`, and scores them on the test split through cameras of
-every kind and with a poor detector's errors, beside the mean pose and ridge regression. A run takes four
-hours on a core; stopped, the command goes on where it was. `--rows bidirectional` trains one row, so that two
-terminals train both at once; `--score` trains nothing. `data_prep/cmu.py --fetch --set all` makes motion as
-that of the kept weights: the same trials, but for 28 clips of theirs that came from other copies of the
-database, some with invented bone lengths.
+every kind and with a poor detector's errors, beside the mean pose and ridge regression. Each is then trained
+further, from its own weights and on other windows, with a rate that rises and falls once more; that is scored
+as a row of its own. A row takes six hours on a core; stopped, the command goes on where it was.
+`--rows bidirectional` trains one row, so that two terminals train both at once; `--score` trains nothing.
+`data_prep/cmu.py --fetch --set all` makes motion as that of the kept weights: the same trials, but for 28
+clips of theirs that came from other copies of the database, some with invented bone lengths.
 
 What is left in FOLDER/assets: the record, the first network in half precision as a folder `open`, and the
 same as an ONNX file in it. What ships was kept with `--out posemamba/assets`; then
@@ -16,7 +17,9 @@ same as an ONNX file in it. What ships was kept with `--out posemamba/assets`; t
 
 import argparse
 import csv
+import itertools
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from posemamba import evaluation, record, storage
@@ -27,6 +30,8 @@ from posemamba.training import Interrupted, TrainingConfig, train
 
 WHAT = "networks for strangers' videos, scored on people unseen through cameras of every kind, with noise"
 ROWS = ("bidirectional", "global-local")
+# Of the further training: its steps, a lower peak for weights that are trained already, and other windows.
+FURTHER, FURTHER_RATE, FURTHER_SEED = 6000, 2e-3, 1000
 VIEWS, FIT_WINDOWS, CURVE_POINTS = 2, 20_000, 200
 SCORES = ("mpjpe", "p_mpjpe", "mpjve")
 
@@ -38,6 +43,15 @@ def curve(folder: Path) -> list[tuple[int, float]]:
     size = max(1, len(rows) // CURVE_POINTS)
     parts = [rows[start : start + size] for start in range(0, len(rows), size)]
     return [(part[-1][0], round(sum(error for _, error in part) / len(part), 1)) for part in parts]
+
+
+def parts(row: str, seed: int, given: argparse.Namespace) -> Iterator[tuple[str, Path, TrainingConfig]]:
+    """A run's name, folder and settings, and then those of its further training."""
+    folder, steps = given.folder / f"{row}_{seed}", {"steps": given.steps} if given.steps else {}
+    yield row, folder, TrainingConfig.load(f"wild/{row}", seed=seed, **steps)
+    onward = {"initial.network": str(folder / "model"), "learning_rate": FURTHER_RATE, "steps": FURTHER}
+    onward |= {"seed": seed + FURTHER_SEED} | steps
+    yield f"{row}, further", Path(f"{folder}_further"), TrainingConfig.load(f"wild/{row}", **onward)
 
 
 def scored(folder: Path, clips: list, config: TrainingConfig, baselines: bool) -> dict:
@@ -69,25 +83,24 @@ def main(arguments: list[str] | None = None) -> int:
     command = ["python", "figures/wild_weights.py", "--data", Path(given.data).name]
     command += ["--steps", str(given.steps)] if given.steps else []
     head = record.head(WHAT, command, given.seeds)
-    clips, changes = open_motion(given.data), {"steps": given.steps} if given.steps else {}
+    clips = open_motion(given.data)
     out, runs, kept, baselines = given.out or given.folder / "assets", [], None, None
+    first = given.rows[0], given.seeds[0]
     try:
-        for seed in given.seeds:
-            for row in given.rows:
-                folder = given.folder / f"{row}_{seed}"
-                config = TrainingConfig.load(f"wild/{row}", seed=seed, **changes)
+        for seed, row in itertools.product(given.seeds, given.rows):
+            for name, folder, config in parts(row, seed, given):
                 if not given.score:
                     train(config, clips, folder, device="cpu")
                 if not (folder / "model").is_dir():
                     print(f"{folder} holds no network yet: left out")
                     continue
-                kept = kept or PoseMamba.from_pretrained(folder / "model")
+                kept = PoseMamba.from_pretrained(folder / "model") if (row, seed) == first else kept
                 found = scored(folder, clips, config, baselines is None)
                 baselines = baselines or found.pop("baselines")
-                runs.append(dict(row=row, seed=seed, steps=config.steps, curve=curve(folder)))
+                runs.append(dict(row=name, seed=seed, steps=config.steps, curve=curve(folder)))
                 runs[-1] |= {part: found[part] for part in ("scores", "subjects") if part in found}
                 error = found["scores"]["mpjpe"]["over_actions"]
-                print(f"{row}, seed {seed}: MPJPE {error:.1f} mm", flush=True)
+                print(f"{name}, seed {seed}: MPJPE {error:.1f} mm", flush=True)
     except (Interrupted, KeyboardInterrupt):
         print("Stopped; what was done is kept. The same command goes on.")
         return 130
@@ -98,7 +111,8 @@ def main(arguments: list[str] | None = None) -> int:
     kept.half().save_pretrained(out / "open", **about)
     write_onnx(PoseMamba.from_pretrained(out / "open"), out / "open" / "model.onnx", half=True)
     (out / "measured").mkdir(parents=True, exist_ok=True)
-    config = {name: value for name, value in config.flat().items() if name not in ("seed", "scan")}
+    config = next(parts(*first, given))[2].flat()
+    config = {name: value for name, value in config.items() if name not in ("seed", "scan")}
     parameters = sum(weights.numel() for weights in kept.parameters())
     figures = dict(config=config, parameters=parameters, runs=runs, baselines=baselines)
     record.write(out / "measured" / "wild_weights.json", head | figures)

@@ -101,15 +101,18 @@ class Data(_Group):
 
 @dataclass(frozen=True)
 class Initial(_Group):
-    """Factors on the first weights.
+    """The first weights: where they come from, and factors on them.
 
     Attributes:
+        network: what to start from instead of chance, as `PoseMamba.from_pretrained` takes it: a folder, or
+            the name of kept weights. The run goes on from its weights alone, with a schedule of its own.
         input_gain: of the embedding. Image coordinates (0.25 or so) are small beside the embedding's initial
             bias, and the norms behind it would drown them: with a gain of 5 the error leaves its first
             plateau many times sooner.
         output_gain: of the head; a small head starts near a zero pose.
     """
 
+    network: str | None = _setting(None, _NAME)
     input_gain: float = _setting(1.0, _POSITIVE)
     output_gain: float = _setting(1.0, _POSITIVE)
 
@@ -220,7 +223,7 @@ class TrainingConfig:
         model: the network. Its frames are the windows' length; its unit in mm follows from the targets: 1000
             for metric ones, none for 2.5D.
         data: what a step is shown, `Data`.
-        initial: factors on the first weights, `Initial`.
+        initial: the first weights, `Initial`.
         loss: the weights of Equation 11's terms for poses in metres; or the name of a set in `LOSS_WEIGHTS`.
         optimizer: AdamW's settings, `Optimizer`.
         schedule: the learning rate's course, `Schedule`, or the name of one.

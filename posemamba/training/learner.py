@@ -24,9 +24,22 @@ if TYPE_CHECKING:
 
 
 def initial_model(config: TrainingConfig) -> PoseMamba:
-    """The untrained network of a run, decided by its seed."""
+    """The network that a run begins with: of chance, decided by the seed, or `initial.network`.
+
+    Raises:
+        ValueError: that network has another shape; what differs is named.
+    """
     torch.manual_seed(config.seed)
     model = PoseMamba(config.model)
+    if config.initial.network:
+        first = PoseMamba.from_pretrained(config.initial.network)
+        alike = ("frames", "joints", "depth", "channels", "state", "view", "joint_order")
+        for name in (*alike, "millimetres_per_unit"):
+            found, wanted = (getattr(each.config, name) for each in (first, model))
+            if found != wanted:
+                told = f"initial.network {config.initial.network} has {name} = {found!r}"
+                raise ValueError(f"{told}, expected the run's, {wanted!r}")
+        model.load_state_dict(first.state_dict())
     with torch.no_grad():
         model.embed.weight *= config.initial.input_gain
         model.head[1].weight *= config.initial.output_gain

@@ -9,7 +9,7 @@ import torch
 from posemamba.losses import LOSS_WEIGHTS, LossWeights
 from posemamba.model import PoseMamba
 from posemamba.motion import synthetic_clips
-from posemamba.training import Interrupted, TrainingConfig, parameter_groups, train
+from posemamba.training import Interrupted, TrainingConfig, initial_model, parameter_groups, train
 from tests.training.runs import TINY, weights
 
 
@@ -54,6 +54,16 @@ def test_stopped_by_ctrl_c_and_resumed_it_ends_with_the_same_weights(clips, alon
     assert steps == list(range(5, 12))
     assert torch.equal(weights(model), alone)
     assert torch.equal(weights(PoseMamba.from_pretrained(tmp_path / "model")), alone)
+
+
+def test_a_run_goes_on_from_another_networks_weights(clips, tmp_path):
+    first = train(TrainingConfig(**TINY, steps=2), clips, tmp_path / "first")
+    onward = {"initial.network": str(tmp_path / "first" / "model"), "seed": 5}
+    assert torch.equal(weights(initial_model(TrainingConfig(**TINY, **onward))), weights(first))
+    further = train(TrainingConfig(**TINY, steps=2, **onward), clips, tmp_path / "further")
+    assert not torch.equal(weights(further), weights(first))
+    with pytest.raises(ValueError, match=r"has channels = \d+, expected the run's, 24"):
+        initial_model(TrainingConfig(**TINY | {"channels": 24}, **onward))
 
 
 def test_scalars_are_kept_for_tensorboard(clips, tmp_path):
