@@ -36,6 +36,8 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import sweeps
+
 from posemamba import metrics, record
 from posemamba.evaluation import in_millimetres, score
 from posemamba.experiments import mean_interval, paired, power
@@ -43,7 +45,7 @@ from posemamba.inference import predict_windows
 from posemamba.losses import LOSS_WEIGHTS, pose_loss
 from posemamba.model import PoseMamba
 from posemamba.motion import DetectorNoise, EvaluationWindows, evaluation_windows, open_motion, select_split
-from posemamba.training import Interrupted, TrainingConfig, train
+from posemamba.training import TrainingConfig, train
 
 WHAT = "training runs that differ in the loss alone, scored on test clips of people unseen"
 STEPS, VIEWS = 1500, 2
@@ -128,45 +130,29 @@ def compared(runs: list[dict]) -> list[dict]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Train, score, write; the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default="synthetic", help="'synthetic', or a file of motion")
-    parser.add_argument("--folder", default="runs/table_5", help="where the runs are kept")
-    parser.add_argument("--out", help="the folder of assets to write to; FOLDER/assets by default")
-    parser.add_argument("--steps", type=int, default=STEPS, help="of each run")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser = sweeps.arguments("table_5", __doc__, [0, 1, 2], STEPS)
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS), metavar="ROW")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     given = parser.parse_args(arguments)
-    given.command = ["python", "figures/table_5.py", "--data", Path(given.data).name]
-    given.command += ["--steps", str(given.steps)] if given.steps != STEPS else []
-    given.command += ["--rows", *given.rows] if given.rows != list(ROWS) else []
+    given.command = sweeps.command(given, parser, "rows")
     head = record.head(WHAT, given.command, given.seeds)
-    clips, windows, runs = open_motion(given.data), [], []
-    try:
-        for seed in given.seeds:  # whole seeds first
-            for row in given.rows:
-                runs.append(run(row, seed, given, clips, windows))
-                print(f"{row}, seed {seed}: {runs[-1]['mpjpe']['over_actions']:.2f} mm", flush=True)
-    except (Interrupted, KeyboardInterrupt):
-        print("Stopped; what was done is kept. The same command goes on.")
+    clips, windows = open_motion(given.data), []
+    runs = sweeps.in_turn(
+        [(row, seed) for seed in given.seeds for row in given.rows],  # whole seeds first
+        lambda row, seed: run(row, seed, given, clips, windows),
+        lambda found: f"{found['mpjpe']['over_actions']:.2f} mm",
+    )
+    if runs is None:
         return 130
-    machine = {name: runs[0][name] for name in ("date", "hardware", "versions")}
-    commits = ", ".join(sorted({each["commit"] or "unknown" for each in runs}))
     config = {name: value for name, value in runs[0]["config"].items() if name not in ("seed", "loss")}
-    for each in runs:
-        for name in (*record.HEAD, "config"):
-            del each[name]
     pairs = [pair for pair in PAIRS if set(pair) <= set(given.rows)]
     plan = {"assumed_sd": ASSUMED_SD, "pairs": pairs, "measures": MEASURES}
     if len(given.seeds) > 1:
         shown = {d: power(d, ASSUMED_SD, len(given.seeds)) for d in (0.2, 1.9, 5.0)}
         plan["power"] = [{"difference": d, "power": value} for d, value in shown.items()]
     evaluation = {"views": VIEWS, "flip_averaging": True, "split": "test", "targets": "2.5d"}
-    figures = dict(plan=plan, config=config, evaluation=evaluation, runs=runs, compared=compared(runs))
-    target = Path(given.out or Path(given.folder) / "assets") / "measured" / "table_5.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    record.write(target, head | machine | {"commit": commits} | figures)
-    print(f"{len(runs)} runs written to {target}")
+    figures = dict(plan=plan, config=config, evaluation=evaluation, compared=compared(runs))
+    sweeps.write(given, head, runs, **figures)
     for row in given.rows if len(given.seeds) > 1 else ():
         values = [each["mpjpe"]["over_actions"] for each in runs if each["row"] == row]
         print("{:24s} {:6.2f} mm ({:.2f} to {:.2f})".format(row, *mean_interval(values)))

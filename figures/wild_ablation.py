@@ -28,6 +28,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import sweeps
 from in_the_wild import LIFTERS, exact, in_camera, scores
 
 from posemamba import evaluation, record, storage
@@ -35,7 +36,7 @@ from posemamba.experiments import mean_interval, paired
 from posemamba.keypoints.sides import put_right
 from posemamba.model import PoseMamba
 from posemamba.motion import load_motion, open_motion
-from posemamba.training import Interrupted, TrainingConfig, train
+from posemamba.training import TrainingConfig, train
 
 WHAT = "small networks for strangers' videos, each trained with one ingredient left out"
 STEPS = 1000
@@ -123,38 +124,22 @@ def compared(runs: list[dict]) -> list[dict]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Train, score, write; the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default="synthetic", help="'synthetic', or a file of motion")
-    parser.add_argument("--folder", default="runs/wild_ablation", help="where the runs are kept")
-    parser.add_argument("--out", help="the folder of assets to write to; FOLDER/assets by default")
-    parser.add_argument("--steps", type=int, default=STEPS, help="of each run")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser = sweeps.arguments("wild_ablation", __doc__, [0, 1, 2], STEPS)
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS), metavar="ROW")
     given = parser.parse_args(arguments)
-    given.command = ["python", "figures/wild_ablation.py", "--data", Path(given.data).name]
-    given.command += ["--steps", str(given.steps)] if given.steps != STEPS else []
+    given.command = sweeps.command(given, parser)
     head = record.head(WHAT, given.command, given.seeds)
-    clips, runs = open_motion(given.data), []
-    try:
-        for seed in given.seeds:  # whole seeds first
-            for row in given.rows:
-                runs.append(run(row, seed, given, clips))
-                told = ", ".join(f"{where} {e['p_mpjpe']:.1f}" for where, e in runs[-1]["errors"].items())
-                print(f"{row}, seed {seed}: P-MPJPE {told} mm", flush=True)
-    except (Interrupted, KeyboardInterrupt):
-        print("Stopped; what was done is kept. The same command goes on.")
+    clips = open_motion(given.data)
+    runs = sweeps.in_turn(
+        [(row, seed) for seed in given.seeds for row in given.rows],  # whole seeds first
+        lambda row, seed: run(row, seed, given, clips),
+        lambda found: ", ".join(f"{where} {e['p_mpjpe']:.1f}" for where, e in found["errors"].items()),
+    )
+    if runs is None:
         return 130
-    machine = {name: runs[0][name] for name in ("date", "hardware", "versions")}
-    commits = ", ".join(sorted({each["commit"] or "unknown" for each in runs}))
     config = runs[0]["config"] | {"seed": None}
-    for each in runs:
-        for name in (*record.HEAD, "config"):
-            del each[name]
-    figures = dict(config=config, rows=ROWS, measures=MEASURES, runs=runs, compared=compared(runs))
-    target = Path(given.out or Path(given.folder) / "assets") / "measured" / "wild_ablation.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    record.write(target, head | machine | {"commit": commits} | figures)
-    print(f"{len(runs)} runs written to {target}")
+    figures = dict(config=config, rows=ROWS, measures=MEASURES, compared=compared(runs))
+    sweeps.write(given, head, runs, **figures)
     for row in given.rows if len(given.seeds) > 1 else ():
         values = [each["errors"]["video, detected"]["p_mpjpe"] for each in runs if each["row"] == row]
         print("{:26s} P-MPJPE on the video {:6.1f} mm ({:.1f} to {:.1f})".format(row, *mean_interval(values)))

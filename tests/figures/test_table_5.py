@@ -1,8 +1,6 @@
 """The sweep of losses: what its rows are, what is measured of a network, and that it goes on."""
 
-import runpy
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,8 +10,9 @@ from posemamba.losses import LOSS_WEIGHTS
 from posemamba.motion import evaluation_windows, save_motion, synthetic_clips
 from posemamba.paper import TABLE_5
 from posemamba.training import Interrupted
+from tests.figures.commands import load
 
-SWEEP = runpy.run_path(str(Path(__file__).resolve().parents[2] / "figures" / "table_5.py"))
+SWEEP = vars(load("table_5"))
 ROWS = SWEEP["ROWS"]
 
 

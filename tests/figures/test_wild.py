@@ -1,23 +1,13 @@
 """The recipe for strangers' videos: its ablation and its kept weights, run small, and what ships of them."""
 
-import importlib
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
 from posemamba import PoseMamba, record, storage
 from posemamba.motion import save_motion, synthetic_clips
-
-FIGURES = Path(__file__).resolve().parents[2] / "figures"
-
-
-@pytest.fixture
-def command(monkeypatch):
-    """A command's module, by name, as it is when it is run: its folder is where it looks for others."""
-    monkeypatch.syspath_prepend(FIGURES)
-    return importlib.import_module
+from tests.figures.commands import load
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +18,8 @@ def motion(tmp_path_factory):
     return path
 
 
-def test_each_row_changes_one_thing(command):
-    sweep = command("wild_ablation")
+def test_each_row_changes_one_thing():
+    sweep = load("wild_ablation")
     first, *others = (sweep.settings(row, 1, 7).flat() for row in sweep.ROWS)
     assert first["view"] == "person" and first["noise"] == "wild" and first["cameras"] == "wild"
     for row, config in zip([*sweep.ROWS][1:], others, strict=True):
@@ -40,8 +30,8 @@ def test_each_row_changes_one_thing(command):
         assert abs(config["frames"] * config["batch_size"] / 432 - 1) < 0.07, "about as many frames a step"
 
 
-def test_the_ablation_runs_compares_and_goes_on(command, motion, tmp_path, monkeypatch, capsys):
-    sweep = command("wild_ablation")
+def test_the_ablation_runs_compares_and_goes_on(motion, tmp_path, monkeypatch, capsys):
+    sweep = load("wild_ablation")
     (video,) = sweep.load_motion(storage.asset("wild.safetensors"))
     monkeypatch.setattr(sweep, "load_motion", lambda _: [replace(video, views=video.views[:1])])
     arguments = ["--data", str(motion), "--folder", str(tmp_path), "--steps", "2", "--seeds", "0", "1"]
@@ -64,8 +54,8 @@ def test_the_ablation_runs_compares_and_goes_on(command, motion, tmp_path, monke
     assert sweep.main(arguments) == 0
 
 
-def test_weights_are_trained_scored_and_kept(command, motion, tmp_path, monkeypatch, capsys):
-    weights = command("wild_weights")
+def test_weights_are_trained_scored_and_kept(motion, tmp_path, monkeypatch, capsys):
+    weights = load("wild_weights")
     monkeypatch.setattr(weights, "FIT_WINDOWS", 60)
     monkeypatch.setattr(weights, "VIEWS", 1)
     arguments = ["--data", str(motion), "--folder", str(tmp_path), "--steps", "2"]
