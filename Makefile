@@ -1,4 +1,4 @@
-# `make book` builds the book, `make test` tests package and chapters. Both set up .venv first, once.
+# `make book` builds the book, as a site and in one file, `make test` tests package and chapters. Both set up .venv first, once.
 
 PYTHON ?= python3
 VENV := .venv
@@ -20,6 +20,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 book: $(STAMP)
 	@$(PY) -c "import shutil; shutil.rmtree('_build', ignore_errors=True)"
 	$(BIN)/jupyter-book build . -W -n --keep-going --all
+	$(PY) -m tools.one_file _build/html _build/html/posemamba-book.html
 	@echo "The book is built. Open $(CURDIR)/_build/html/index.html in a browser."
 
 test: $(STAMP)
