@@ -22,6 +22,16 @@ from posemamba.plotting.export import figure_html
 # A link within the book to a notebook; one with a colon leads elsewhere, and downloads lie in _sources.
 _CHAPTER_LINK = re.compile(r'href="((?![^"]*_sources)[^":]*)\.ipynb(?=["#])')
 
+# What axe-core finds serious in what theme, MyST-NB and bibliography write: names that are not the words
+# shown, roles that their places do not have.
+_SPOKEN = (
+    (re.compile(r'<summary aria-label="[^"]*">'), "<summary>"),
+    (re.compile(r'(<button class="[^"]*search-button-field[^>]*?) aria-label="Search"'), r"\1"),
+    (re.compile(r'(<i class="theme-switch [^>]*?) title="[^"]*"'), r"\1"),
+    (re.compile(r' role="(?:list"(?= class="citation-list)|doc-biblioentry")'), ""),
+    (re.compile(r'(<div id="pst-primary-sidebar")'), r'\1 role="region" aria-label="Pages"'),
+)
+
 PLOTLY = "application/vnd.plotly.v1+json"
 SVG = "image/svg+xml"
 BOX = "Paper, code, truth."
@@ -127,11 +137,28 @@ def link_printed_pages(app, page, template, context, doctree):
         context["body"] = _CHAPTER_LINK.sub(r'href="\1.html', body)
 
 
+def spoken(page: str) -> str:
+    """A page's HTML as a screen reader should have it."""
+    for found, instead in _SPOKEN:
+        page = found.sub(instead, page)
+    return page
+
+
+def mend_pages(app, exception):
+    """The last word on the written pages: the theme's own templates come after all other events."""
+    if exception is None and app.builder.format == "html":
+        for path in Path(app.outdir).rglob("*.html"):
+            if "_static" not in path.parts:
+                page = path.read_text(encoding="utf-8")
+                path.write_text(spoken(page), encoding="utf-8")
+
+
 def setup(app):
     app.connect("builder-inited", copy_scripts)
     app.connect("source-read", draw_outputs)
     app.connect("doctree-read", box_discrepancies)
     app.connect("html-page-context", link_printed_pages)
+    app.connect("build-finished", mend_pages)
     app.connect("autodoc-process-docstring", plain_docstring, priority=400)  # before napoleon
     app.connect("autodoc-process-signature", signature_as_written)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

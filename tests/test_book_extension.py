@@ -129,3 +129,28 @@ def test_links_that_a_cell_printed_lead_to_built_pages():
     empty = {}
     extension.link_printed_pages(None, "genindex", "genindex.html", empty, None)
     assert empty == {}
+
+
+@pytest.mark.parametrize(
+    "page, wanted",
+    [
+        ('<summary aria-label="Toggle hidden content"><p>Show</p>', "<summary><p>Show</p>"),
+        (
+            '<button class="btn search-button-field x" title="S" aria-label="Search" data-a="b">Search K',
+            '<button class="btn search-button-field x" title="S" data-a="b">Search K',
+        ),
+        (
+            '<i class="theme-switch fa" data-mode="a" title="Dark">',
+            '<i class="theme-switch fa" data-mode="a">',
+        ),
+        ('<div role="list" class="citation-list">', '<div class="citation-list">'),
+        ('<div class="citation" id="i" role="doc-biblioentry">B', '<div class="citation" id="i">B'),
+        (
+            '<div id="pst-primary-sidebar" c>',
+            '<div id="pst-primary-sidebar" role="region" aria-label="Pages" c>',
+        ),
+        ('<ul role="list"><li aria-label="Search">', '<ul role="list"><li aria-label="Search">'),
+    ],
+)
+def test_a_screen_reader_says_what_is_shown(page, wanted):
+    assert extension.spoken(page) == wanted
