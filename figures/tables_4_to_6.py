@@ -13,9 +13,11 @@ The plan, written before the first run:
 - One network, 4 blocks of 32 channels, 27 frames, 1,000 steps of 16 windows, with the recipe's cameras,
   bodies, noise and view. Table 4's rows change the strategy; Table 5's the loss, with the released weights of
   the terms; Table 6's the shape, at 65,000 to 68,000 parameters, and so as many multiply-adds, give or take.
-- Each row has the learning rate that suits it: of 1.5e-3, 3e-3 and 6e-3 the one with the least MPJPE on
+- Each row has the learning rate that suits it: of 3e-3, 6e-3 and 1.2e-2 the one with the least MPJPE on
   three training people who are left out of these runs, which have a seed of their own. Then all training
-  people are trained on. One run a rate: a rate that is chosen by luck costs its row something.
+  people are trained on. One run a rate: a rate that is chosen by luck costs its row something. (The rates
+  began as 1.5e-3, 3e-3 and 6e-3. The first row's runs gave 141, 121 and 106 mm on the people left out: the
+  best was the highest, so the three were moved up before any other row was run.)
 - The first measure is MPJPE on the unseen people, mean over actions; then P-MPJPE and MPJVE there, and
   P-MPJPE on the video. Rows are compared seed by seed with their table's first row, by Student's 95%
   interval for the mean difference; an interval that holds 0 tells nothing apart.
@@ -44,7 +46,7 @@ from posemamba.training.data import subjects
 
 WHAT = "small networks that differ in order, loss or shape, each at a learning rate of its own"
 STEPS, VIEWS = 1000, 2
-RATES, TUNING_SEED, HELD_OUT = (1.5e-3, 3e-3, 6e-3), 100, ("5", "16", "35")
+RATES, TUNING_SEED, HELD_OUT = (3e-3, 6e-3, 1.2e-2), 100, ("5", "16", "35")
 ASSUMED_SD, SHOWN = 3.4, (0.6, 4.0, 6.0, 12.0)  # mm
 MEASURES = [("unseen people", name) for name in ("mpjpe", "p_mpjpe", "mpjve")] + [
     ("video, detected", "p_mpjpe")
