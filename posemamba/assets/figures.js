@@ -85,9 +85,58 @@
     await settle(element);
   };
 
+  // Plotly's sliders and menus take no keys, and a screen reader does not find them. The same again as plain
+  // controls, which show while they have the focus; Plotly's own follow them.
+  const SHOWN = {"▶": "Play", "❚❚": "Pause"};
+  const made = (name, properties, ...children) => {
+    const node = Object.assign(document.createElement(name), properties);
+    node.append(...children);
+    return node;
+  };
+  const controls = (element) => {
+    const {sliders = [], updatemenus = []} = element.figure.layout;
+    const run = ({method, args}) => element.drawn && Plotly[method](element, ...args);
+    const parts = updatemenus.flatMap(({buttons, type, active}, menu) => {
+      if (type === "buttons") {
+        return buttons.map((button) => made("button", {
+          type: "button", textContent: SHOWN[button.label] || button.label, onclick: () => run(button),
+        }));
+      }
+      const options = buttons.map((button, k) => made("option", {textContent: button.label, selected: k === (active || 0)}));
+      const choose = async () => {
+        await run(buttons[select.selectedIndex]);
+        if (element.drawn) Plotly.relayout(element, {[`updatemenus[${menu}].active`]: select.selectedIndex});
+      };
+      const select = made("select", {onchange: choose}, ...options);
+      return [made("label", {}, "Shown ", select)];
+    });
+    for (const {steps, active, currentvalue} of sliders) {
+      const say = () => range.setAttribute("aria-valuetext", steps[range.value].label);
+      const range = made("input", {
+        type: "range", min: 0, max: steps.length - 1, value: active || 0,
+        oninput: () => { say(); run(steps[range.value]); },
+      });
+      say();
+      parts.push(made("label", {}, `${currentvalue?.prefix?.trim() || "Step"} `, range));
+    }
+    if (!parts.length) return;
+    const group = made("div", {className: "plotly-keys"}, ...parts);
+    group.setAttribute("role", "group");
+    group.setAttribute("aria-label", "Controls of the figure above");
+    element.after(group);
+  };
+
   const start = () => {
+    document.head.append(made("style", {textContent: `
+      .plotly-keys:not(:focus-within) {position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);}
+      .plotly-keys {display: flex; flex-wrap: wrap; gap: 0.6rem; align-items: center; font-size: 0.85rem;}
+      .plotly-keys label {display: flex; gap: 0.4rem; align-items: center; margin: 0;}
+    `}));
     const elements = [...document.querySelectorAll("div.plotly-fig")];
-    for (const element of elements) element.figure = JSON.parse(element.firstElementChild.textContent);
+    for (const element of elements) {
+      element.figure = JSON.parse(element.firstElementChild.textContent);
+      controls(element);
+    }
     const near = new IntersectionObserver((entries) => {
       for (const {target, isIntersecting} of entries) {
         if (isIntersecting && !target.drawn) draw(target);
