@@ -144,6 +144,16 @@
         target.drawn = isIntersecting;
       }
     }, {rootMargin: "300px"});
+    // On paper every figure is near, and no wider than a sheet.
+    const PAPER = "660px";
+    let printed = [];
+    window.addEventListener("beforeprint", () => {
+      printed = elements.filter((e) => e.offsetParent);
+      for (const element of printed) { element.style.width = PAPER; draw(element); }
+    });
+    window.addEventListener("afterprint", () => {
+      for (const element of printed) { element.style.width = ""; element.drawn ? draw(element) : Plotly.purge(element); }
+    });
     const redraw = (which) => elements.filter((e) => e.drawn && which(e)).forEach(draw);
     for (const element of elements) near.observe(element);
     new MutationObserver(() => redraw(() => true))
