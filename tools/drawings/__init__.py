@@ -33,6 +33,7 @@ from tools.drawings.the_block import equation_8, equations_9_and_10, one_token_r
 from tools.drawings.the_data import two_and_a_half, windows
 from tools.drawings.the_full_training_run import kill, processes
 from tools.drawings.the_lifting_problem import flip, pinhole
+from tools.drawings.the_map import the_map
 from tools.drawings.the_scan import backwards, kept_states, three_ways, two_maps, what_waits
 from tools.drawings.what_a_table_counts import (
     frames_out,
@@ -52,6 +53,7 @@ from tools.drawings.what_to_optimise import joint_weights, loss_terms
 
 FOLDER = Path(__file__).resolve().parents[2] / "posemamba/assets/drawings"
 _KNOWN = (
+    the_map,
     *(bucket, three_memories, hold, leaks, memory_on_the_grid),
     *(three_ways, two_maps, what_waits, backwards, kept_states),
     chosen,
