@@ -20,7 +20,9 @@ def test_the_first_pages_table_says_what_the_chapters_say():
     assert list(told) == list(known) and len(known) == 17
     for name, chapter in known.items():
         needs = ", ".join(map(str, sorted(numbers[need] for need in chapter["needs"]))) or "none"
-        assert told[name] == (numbers[name], chapter["title"], needs), "run tools.drawings, then the first page"
+        assert told[name] == (numbers[name], chapter["title"], needs), (
+            "run tools.drawings, then the first page"
+        )
 
 
 def test_a_chapter_needs_only_what_comes_before_it():
