@@ -119,6 +119,13 @@ def test_every_printed_number_is_covered_by_a_row_of_its_table_and_by_one_only()
     assert all(printed[table][i][k] is None for table, i, k in dashes)
 
 
+def test_a_contradicted_row_says_by_what():
+    # The last chapter counts them by these words.
+    kinds = ("False: ", "Unlike the code: ", "Unlike another page: ")
+    for row in LEDGER:
+        assert row.found.startswith(kinds) == (row.outcome == "contradicted"), row.place
+
+
 def test_all_equations_figures_and_tables_have_rows():
     places = " ".join(f"{row.place}." for row in LEDGER)
     for name, last in (("Equation", 12), ("Figure", 7), ("Table", 6)):
