@@ -45,6 +45,7 @@ def given(tmp_path, monkeypatch):
     short = [replace(video, views=video.views[:1])]
     monkeypatch.setattr(load("wild_ablation"), "load_motion", lambda _: short)
     monkeypatch.setattr(sweep, "RATES", (1e-4, 3e-3))
+    monkeypatch.setattr(sweep, "beyond", lambda found: [])
     monkeypatch.setattr(sweep, "VIEWS", 1)
     rows = {4: {name: sweep.TABLES[4][name] for name in ("bidirectional", "global-local")}}
     monkeypatch.setattr(sweep, "TABLES", rows | {6: {"4 blocks of 32": sweep.TABLES[6]["4 blocks of 32"]}})
@@ -80,6 +81,13 @@ def test_a_sweep_tunes_trains_compares_and_goes_on(given, tmp_path, monkeypatch,
         for row in ("global-local", "bidirectional")
     )
     assert pair["row"] == "global-local" and pair["mean"] == pytest.approx((sum(own) - sum(first)) / 2)
+
+
+def test_a_rate_at_an_end_asks_for_one_beyond():
+    assert sweep.beyond({6e-3: 3.0, 1.2e-2: 2.0, 2.4e-2: 1.0}) == [4.8e-2]
+    assert sweep.beyond({6e-3: 1.0, 1.2e-2: 2.0, 2.4e-2: 3.0}) == [3e-3]
+    assert sweep.beyond({6e-3: 2.0, 1.2e-2: 1.0, 2.4e-2: 3.0}) == []
+    assert sweep.beyond({6e-3: 2.0, 0.384: 1.0}) == [], "somewhere it ends"
 
 
 def test_the_people_a_rate_is_chosen_on_are_not_trained_on():
