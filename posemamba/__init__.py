@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 # Names that load their module on first use: importing the package stays quick.
 _LAZY = dict(
