@@ -22,8 +22,8 @@ from posemamba.keypoints.sides import put_right
 from posemamba.skeleton import BONES, FLIP_ORDER, bone_lengths
 from posemamba.smoothing import FILTERS, savgol
 
-#: The focal length that is guessed where none is known, in lengths of the image's longer side. Phones have 0.7
-#: to 0.9, the cameras of Human3.6M 1.15. With the guess the field of view is 53 degrees.
+#: The focal length that is guessed where none is known, in lengths of the image's longer side. Phones have
+#: 0.7 to 0.9, the cameras of Human3.6M 1.15. With the guess the field of view is 53 degrees.
 GUESSED_FOCAL = 1.0
 # Rates that differ by less than this share are one, such as 59.94 and 60.
 _SAME_RATE = 0.01
