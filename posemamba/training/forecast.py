@@ -56,10 +56,11 @@ def outline(config: TrainingConfig, clips: Sequence[Clip]) -> list[str]:
     frames = sum(map(len, windows.clips))
     rate = f"{data.fps:g} a second" if data.fps else "their own rates"
     seen = f"{network.frames} frames at {rate}, every {data.stride}, views {data.views}"
+    inputs = data.inputs if data.views == "given" else "projected"  # all that virtual cameras have
     lines = [
         f"network: {shape}, {size}",
         f"trained on: {len(windows.clips)} clips{whose}, {frames:,} frames, {len(windows):,} windows",
-        f"windows: {seen}, inputs {data.inputs}, noise {data.noise}, targets {data.targets}",
+        f"windows: {seen}, inputs {inputs}, noise {data.noise}, targets {data.targets}",
     ]
     if out:
         lines.append(f"held out: {', '.join(config.validation.subjects)} ({len(out)} clips)")

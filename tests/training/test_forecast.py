@@ -8,6 +8,7 @@ from posemamba.accounting import count
 from posemamba.training import TrainingConfig, forecast, resolve
 from posemamba.training.data import sampler
 from posemamba.training.learner import Learner
+from tests.motion.views import seen
 from tests.training.runs import people
 
 SMALL = dict(depth=2, channels=8, state=2, frames=9, stride=40, batch_size=4)
@@ -41,6 +42,13 @@ def test_it_says_what_on_what_and_how_long(clips):
 def test_without_tries_it_times_nothing(clips, monkeypatch):
     monkeypatch.setattr(Learner, "step", None)  # must not be called
     assert not [line for line in forecast(TrainingConfig(**SMALL), clips, tries=0) if line.startswith("time")]
+
+
+@pytest.mark.parametrize(("views", "told"), [("virtual", "projected"), ("given", "detected")])
+def test_it_names_what_the_network_gets(clips, views, told):
+    watched = [seen(clip, 60, fps=60) for clip in clips]
+    said = forecast(TrainingConfig(**SMALL, views=views, inputs="detected"), watched, tries=0)
+    assert f"views {views}, inputs {told}, noise none" in "\n".join(said)
 
 
 def test_it_refuses_what_the_run_would(clips):
