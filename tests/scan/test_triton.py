@@ -286,7 +286,7 @@ def _front(device: str) -> dict:
 
 
 def _replayed(device: str) -> dict[str, bool]:
-    """Forward and backward on a stream of their own, and from a CUDA graph: whether no bit is another."""
+    """Whether a stream of its own or a CUDA graph changes no bit, and a wrong table is refused."""
     from posemamba.scan import directional_scan
 
     g = torch.Generator().manual_seed(0)
@@ -319,7 +319,13 @@ def _replayed(device: str) -> dict[str, bool]:
         for value in captured:
             value.zero_()
         graph.replay()
-    return result | {"graph": same(captured)}
+    result["graph"] = same(captured)
+    try:
+        reads[0, 0] = reads[0, 1]
+        step()
+    except ValueError as error:
+        result["refused"] = "not a permutation" in str(error)
+    return result
 
 
 def _child(*command: str, timeout: int = 600, **environment: str) -> dict:
@@ -374,15 +380,15 @@ def test_compiles_for_gpus_with_the_tokens_in_one_thread(tmp_path):
         pytest.skip("this triton has no CUDA compiler")
     result = _child(str(TOOL), TRITON_CACHE_DIR=str(tmp_path))
     assert list(result) == ["triton", "network, sm_75", "network, sm_80", "network, sm_90", "other, sm_90"]
-    flips_are_free = tuple(map(int, result.pop("triton").split(".")[:2])) >= (3, 4)
+    version = tuple(map(int, result.pop("triton").split(".")[:2]))
     for kernels in result.values():
         for name, counts in kernels.items():
             assert counts["atomic"] == counts["rough"] == 0
-            assert counts["registers"] <= (255 if name == "gradients" else 128)
-            # As found with Triton 3.6, and a third: in the loops over states, where it costs time.
-            most = dict(gradients=400, outputs=350).get(name, 0)
-            assert max(counts["spilled"], counts["refilled"]) <= most, (name, counts)
-            if flips_are_free:
+            if version == (3, 6):  # as found with it, and some room: other compilers deal otherwise
+                assert counts["registers"] <= (255 if name == "gradients" else 128)
+                most = dict(gradients=400, outputs=350).get(name, 0)
+                assert max(counts["spilled"], counts["refilled"]) <= most, (name, counts)
+            if version >= (3, 4):
                 assert counts["shuffles"] == (2 * 8 * 5 if name == "gradients" else 0)
 
 
@@ -412,8 +418,9 @@ def test_agrees_with_the_recurrence_on_a_gpu():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_streams_graphs_and_another_gpu_change_no_bit():
+    expected = dict.fromkeys(("stream", "graph", "refused"), True)
     for device in range(min(2, torch.cuda.device_count())):
-        assert _child(__file__, "replay", f"cuda:{device}") == {"stream": True, "graph": True}
+        assert _child(__file__, "replay", f"cuda:{device}") == expected
 
 
 if __name__ == "__main__":
