@@ -4,8 +4,9 @@
     python tools/compile_kernels.py --triton 3.2.0 3.3.1 3.4.0 3.5.0   with these, each fetched for the while
 
 torch 2.6 to 2.9 bring Triton 3.2 to 3.5. Prints for each kernel how many shuffles it has (exchanges between
-threads, which cost time), atomic additions (whose order is none), logarithms that are wrong near 1, and what
-ptxas says: a thread's registers, and the bytes of numbers that have no room in them, written and read again.
+threads, which cost time), atomic additions (whose order is none), logarithms that are wrong near 1, addresses
+that are made with 32 bits, and what ptxas says: a thread's registers, and the bytes of numbers that have no
+room in them, written and read again.
 """
 
 import argparse
@@ -81,10 +82,11 @@ def compile_all(capabilities: tuple[int, ...]) -> dict[str, dict[str, dict[str, 
             options = dict(num_warps=1, num_stages=1)
             if name in MOST_REGISTERS:
                 options["maxnreg"] = MOST_REGISTERS[name]
-            ptx = compile(source, target=GPUTarget("cuda", capability, 32), options=options).asm["ptx"]
+            code = compile(source, target=GPUTarget("cuda", capability, 32), options=options).asm
+            ptx, offsets = code["ptx"], re.findall("tt.addptr.* (?:tensor<.*x)?i([0-9]+)>?", code["ttir"])
             atomic = len(re.findall(r"\b(?:atom|red)\.", ptx))
             counts[name] = dict(shuffles=ptx.count("shfl"), atomic=atomic, rough=ptx.count("lg2.approx"))
-            counts[name] |= assembled(ptx, capability)
+            counts[name] |= dict(narrow=offsets.count("32")) | assembled(ptx, capability)
     return result
 
 

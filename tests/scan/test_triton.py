@@ -383,6 +383,10 @@ def test_compiles_for_gpus_with_the_tokens_in_one_thread(tmp_path):
     version = tuple(map(int, result.pop("triton").split(".")[:2]))
     for kernels in result.values():
         for name, counts in kernels.items():
+            if version == (3, 6) and kernels is result["network, sm_80"]:
+                # Places in a table, n * inner, n * B_n, the scratch: these fit. What grows with rows has 64.
+                narrow = dict(part_ends=5, outputs=7, gradients=20, merge=4)
+                assert counts["narrow"] == narrow.get(name, 0), name
             assert counts["atomic"] == counts["rough"] == 0
             if version == (3, 6):  # as found with it, and some room: other compilers deal otherwise
                 assert counts["registers"] <= (255 if name == "gradients" else 128)
