@@ -3,13 +3,16 @@
     python tools/compile_kernels.py                                   with the Triton that is installed
     python tools/compile_kernels.py --triton 3.2.0 3.3.1 3.4.0 3.5.0   with these, each fetched for the while
 
-torch 2.6 to 2.9 bring Triton 3.2 to 3.5. Prints for each kernel how many shuffles it has: exchanges between
-threads, which cost time.
+torch 2.6 to 2.9 bring Triton 3.2 to 3.5. Prints for each kernel how many shuffles it has (exchanges between
+threads, which cost time), atomic additions (whose order is none), logarithms that are wrong near 1, addresses
+that are made with 32 bits, and what ptxas says: a thread's registers, and the bytes of numbers that have no
+room in them, written and read again.
 """
 
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,6 +25,8 @@ KERNELS = ("part_ends", "carry", "outputs", "gradients", "merge")
 SIZES = dict(N=16, TILE=8, BLOCK=64, TILES=8, each=4)
 STRIDES = ("x_c", "d_c", "B_n", "C_n", "m_n", "y_c")
 # A block of the published network in half precision, and all else that the kernels know.
+# Registers a thread may have, as `posemamba.scan.cuda.backend` asks for them.
+MOST_REGISTERS = dict(part_ends=128, outputs=128)
 CASES = {
     "network": SIZES
     | dict(SOFTPLUS=True, REVERSE=False)
@@ -37,8 +42,21 @@ POINTERS = {
 }
 
 
-def compile_all(capabilities: tuple[int, ...]) -> dict[str, dict[str, int]]:
-    """Compile all kernels with the Triton at hand: by case and kernel, the shuffles in its PTX."""
+def assembled(ptx: str, capability: int) -> dict[str, int]:
+    """What ptxas, the one that Triton brings, says of a kernel."""
+    import triton
+
+    program = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "ptxas"
+    target = f"sm_{capability}" + ("a" if capability >= 90 else "")
+    command = [program, "-v", f"--gpu-name={target}", "-o", os.devnull, "/dev/stdin"]
+    said = subprocess.run(command, input=ptx, capture_output=True, text=True, check=True).stderr
+    told = dict(registers="Used ([0-9]+) registers")
+    told |= dict(spilled="([0-9]+) bytes spill stores", refilled="([0-9]+) bytes spill loads")
+    return {name: int(re.search(pattern, said)[1]) for name, pattern in told.items()}
+
+
+def compile_all(capabilities: tuple[int, ...]) -> dict[str, dict[str, dict[str, int]]]:
+    """Compile all kernels with the Triton at hand: by case and kernel, what its PTX holds and ptxas says."""
     from triton import compile
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -61,8 +79,14 @@ def compile_all(capabilities: tuple[int, ...]) -> dict[str, dict[str, int]]:
             if capability < 80:  # no bfloat16 there; the backend hands over float32 instead
                 signature = {n: kind.replace("bf16", "fp16") for n, kind in signature.items()}
             source = ASTSource(kernel, signature, fixed)
-            code = compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": 1})
-            counts[name] = code.asm["ptx"].count("shfl")
+            options = dict(num_warps=1, num_stages=1)
+            if name in MOST_REGISTERS:
+                options["maxnreg"] = MOST_REGISTERS[name]
+            code = compile(source, target=GPUTarget("cuda", capability, 32), options=options).asm
+            ptx, offsets = code["ptx"], re.findall("tt.addptr.* (?:tensor<.*x)?i([0-9]+)>?", code["ttir"])
+            atomic = len(re.findall(r"\b(?:atom|red)\.", ptx))
+            counts[name] = dict(shuffles=ptx.count("shfl"), atomic=atomic, rough=ptx.count("lg2.approx"))
+            counts[name] |= dict(narrow=offsets.count("32")) | assembled(ptx, capability)
     return result
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from posemamba.scan import associative, mamba_ssm, ops, reference
 from posemamba.scan.arguments import prepare
 from posemamba.scan.associative import associative_scan
-from posemamba.scan.checks import check_shapes, check_stability, check_states, check_tensors
+from posemamba.scan.checks import check_shapes, check_stability, check_states, check_tables, check_tensors
 from posemamba.scan.operands import Operands
 
 __all__ = ["associative_scan", "available_backends", "check_stability", "directional_scan", "selective_scan"]
@@ -19,10 +19,7 @@ __all__ = ["associative_scan", "available_backends", "check_stability", "directi
 _HOMES = {"numba": "cpu", "triton": "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"}
 _HOMES["mamba_ssm"] = "cuda"
 _MISSING = dict.fromkeys(("reference", "associative"))
-for _name, _home in _HOMES.items():
-    _MISSING[_name] = None if find_spec(_name) else f"{_name} is not installed"
-    if _home == "cuda" and not torch.cuda.is_available():
-        _MISSING[_name] = _MISSING[_name] or "no CUDA device is found"
+_MISSING |= {name: None if find_spec(name) else f"{name} is not installed" for name in _HOMES}
 
 
 def available_backends() -> dict[str, str | None]:
@@ -30,7 +27,14 @@ def available_backends() -> dict[str, str | None]:
 
     "reference" and "associative" run anywhere, "numba" on the CPU, "triton" and "mamba_ssm" on CUDA.
     """
-    return dict(_MISSING)
+    return {name: _missing(name) for name in _MISSING}
+
+
+def _missing(name: str) -> str | None:
+    # Not when this is imported: to look for devices spoils CUDA for processes that are forked later.
+    if _MISSING[name] is None and _HOMES.get(name) == "cuda" and not torch.cuda.is_available():
+        return "no CUDA device is found"
+    return _MISSING[name]
 
 
 def selective_scan(
@@ -105,7 +109,7 @@ def _run(operands: Operands, backend: str) -> tuple[Tensor, Tensor]:
     """y (b, sources, L, inner) and the last states (b, K, inner, N), by a backend that is here."""
     backend = _choose(backend, operands.x.device)
     if backend in ("numba", "triton"):
-        if operands.x.numel() == 0:
+        if operands.x.numel() == 0 or operands.A.shape[-1] == 0:
             backend = "reference"
         elif not torch.compiler.is_compiling() and ops.derivatives() > 1:
             backend = "associative"
@@ -148,8 +152,9 @@ def directional_scan(
         backend: as for `selective_scan`.
 
     Raises:
-        ValueError, TypeError: an argument's shape, dtype or device does not fit, or on the CPU, a table holds
-            what is not a token; the message names it.
+        ValueError, TypeError: an argument's shape, dtype or device does not fit, or a table holds what is not
+            a token (looked at once, and on a GPU not while a CUDA graph is captured or by compiled code); the
+            message names it.
     """
     given = dict(x=x, delta=delta, A=A, B=B, C=C, D=D, reads=reads, mixes=mixes)
     given |= dict(delta_bias=delta_bias, delta_projection=delta_projection)
@@ -166,6 +171,7 @@ def directional_scan(
     expected = dict(delta=(batch, K, tokens, width), A=(K, inner, N), D=(K, inner), reads=(K, tokens))
     expected |= dict.fromkeys("BC", (batch, K, tokens, N)) | dict(mixes=(K, tokens), delta_bias=(K, inner))
     check_shapes("directional_scan", given, expected | dict(delta_projection=(K, inner, width)))
+    check_tables(reads, mixes, once=True)
     options = dict(softplus=delta_softplus, through_mix=through_mix)
     few = dict(bias=delta_bias, projection=delta_projection, reads=reads, mixes=mixes)
     y, _ = _run(Operands(x[:, None], delta, A, B, C, D, **few, **options), backend)
@@ -180,8 +186,8 @@ def _choose(backend: str, device: torch.device) -> str:
     if backend not in _MISSING:
         expected = f"expected 'auto' or one of {', '.join(_MISSING)}"
         raise ValueError(f"selective_scan: unknown backend {backend!r}, {expected}")
-    if _MISSING[backend] is not None:
-        raise ValueError(f"{problem} cannot be used here: {_MISSING[backend]}")
+    if (why := _missing(backend)) is not None:
+        raise ValueError(f"{problem} cannot be used here: {why}")
     if device.type not in (home, "meta"):
         raise ValueError(f"{problem} runs on {home.upper()}, u is on {device}")
     return backend

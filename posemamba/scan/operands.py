@@ -5,8 +5,6 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from posemamba.scan.checks import check_tables
-
 
 @dataclass
 class Operands:
@@ -75,7 +73,6 @@ class Operands:
             x = x.repeat_interleave(K // sources, 1)
         values, mixed = [x, delta, self.B, self.C], x if self.through_mix else x.detach()
         if self.reads is not None:
-            check_tables(self.reads, self.mixes)
             values = [torch.take_along_dim(v, self.reads.long()[None, ..., None], 2) for v in values]
         if self.mixes is not None:
             mixed = torch.take_along_dim(mixed, self.mixes.long().clamp(min=0)[None, ..., None], 2)

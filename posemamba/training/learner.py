@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from posemamba import orders
 from posemamba.losses import PoseLoss, pose_loss
 from posemamba.model import DropPath, PoseMamba
 from posemamba.training.config import TrainingConfig
@@ -172,5 +173,8 @@ def _graph(model: PoseMamba, rows: Tensor, fabric: "Fabric", compile: bool) -> N
     sample = torch.zeros(len(rows), model.config.frames, model.config.joints, 2, device=fabric.device)
     with fabric.autocast():
         torch.cuda.make_graphed_callables(model.train(), (sample,))
+    # The graphs read these tables where they stand now, so they must outlive what `orders` remembers.
+    where = model.config.scan, model.config.frames, model.config.joints, sample.device
+    model.graphed = orders.tables(*where), orders.mixing(where[0], sample.device)
     for parameter in model.parameters():  # gradients are added to these: a graph's own are overwritten
         parameter.grad = torch.zeros_like(parameter)

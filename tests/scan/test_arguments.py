@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from posemamba.scan import directional_scan, selective_scan
+from posemamba.scan import checks, directional_scan, selective_scan
 
 
 def selective(**change):
@@ -98,3 +98,62 @@ def test_mixes_must_be_tokens(token):
     mixes[1, 3] = token
     with pytest.raises((ValueError, IndexError), match="mixes"):
         directional(**one, mixes=mixes)
+
+
+def all_of_directional():
+    tables = torch.arange(8).expand(2, 8).clone(), torch.full((2, 8), -1)
+    few = dict(D=torch.zeros(2, 5), delta_bias=torch.zeros(2, 5), delta_projection=torch.zeros(2, 5, 5))
+    many = dict(x=torch.zeros(2, 8, 5), delta=torch.zeros(2, 2, 8, 5), A=torch.zeros(2, 5, 3))
+    return many | few | dict.fromkeys("BC", torch.zeros(2, 2, 8, 3)) | dict(reads=tables[0], mixes=tables[1])
+
+
+def all_of_selective():
+    few = dict(D=torch.zeros(4), z=torch.zeros(2, 4, 8), delta_bias=torch.zeros(4))
+    few |= dict(initial_state=torch.zeros(2, 4, 3), A=torch.zeros(4, 3))
+    return few | dict.fromkeys("BC", torch.zeros(2, 3, 8)) | dict.fromkeys(("u", "delta"), few["z"])
+
+
+SCANS = ((directional_scan, "x", all_of_directional), (selective_scan, "u", all_of_selective))
+
+
+@pytest.mark.parametrize(("scan", "name"), [(s, n) for s in SCANS for n in s[2]() if n != s[1]])
+def test_each_argument_on_another_device_is_refused(scan, name):
+    scan, first, make = scan
+    given = make()
+    scan(**given)
+    given[name] = given[name].to("meta")
+    with pytest.raises(ValueError, match=f"{name} is on meta, {first} is on cpu"):
+        scan(**given)
+
+
+def test_tables_are_looked_at_once_and_again_where_they_were_changed(monkeypatch):
+    given, looked, aminmax = all_of_directional(), [], torch.aminmax
+    monkeypatch.setattr(checks.torch, "aminmax", lambda table: (looked.append(table), aminmax(table))[1])
+    for _ in range(3):  # not by "numba", whose operator also looks at what compiled code hands it
+        directional_scan(**given, backend="associative")
+    assert [id(table) for table in looked] == [id(given["reads"]), id(given["mixes"])]
+    given["mixes"][1, 3] = 8
+    with pytest.raises(ValueError, match="mixes holds -1 to 8"):
+        directional_scan(**given, backend="associative")
+    given["mixes"][1, 3] = 7
+    given["reads"] = given["reads"].flip(1)
+    directional_scan(**given, backend="associative")
+    assert len(looked) == 5
+    with pytest.raises(ValueError, match="reads holds -1 to 7, expected 0 to 7"):  # right as mixes alone
+        directional_scan(**given | dict(mixes=None, reads=given["mixes"]), backend="associative")
+
+
+@pytest.mark.parametrize("backend", ["associative", "numba"])
+def test_tables_may_be_of_inference_mode_and_vmap(backend):
+    given = all_of_directional()
+    given |= {name: torch.rand_like(given[name]) for name in ("x", "delta", "B", "C")}
+    with torch.inference_mode():
+        made = {name: given[name].clone() for name in ("reads", "mixes")}
+        once = directional_scan(**given | made, backend=backend)
+        made["reads"][0, 0] = 1
+        with pytest.raises(ValueError, match="permutation"):
+            directional_scan(**given | made, backend=backend)
+    reads = torch.stack([given.pop("reads"), torch.arange(7, -1, -1).expand(2, 8)])
+    each = torch.vmap(lambda reads: directional_scan(**given, reads=reads, backend=backend))(reads)
+    torch.testing.assert_close(each[0], once)
+    torch.testing.assert_close(each[1], directional_scan(**given, reads=reads[1], backend=backend))

@@ -1,15 +1,19 @@
 """Training learns, and every step of it depends on the seed and the step alone."""
 
 import signal
+import weakref
+from contextlib import nullcontext
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from posemamba import orders
 from posemamba.losses import LOSS_WEIGHTS, LossWeights
 from posemamba.model import PoseMamba
 from posemamba.motion import synthetic_clips
-from posemamba.training import Interrupted, TrainingConfig, initial_model, parameter_groups, train
+from posemamba.training import Interrupted, TrainingConfig, initial_model, learner, parameter_groups, train
 from tests.training.runs import TINY, weights
 
 
@@ -159,6 +163,23 @@ def test_cuda_graphs_change_nothing(clips, tmp_path, precision):
         weights(train(config, clips, tmp_path / str(way), device="cuda", graphs=way)) for way in (False, True)
     )
     torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_the_tables_that_a_graph_reads_outlive_what_orders_remembers(monkeypatch):
+    """A graph reads addresses. (Where CUDA is, PyTorch makes the graph, and here nobody does.)"""
+    zeros = torch.zeros
+    monkeypatch.setattr(torch, "zeros", lambda *shape, device=None, **more: zeros(*shape, **more))
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", lambda model, inputs: model(*inputs))
+    model = initial_model(TrainingConfig(**TINY, steps=1))
+    kinds = SimpleNamespace(device=torch.device("cuda"), world_size=1, autocast=nullcontext)
+    learner._graph(model, torch.arange(2), kinds, False)
+    size = model.config.frames, model.config.joints
+    read = [weakref.ref(table) for table in orders.tables(model.config.scan, *size, torch.device("cpu"))]
+    for frames in range(100, 200):
+        orders.tables("bidirectional", frames, 17)
+    assert all(table() is not None for table in read)
+    again = orders.tables(model.config.scan, *size, torch.device("cpu"))
+    assert again[0] is not read[0]() and torch.equal(again[0], read[0]())
 
 
 @pytest.mark.parametrize("more", [{}, {"compile": True}])

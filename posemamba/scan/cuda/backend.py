@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
+from posemamba.scan.checks import found_right
 from posemamba.scan.operands import Operands
 
 #: Programs, of one warp, that keep a large GPU busy: 16 on each of the 132 multiprocessors of a H100.
@@ -17,6 +19,8 @@ FILL = 2112
 TURNS, SCRATCH = 1056, 2**27
 #: Places between the states that are kept (more for N > 32, to keep the memory in bounds); tokens in a tile.
 CHUNK, TILE = 64, 8
+#: By table of mixes: for which sources, version and stream its lists (see `_mixed_in`) were made, and these.
+_lists = WeakIdKeyDictionary()
 
 
 class Plan(namedtuple("Plan", "rows blocks chunks parts span tiles block")):
@@ -57,12 +61,16 @@ def plan(batch: int, sources: int, L: int, inner: int, K: int, N: int) -> Plan:
 def _prepared(o: Operands) -> Operands:
     """Delta whole; and what does not grow with L in the computing dtype, channels last, A for powers of 2."""
 
+    N = o.A.shape[-1]
     delta = o.delta if o.projection is None else o.delta @ o.projection.to(o.delta.dtype).mT
     changes = {name: _readable(value) for name, value in dict(x=o.x, delta=delta, B=o.B, C=o.C).items()}
     for name in ("D", "bias", "initial", "B_scale", "C_scale", "reads", "mixes"):
         if (value := getattr(o, name)) is not None:
             value = value.int() if name in ("reads", "mixes") else value.to(o.wide)
             changes[name] = (value.mT if value.ndim > 2 else value).contiguous()
+    for name in "BC":  # the kernels count the states in 32 bits, and so where they stand
+        if N * changes[name].stride(-1) >= 2**31:
+            changes[name] = changes[name].contiguous()
     A = (o.A.to(o.wide) / math.log(2)).mT.contiguous()
     return replace(o, **changes, A=A, projection=None)
 
@@ -118,14 +126,17 @@ def forward(given: Operands, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
     end of each chunk, (b, K, chunks, N, inner), else an empty tensor.
 
     Raises:
-        ValueError: the kernels' count of tokens and states in 32 bits (in 64 with channels) would overflow.
+        ValueError: what the kernels count in 32 bits would overflow: a direction's tokens and states, a
+            token's channels and states, programs. (Where a number stands, of all, they count in 64.)
     """
     from posemamba.scan.cuda import kernels
 
     x, (batch, sources, L, inner, K, N) = given.x, given.sizes
-    if L * max(K, N, TILE) >= 2**31:
-        raise ValueError(f"selective_scan: {L} tokens of {N} states are too many for the backend 'triton'")
     cut, each = plan(*given.sizes), K // sources
+    merging = 0 if given.mixes is None else batch * sources * L * -(-inner // _merge_block(inner))
+    if max(L * max(K, N, TILE), inner * N, cut.programs + TURNS, merging) >= 2**31:
+        found = f"{batch} sequences of {L} tokens of {inner} channels of {N} states"
+        raise ValueError(f"selective_scan: {found} are too many for the backend 'triton'")
     with _device(x):
         o = _prepared(given)
         states = x.new_zeros(batch, K, cut.chunks, N, inner, dtype=given.wide)
@@ -175,13 +186,13 @@ def backward(dy: Tensor, starts: Tensor, given: Operands) -> tuple[Tensor | None
         options = cut.options(N, SOFTPLUS=o.softplus, TILES=cut.tiles)
         gradients.gradients[(turns,)](*arrays, *states, *filled, *shape, **options)
         del scratch, states
-        dx = _merge(du, o, sources) if through_mix else du.view(batch, sources, each, L, inner).sum(2)
+        dx = _merge(du, o, given.mixes) if through_mix else du.view(batch, sources, each, L, inner).sum(2)
         sums = [None if v is None else v.sum((0, 2)) for v in (dD, dbias, dA, dB_scale, dC_scale)]
         dD, dbias, dA, dB_scale, dC_scale = *sums[:2], *(None if v is None else v.mT for v in sums[2:])
         dlow, dW = ddelta, None
         if given.projection is not None:
             dlow = ddelta @ given.projection.to(ddelta.dtype)
-            dW = torch.einsum("bklc,bklr->kcr", ddelta, given.delta)
+            dW = torch.einsum("bklc,bklr->kcr", ddelta, given.delta.to(ddelta.dtype))
         found = (dx, dlow, dA, dB.sum(0), dC.sum(0), dD, dbias, reaching[:, :, 0].mT, dB_scale, dC_scale, dW)
         return tuple(
             None if like is None else value.to(like.dtype).contiguous()
@@ -189,21 +200,38 @@ def backward(dy: Tensor, starts: Tensor, given: Operands) -> tuple[Tensor | None
         )
 
 
-def _merge(du: Tensor, o: Operands, sources: int) -> Tensor:
+def _merge_block(inner: int) -> int:
+    return min(1024, max(32, 2 ** math.ceil(math.log2(inner))))
+
+
+def _mixed_in(mixes: Tensor, sources: int) -> tuple[Tensor, Tensor]:
+    """The edges and entries of `gradients.merge`: once for a table from the front door and a stream.
+
+    Those of another stream may not be ready, and those of a CUDA graph are its own.
+    """
+    stream = torch.cuda.current_stream(mixes.device) if mixes.is_cuda else None
+    keep = found_right(mixes, "mixes")
+    keep = keep and not (mixes.is_cuda and torch.cuda.is_current_stream_capturing())
+    known, lists = _lists.get(mixes, (None, None))
+    if not keep or known != (key := (sources, mixes._version, stream)):
+        # A token may be mixed in many times. The lists are added in their order.
+        mixed, entries = mixes.int().reshape(sources, -1).sort(dim=1, stable=True)
+        tokens = torch.arange(mixes.shape[1] + 1, dtype=mixed.dtype, device=mixes.device).repeat(sources, 1)
+        lists = torch.searchsorted(mixed, tokens, out_int32=True), entries.int()
+        if keep:
+            _lists[mixes] = key, lists
+    return lists
+
+
+def _merge(du: Tensor, o: Operands, mixes: Tensor) -> Tensor:
     """dx (b, sources, L, inner) from du (b, K, L, inner), where tokens were mixed into others."""
     from posemamba.scan.cuda import gradients
 
-    (batch, K, L, inner), reads = du.shape, o.reads
-    each = K // sources
+    (batch, K, L, inner), sources, reads = du.shape, o.x.shape[1], o.reads
     if reads is None:
         reads = torch.arange(L, dtype=torch.int32, device=du.device).repeat(K, 1)
-    # A token may be mixed in many times. Sorting makes lists of where, which are added in their order.
-    mixed, entries = o.mixes.view(sources, each * L).sort(dim=1, stable=True)
-    tokens = torch.arange(L + 1, dtype=mixed.dtype, device=du.device).repeat(sources, 1)
-    edges = torch.searchsorted(mixed, tokens, out_int32=True)
-    dx = du.new_empty(batch, sources, L, inner)
-    block = min(1024, max(32, 2 ** math.ceil(math.log2(inner))))
-    arrays, options = (du, reads, edges, entries.int(), dx), dict(BLOCK=block, num_warps=max(1, block // 256))
+    dx, block = du.new_empty(batch, sources, L, inner), _merge_block(inner)
+    arrays, options = (du, reads, *_mixed_in(mixes, sources), dx), dict(num_warps=max(1, block // 256))
     programs = batch * sources * L * -(-inner // block)
-    gradients.merge[(programs,)](*arrays, K, sources, L, inner, 1, each=each, **options)
+    gradients.merge[(programs,)](*arrays, K, sources, L, inner, 1, each=K // sources, BLOCK=block, **options)
     return dx

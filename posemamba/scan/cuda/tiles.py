@@ -8,8 +8,9 @@ import triton
 import triton.language as tl
 
 #: Arguments that change from one sequence to the next: a value of 1, or one that 16 divides, must not mean
-#: that a kernel is compiled anew. For `one` see `find_channels`.
+#: that a kernel is compiled anew. For `one` see `find_channels`; strides of whole sequences grow with L.
 VARYING = ["one", "L", "chunks", "parts", "span", "slots", "apart", "rows"]
+VARYING += ["x_b", "x_s", "d_b", "d_k", "y_b", "y_s", "B_b", "B_k", "C_b", "C_k", "m_b", "m_k"]
 
 
 @triton.jit
