@@ -6,9 +6,7 @@ import re
 
 import numpy as np
 import pytest
-import torch
 
-from posemamba import PoseMamba
 from posemamba.keypoints import people, read
 from posemamba.motion import load_motion
 from posemamba.storage import asset
@@ -51,12 +49,6 @@ def test_the_drawing_shows_what_inspect_finds():
 
 
 def test_the_pages_code_runs(tmp_path, monkeypatch, walk, as_set):
-    class Flat(torch.nn.Module):
-        def forward(self, points):
-            return torch.nn.functional.pad(points, (0, 1))
-
-    Flat.config = type("Config", (), {"frames": 27})
-    monkeypatch.setattr(PoseMamba, "from_pretrained", lambda path: Flat() if path.exists() else None)
     monkeypatch.chdir(tmp_path)
     rows = np.concatenate([as_set(walk, "COCO-17"), np.ones((60, 17, 1))], axis=-1)
     entries = [{"image_id": f"{at}.jpg", "keypoints": row.ravel().tolist()} for at, row in enumerate(rows)]
@@ -64,6 +56,6 @@ def test_the_pages_code_runs(tmp_path, monkeypatch, walk, as_set):
     names = {}
     for code in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL):
         exec(code, names)
-    assert names["pose"].shape == (60, 17, 3)
+    assert names["body"].joints.shape == (60, 17, 3)
     (clip,) = load_motion(tmp_path / "me.safetensors")
     np.testing.assert_array_equal(clip.views[0].keypoints, names["person"].keypoints)
