@@ -10,6 +10,8 @@ endif
 PY := $(BIN)/python
 STAMP := $(VENV)/.installed
 CHAPTERS ?= book
+# A test file or a chapter stays in one process; every core has one, four at most, for each may take a gigabyte.
+PYTEST := $(PY) -m pytest -n logical --maxprocesses 4 --dist loadscope
 
 # Threads that wait for each other sleep, in tests and in chapters: torch's spin by default, and beside other
 # busy processes everything then takes many times as long. figures/benchmark/under_load.py measures it.
@@ -24,14 +26,14 @@ book: $(STAMP)
 	@echo "The book is built. Open $(CURDIR)/_build/html/index.html in a browser."
 
 test: $(STAMP)
-	$(PY) -m pytest tests -m "not long"
-	$(PY) -m pytest --nbval book/
+	$(PYTEST) tests -m "not long"
+	$(PYTEST) --nbval book/
 
 # What is long too: slow tests, lint, and every chapter alone in an empty folder, its gpu cells at tiny sizes.
 test-all: lint
 	SCALE=gpu POSEMAMBA_TINY=1 $(PY) tools/notebooks.py try book
-	$(PY) -m pytest tests
-	$(PY) -m pytest --nbval book/
+	$(PYTEST) tests
+	$(PYTEST) --nbval book/
 
 # Runs the notebooks and stores their outputs in normal form; `make chapters CHAPTERS=book/x/y.ipynb` runs one.
 chapters: $(STAMP)
