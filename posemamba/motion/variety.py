@@ -37,7 +37,7 @@ class BodyVariety:
     size: float = 0.07
     bones: float = 0.1
     lopsided: float = 0.02
-    detectors: float = 0.7
+    detectors: float = 0.9
     face: float = 25.0
     offsets: float = 20.0
 
@@ -88,9 +88,10 @@ class BodyVariety:
         front, left = turn.cos() * front + turn.sin() * left, turn.cos() * left - turn.sin() * front
         axes = torch.stack([front, left, skull], dim=-1)
         offset = draws[:, 2:].unflatten(1, (2, 3)) * self.offsets
-        # Of a man's head: the ears lie above the skull's base, the nose's tip a hand's width before them.
-        offset[:, 0] += offset.new_tensor([10.0, 0.0, 45.0])
-        offset[:, 1] += offset.new_tensor([115.0, 0.0, 25.0])
+        # Of a man's head: the nose's tip is a hand's width before the ears. And motion capture's neck is
+        # straight, where a person's carries the ears some 4 cm ahead of the shoulders.
+        offset[:, 0] += offset.new_tensor([40.0, 0.0, 45.0])
+        offset[:, 1] += offset.new_tensor([150.0, 0.0, 25.0])
         ears, nose = (base + (axes @ offset[:, None, k, :, None])[..., 0] for k in (0, 1))
         bodies[:, :, 7], bodies[:, :, 8] = (root + thorax) / 2, thorax
         bodies[:, :, 9], bodies[:, :, 10] = nose, ears + 0.35 * (ears - thorax)

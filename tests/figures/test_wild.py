@@ -65,7 +65,11 @@ def test_weights_are_trained_scored_and_kept(motion, tmp_path, monkeypatch, caps
     assert model.config.view == "person" and model.about["training"]["data"]["rates"] == [24, 40]
     assert (tmp_path / "assets/open/model.onnx").stat().st_size < 1e6
     report = record.read(tmp_path / "assets/measured/wild_weights.json")
-    assert [run["row"] for run in report["runs"]] == ["bidirectional", "bidirectional, further"]
+    assert [run["row"] for run in report["runs"]] == [
+        "bidirectional",
+        "bidirectional, further",
+        "bidirectional, further 2",
+    ]
     assert model.about["training"]["initial"]["network"] == str(tmp_path / "bidirectional_0" / "model")
     assert set(report["baselines"]["scores"]) == {"ridge", "mean pose"}
     assert (

@@ -57,7 +57,7 @@ def test_a_detectors_joints_are_made_as_the_joint_sets_make_them():
     nose, base = bodies[:, :, at["nose"]], world[:, :, at["nose"]]
     left = world[:, :, at["left shoulder"]] - world[:, :, at["right shoulder"]]
     up = world[:, :, at["head"]] - base
-    assert 100 < (nose - base).norm(dim=-1).mean() < 130
+    assert 140 < (nose - base).norm(dim=-1).mean() < 165
     assert (torch.linalg.cross(left, up, dim=-1) * (nose - base)).sum(-1).min() > 0, "the nose is in front"
 
 
@@ -65,7 +65,7 @@ def test_a_share_of_the_windows_has_a_detectors_joints():
     world = worlds(600, 1)
     bodies = BodyVariety(size=0, bones=0, lopsided=0, offsets=0).apply(world, drawn(3))
     moved = (bodies[:, 0, 9] - world[:, 0, 9]).norm(dim=-1) > 50
-    assert abs(moved.float().mean() - 0.7) < 0.06
+    assert abs(moved.float().mean() - 0.9) < 0.04
 
 
 def test_wild_cameras_are_where_they_are_said_to_be():
