@@ -152,6 +152,8 @@ def views(
     protocol |= dict(scored_frames=int(windows.scored.sum()), flip_averaging=flip, inputs=inputs)
     protocol |= dict(targets=seen["targets"], noise=None if noise is None else vars(noise))
     protocol |= dict(view=seen["view"], focal_error=focal_error, rig=asdict(rig))
+    if variety is not None:
+        protocol["variety"] = asdict(variety)
     if model is not None:
         scores["model"] = measure(inference.predict_windows(model, windows.inputs, flip, progress=progress))
     if baselines:

@@ -70,8 +70,13 @@ def test_weights_are_trained_scored_and_kept(motion, tmp_path, monkeypatch, caps
         "bidirectional, further",
         "bidirectional, further 2",
     ]
-    assert model.about["training"]["initial"]["network"] == str(tmp_path / "bidirectional_0" / "model")
-    assert set(report["baselines"]["scores"]) == {"ridge", "mean pose"}
+    assert model.about["training"]["initial"]["network"] == str(
+        tmp_path / "bidirectional_0_further" / "model"
+    )
+    for kind in ("scores", "as_detected"):
+        assert set(report["baselines"][kind]) == {"ridge", "mean pose"}
+    last = report["runs"][-1]
+    assert last["as_detected"]["mpjpe"]["over_actions"] != last["scores"]["mpjpe"]["over_actions"]
     assert (
         report["runs"][0]["scores"]["mpjpe"]["over_actions"]
         > report["runs"][0]["scores"]["p_mpjpe"]["over_actions"]
