@@ -161,7 +161,7 @@ def one_file(built: Path, toc: Path = ROOT / "_toc.yml") -> str:
             f'<main class="page bd-content" id="{slug(name)}" hidden="until-found">{article}</main>'
         )
     scripts = {}
-    for script in ("plotly.min.js", "figures.js", "tex-svg.js"):
+    for script in ("plotly.min.js", "figures.js", "outputs.js", "tex-svg.js"):
         # Within HTML a script ends at its first closing tag, whatever surrounds that.
         scripts[script] = (static / script).read_text(encoding="utf-8").replace("</script", "<\\/script")
     slots = {f"script {name}": text for name, text in scripts.items()}

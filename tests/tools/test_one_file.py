@@ -43,7 +43,7 @@ def built(tmp_path):
         )
     static = tmp_path / "html/_static"
     (static / "styles").mkdir(parents=True)
-    for script in ("plotly.min.js", "figures.js", "tex-svg.js"):
+    for script in ("plotly.min.js", "figures.js", "outputs.js", "tex-svg.js"):
         (static / script).write_text(f'"{script} </script> ends"')
     style = '@font-face {src: url("x.woff2")} a {background: url(icon.svg)} b {background: url("data:x")}'
     (static / "styles/pydata-sphinx-theme.css").write_text(style)
