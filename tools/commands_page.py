@@ -9,10 +9,9 @@ from pathlib import Path
 
 import typer
 
-from posemamba import PoseMambaConfig
-from posemamba.accounting import count
+from posemamba import PoseMamba
 from posemamba.cli import app
-from posemamba.storage import asset, atomic_path, read_json
+from posemamba.storage import atomic_path
 from tools.pages import fill
 
 PAGE = Path(__file__).parents[1] / "book" / "commands.md"
@@ -36,18 +35,13 @@ def commands() -> dict:
 
 def option(parameter) -> str:
     """A row of a command's table."""
-    argument = parameter.param_type_name == "argument"
-    names = [parameter.metavar or parameter.name.upper()] if argument else parameter.opts
+    names, default = [*parameter.opts, *parameter.secondary_opts], parameter.default
+    if parameter.param_type_name == "argument":
+        names = [parameter.metavar or parameter.name.upper()]
+    if isinstance(default, bool):  # a switch: the name that leaves it as it is
+        default = "".join((parameter.opts if default else parameter.secondary_opts)[:1])
+    default = f"`{default}`" if default not in (None, (), [], "") else ""
     said = " ".join((parameter.help or "").split()).replace("|", "\\|")
-    default = parameter.default
-    if isinstance(default, bool):
-        told = (
-            parameter.opts[0] if default else parameter.secondary_opts[0] if parameter.secondary_opts else ""
-        )
-        default = f"`{told}`" if told else ""
-        names = [*parameter.opts, *parameter.secondary_opts]
-    else:
-        default = "" if default in (None, (), [], "") else f"`{default}`"
     return f"| {', '.join(f'`{name}`' for name in names)} | {said} | {default} |"
 
 
@@ -61,13 +55,11 @@ def options(name: str, command) -> str:
 
 def network(name: str) -> str:
     """A row of the table of kept networks."""
-    config = {key: value for key, value in read_json(asset(name) / "config.json").items()}
-    known = {key: config[key] for key in PoseMambaConfig.__dataclass_fields__ if key in config}
-    size = count(PoseMambaConfig(**known)).parameters / 1e6
-    shape = f"{config['depth']} of {config['channels']}"
-    return (
-        f"| `{name}` | {size:.2f} M | {shape} | {config['frames']} | `{config['scan']}` | {NETWORKS[name]} |"
-    )
+    model = PoseMamba.from_pretrained(name)
+    size = sum(weights.numel() for weights in model.parameters()) / 1e6
+    its = model.config
+    shape = f"{its.depth} of {its.channels} | {its.frames} | `{its.scan}`"
+    return f"| `{name}` | {size:.2f} M | {shape} | {NETWORKS[name]} |"
 
 
 def tables() -> dict[str, str]:
@@ -85,12 +77,6 @@ def page(text: str) -> str:
     return fill(text, tables())
 
 
-def main() -> None:
-    """Write the page."""
-    text = page(PAGE.read_text(encoding="utf-8"))
-    with atomic_path(PAGE) as path:
-        path.write_text(text, encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    with atomic_path(PAGE) as path:
+        path.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
