@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 import textwrap
+from dataclasses import fields, is_dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -104,7 +105,8 @@ def signature_as_written(app, what, name, thing, options, signature, returns):
 def plain_docstring(app, what, name, thing, options, lines):
     """Docstrings are plain words for people; reStructuredText wants a little more.
 
-    A list needs an empty line before it, and a bar that stands for itself a backslash.
+    A list needs an empty line before it, and a bar that stands for itself a backslash. Settings that a module
+    keeps as a dataclass show the values in which they differ from its defaults.
     """
     plain: list[str] = []
     for line in lines:
@@ -115,6 +117,15 @@ def plain_docstring(app, what, name, thing, options, lines):
         if line.lstrip().startswith("- ") and after_words:
             plain.append("")
         plain.append(line)
+    if what == "data" and is_dataclass(thing):
+        defaults = {each.name: each.default for each in fields(thing)}
+        own = [
+            f"{name}={value!r}" for name, value in vars(thing).items() if value != defaults.get(name, value)
+        ]
+        plain += ["", f"``{type(thing).__name__}({', '.join(own)})``"]
+    if what in ("data", "attribute", "property") and ":" in plain[0]:
+        # Napoleon would take what stands before the colon for a type. An escaped end of line is nothing.
+        plain.insert(0, "\\")
     lines[:] = plain
 
 

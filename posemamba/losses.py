@@ -148,8 +148,9 @@ class LossWeights:
 
 Weights = str | Mapping[str, float] | LossWeights
 
-# A released unit is half of the image's width, 500 pixels. With Human3.6M's focal length of 1145 pixels and a
-# person about 5 m away, a pixel is 4.4 mm: a unit is 2200 mm.
+#: Equation 11's weights, the released code's and the paper's, for poses in the released unit, in mm and in m.
+#: A released unit is half of the image's width, 500 pixels. With Human3.6M's focal length of 1145 pixels and
+#: a person about 5 m away, a pixel is 4.4 mm: a unit is 2200 mm.
 LOSS_WEIGHTS = {
     "released": LossWeights(mpjpe=1.0, n_mpjpe=0.5, mpjve=20.0, temporal_consistency=0.5),
     "paper": LossWeights(mpjpe=1.0, reprojection=0.5, mpjve=20.0, temporal_consistency=0.5),

@@ -149,6 +149,7 @@ class Metric:
     joints: tuple[int, ...] | None = None
 
 
+#: Every measure by its short name.
 METRICS = {
     "mpjpe": Metric(mpjpe, "MPJPE", "mm"),
     "n_mpjpe": Metric(n_mpjpe, "N-MPJPE", "mm"),

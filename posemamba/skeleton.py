@@ -75,6 +75,7 @@ H36M = Skeleton(
     right=(1, 2, 3, 14, 15, 16),
 )
 
+#: Of Human3.6M: the joints' names, their number, each one's parent, the 16 bones as (parent, child).
 JOINT_NAMES, JOINTS, PARENTS, BONES = H36M.joints, len(H36M.joints), H36M.parents, H36M.bones
 LEFT, RIGHT, FLIP_ORDER = H36M.left, H36M.right, H36M.flip_order
 
@@ -229,4 +230,5 @@ _SETS = {
     "MPII-16": ((*_MPII, *_LEFT_ARM), _MPII_TRUNK | _MPII_FACE),
     "BlazePose-33": ((*_MEDIAPIPE, *_both("heel", "foot index")), _TRUNK | _FACE),
 }
+#: What detectors find, by name, and how Human3.6M's joints are made of it.
 JOINT_SETS = {name: JointSet(name, joints, made) for name, (joints, made) in _SETS.items()}

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -117,6 +118,22 @@ def test_plain_docstrings_become_valid_markup():
         "  goes on",
         "- two",
     ]
+
+
+def test_data_keep_their_sentence_whole_and_show_their_values():
+    """Before a colon Napoleon looks for a type."""
+    lines = ["Sizes of a name: two.", ""]
+    extension.plain_docstring(None, "data", "", 3, None, lines)
+    assert lines == ["\\", "Sizes of a name: two.", ""]
+
+    @dataclass
+    class Noise:
+        jitter: float = 1.0
+        drift: float = 0.0
+
+    lines = ["Poor cameras."]
+    extension.plain_docstring(None, "data", "", Noise(drift=2.0), None, lines)
+    assert lines == ["Poor cameras.", "", "``Noise(drift=2.0)``"]
 
 
 def test_links_that_a_cell_printed_lead_to_built_pages():

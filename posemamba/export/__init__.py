@@ -39,7 +39,7 @@ def write(
     Args:
         bodies: of one video.
         folder: is made where it is missing; files of the same names are replaced.
-        kinds: of `KINDS`.
+        kinds: of "npz", "csv", "html", "bvh", "gltf" and "overlay".
         video: the bodies' own: the page links it, the overlay is drawn over it.
 
     Raises:

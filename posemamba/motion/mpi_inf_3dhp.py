@@ -17,6 +17,7 @@ JOINT_NAMES = (
     *("right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle"),
     *("pelvis", "spine", "head"),
 )
+#: The pelvis's place in it.
 ROOT = JOINT_NAMES.index("pelvis")  # 14
 
 # Place by place, the set's joint that stands there in Human3.6M's order: its neck where that has the thorax,

@@ -69,7 +69,7 @@ class Data(_Group):
         views: "virtual" cameras, or those "given" with the clips; "auto": given where there are any.
         inputs: of given views, "detected", "projected", or "joint3d_image", the x and y of the 2.5D truth.
         targets: "metric", "2.5d", or a target of the views by name.
-        noise: "none", a "detector"'s on projected joints, "wild" ones, `motion.noise.WILD_NOISE`, or "auto":
+        noise: "none"; "detector", on projected joints; "wild", `motion.noise.WILD_NOISE`; or "auto",
             a detector's where virtual cameras stand in for detections.
         cameras: where virtual ones stand, "level" as Human3.6M's, or "wild", `motion.rig.WILD`.
         bodies: "recorded", or "varied" by `motion.variety.BodyVariety`.
@@ -146,7 +146,7 @@ class Schedule(_Group):
     """The learning rate's course.
 
     Attributes:
-        name: one of `SCHEDULES`.
+        name: of a function in `training.schedule`.
         warmup: the steps over which the rate first rises, whatever the schedule.
         decay, epoch: of "exponential", None for the others; the epoch is in steps, or None where the data
             decides it.

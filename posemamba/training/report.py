@@ -22,7 +22,7 @@ from posemamba.training.config import TrainingConfig
 from posemamba.training.data import sampler, training_clips, window_rules
 from posemamba.training.validation import SPLITS, Row, Validator, choices, read_rows
 
-# What a folder may hold, and how it was chosen; the first that is there is measured.
+#: What a folder may hold, and how it was chosen; the first that is there is measured.
 NETWORKS = {
     "best_on_subjects": "the step that did best on the held-out subjects",
     "model": "the last step",

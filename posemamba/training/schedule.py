@@ -32,4 +32,5 @@ def one_cycle(step: int, steps: int) -> float:
     return end + (1 - end) * cosine(step - peak, last - peak)
 
 
+#: By name.
 SCHEDULES = {"constant": constant, "cosine": cosine, "exponential": exponential, "one_cycle": one_cycle}

@@ -1,7 +1,7 @@
 """Motion made from joint angles, without recorded data: bodies of different proportions in seven actions.
 
 Footsteps are planned first, so that planted feet cannot slide; legs follow by inverse kinematics; joint
-angles stay within human limits (`bodies.LIMITS`); forward kinematics gives the joints.
+angles stay within human limits; forward kinematics gives the joints.
 """
 
 from posemamba.motion.synthetic.generator import ACTIONS, perform, synthetic_clips

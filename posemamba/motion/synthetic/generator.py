@@ -27,7 +27,7 @@ def perform(action: str, seed: int | tuple, seconds: float = 5.0, fps: float = 6
     `bodies.forward_kinematics` makes joints of them.
 
     Args:
-        action: a name in `ACTIONS`.
+        action: its name, such as "walking"; `synthetic_clips` lists them.
         seed: a whole number, or several; the same give the same performance.
         seconds, fps: how long, at least 4 s, and frames a second, at least 10.
 
@@ -61,7 +61,7 @@ def synthetic_clips(
         seed: a whole number, 0 or more.
         train, test: clips of each action in each split.
         seconds, fps: as in `perform`.
-        actions: names in `ACTIONS`.
+        actions: some of "walking", "jogging", "turning", "sitting", "waving", "reaching" and "jumping".
 
     Raises:
         ValueError: arguments out of these ranges.
