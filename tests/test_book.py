@@ -3,6 +3,7 @@
 import re
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 import yaml
@@ -175,6 +176,13 @@ def test_end(path):
     assert items, "a list of works"
     for item in items:
         assert re.search(r"https?://|doi\.org", item), f"no link: {item}"
+
+
+@each_notebook
+def test_what_a_chapter_cites_is_in_the_bibliography(path):
+    listed = (BOOK / "references.bib").read_text(encoding="utf-8").lower()
+    for cited in re.findall(r"(?:arxiv\.org/abs/|doi\.org/)([^\s)]+)", prose(path)):
+        assert unquote(cited).lower() in listed, f"{cited} is not in references.bib"
 
 
 @each_page
