@@ -63,7 +63,7 @@ def table(listed: Sequence[Setting]) -> list[tuple[str, ...]]:
         words = f'"{row.words}"' if row.words else ""
         found = [_word(row.value), _word(row.released) if row.differs else "the same"]
         source = {"paper": "", "release": "the release. "}.get(row.source, f"{row.source}. ")
-        lines.append((f"`{row.setting}`" if row.setting else "", words, *found, (source + row.note).strip()))
+        lines.append((f"`{row.setting}`" if row.setting else "(no setting)", words, *found, (source + row.note).strip()))
     return lines
 
 
