@@ -63,7 +63,8 @@ def table(listed: Sequence[Setting]) -> list[tuple[str, ...]]:
         words = f'"{row.words}"' if row.words else ""
         found = [_word(row.value), _word(row.released) if row.differs else "the same"]
         source = {"paper": "", "release": "the release. "}.get(row.source, f"{row.source}. ")
-        lines.append((f"`{row.setting}`" if row.setting else "(no setting)", words, *found, (source + row.note).strip()))
+        setting = f"`{row.setting}`" if row.setting else "(no setting)"
+        lines.append((setting, words, *found, (source + row.note).strip()))
     return lines
 
 
