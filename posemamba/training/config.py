@@ -1,15 +1,14 @@
-"""The settings of a run, in a few groups. `posemamba.training.recipe` reads them from YAML files."""
+"""The settings of a run. `posemamba.training.recipe` reads them from YAML files."""
 
-import inspect
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import Field, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from types import NoneType
-from typing import Any, get_args
+from typing import Any
 
 from posemamba.config import PoseMambaConfig
 from posemamba.losses import LossWeights
+from posemamba.training import settings as groups
 from posemamba.training.schedule import SCHEDULES
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -18,186 +17,8 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 # size in mm a factor tells frame by frame; 2 / 2048 of a mm, as MotionAGFormer's published settings.
 UNITS = {"metric": 1000.0, "2.5d": None, "univ_annot3": 1024.0}
 
-# What a setting may be: the words for it, and the test.
-_COUNT = "a positive whole number", lambda x: isinstance(x, int) and 1 <= x < 2**31
-_WHOLE = "a whole number, 0 or more", lambda x: isinstance(x, int) and 0 <= x < 2**31
-_POSITIVE = "a positive number", lambda x: isinstance(x, int | float) and 0 < x < 1e12
-_AMOUNT = "0 or a positive number", lambda x: isinstance(x, int | float) and 0 <= x < 1e12
-_SHARE = "above 0 and not above 1", lambda x: isinstance(x, int | float) and 0 < x <= 1
-_PART = "above 0 and below 1", lambda x: isinstance(x, int | float) and 0 < x < 1
-_NAME = "a name", lambda x: isinstance(x, str) and x
-_NAMES = '"last" or a list of names', lambda x: isinstance(x, tuple) or x == "last"
-_RATES = "a list of positive numbers", lambda x: all(isinstance(each, int | float) and each > 0 for each in x)
-_SWITCH = "true or false", lambda x: isinstance(x, bool)
-
-
-def _one_of(*names: str):
-    return f"one of {', '.join(names)}", lambda x: x in names
-
-
-def _setting(default, kind):
-    return field(default=default, metadata={"kind": kind})
-
-
-def _check(path: str, value, setting: Field) -> None:
-    expected, fits = kind = setting.metadata["kind"]
-    if value is None and NoneType in get_args(setting.type):
-        return
-    if isinstance(value, bool) != (kind is _SWITCH) or not fits(value):
-        raise ValueError(f"{path} must be {expected}, found {value!r}")
-
-
-class _Group:
-    def __post_init__(self):
-        for each in fields(self):
-            _check(f"{type(self).__name__.lower()}.{each.name}", getattr(self, each.name), each)
-
-
-@dataclass(frozen=True)
-class Data(_Group):
-    """What a step is shown. `posemamba.motion.windows.WindowSampler` says more of what these mean.
-
-    Attributes:
-        fps: the windows' rate, frames a second; None takes each clip at its own. Their length is the
-            network's, `model.frames`.
-        rates: other rates at which training windows are cut too.
-        batch_size: windows a step, over all processes and micro-batches.
-        balance: "frames" draws all windows alike, "actions" an action first; "epochs" takes each window once
-            an epoch, in an order of chance.
-        stride: frames from one window's start to the next.
-        short: "pad" or "resample" clips shorter than a window.
-        views: "virtual" cameras, or those "given" with the clips; "auto": given where there are any.
-        inputs: of given views, "detected", "projected", or "joint3d_image", the x and y of the 2.5D truth.
-        targets: "metric", "2.5d", or a target of the views by name.
-        noise: "none"; "detector", on projected joints; "wild", `motion.noise.WILD_NOISE`; or "auto",
-            a detector's where virtual cameras stand in for detections.
-        cameras: where virtual ones stand, "level" as Human3.6M's, or "wild", `motion.rig.WILD`.
-        bodies: "recorded", or "varied" by `motion.variety.BodyVariety`.
-        focal_error: with the view "person", how wrong the focal length is, the standard deviation of its
-            logarithm.
-        flip: mirror half of the windows.
-    """
-
-    fps: float | None = _setting(60.0, _POSITIVE)
-    rates: tuple[float, ...] = _setting((), _RATES)
-    batch_size: int = _setting(16, _COUNT)
-    balance: str = _setting("frames", _one_of("frames", "actions", "epochs"))
-    stride: int = _setting(1, _COUNT)
-    short: str = _setting("pad", _one_of("pad", "resample"))
-    views: str = _setting("virtual", _one_of("virtual", "given", "auto"))
-    inputs: str = _setting("detected", _one_of("detected", "projected", "joint3d_image"))
-    targets: str = _setting("metric", _NAME)
-    noise: str = _setting("none", _one_of("none", "detector", "wild", "auto"))
-    cameras: str = _setting("level", _one_of("level", "wild"))
-    bodies: str = _setting("recorded", _one_of("recorded", "varied"))
-    focal_error: float = _setting(0.0, _AMOUNT)
-    flip: bool = _setting(True, _SWITCH)
-
-    def __post_init__(self):
-        if isinstance(self.rates, list):
-            object.__setattr__(self, "rates", tuple(self.rates))
-        super().__post_init__()
-
-
-@dataclass(frozen=True)
-class Initial(_Group):
-    """The first weights: where they come from, and factors on them.
-
-    Attributes:
-        network: what to start from instead of chance, as `PoseMamba.from_pretrained` takes it: a folder, or
-            the name of kept weights. The run goes on from its weights alone, with a schedule of its own.
-        input_gain: of the embedding. Image coordinates (0.25 or so) are small beside the embedding's initial
-            bias, and the norms behind it would drown them: with a gain of 5 the error leaves its first
-            plateau many times sooner.
-        output_gain: of the head; a small head starts near a zero pose.
-    """
-
-    network: str | None = _setting(None, _NAME)
-    input_gain: float = _setting(1.0, _POSITIVE)
-    output_gain: float = _setting(1.0, _POSITIVE)
-
-
-@dataclass(frozen=True)
-class Optimizer(_Group):
-    """AdamW's settings.
-
-    Attributes:
-        learning_rate: at its peak; `Schedule` says how it rises and falls.
-        weight_decay: see `decays`.
-        decays: "matrices" alone: decaying A_log, the skip or a bias would pull the steps and memories of the
-            SSM towards arbitrary values; or "all", as the released training.
-        beta2: how long the squared gradients are remembered.
-        clip_norm: the gradient's largest norm; None does not clip.
-        accumulate: micro-batches that a step is worked through in.
-        ema: decay of the running mean of the weights, which is then what is kept and validated; None: off.
-    """
-
-    learning_rate: float = _setting(2e-3, _POSITIVE)
-    weight_decay: float = _setting(0.01, _AMOUNT)
-    decays: str = _setting("matrices", _one_of("matrices", "all"))
-    beta2: float = _setting(0.99, _PART)
-    clip_norm: float | None = _setting(1.0, _POSITIVE)
-    accumulate: int = _setting(1, _COUNT)
-    ema: float | None = _setting(None, _PART)
-
-
-@dataclass(frozen=True)
-class Schedule(_Group):
-    """The learning rate's course.
-
-    Attributes:
-        name: of a function in `training.schedule`.
-        warmup: the steps over which the rate first rises, whatever the schedule.
-        decay, epoch: of "exponential", None for the others; the epoch is in steps, or None where the data
-            decides it.
-    """
-
-    name: str = _setting("cosine", _one_of(*SCHEDULES))
-    warmup: int = _setting(100, _WHOLE)
-    decay: float | None = _setting(None, _SHARE)
-    epoch: int | None = _setting(None, _COUNT)
-
-    def __post_init__(self):
-        super().__post_init__()
-        wanted = list(inspect.signature(SCHEDULES[self.name]).parameters)[2:]
-        if not set(self.own) <= set(wanted) <= {*self.own, "epoch"}:
-            raise ValueError(f"schedule {self.name!r} needs {wanted} beside its name, found {list(self.own)}")
-
-    @property
-    def own(self) -> dict[str, float]:
-        """What this schedule takes and others do not."""
-        own = dict(decay=self.decay, epoch=self.epoch)
-        return {name: value for name, value in own.items() if value is not None}
-
-
-@dataclass(frozen=True)
-class Validation(_Group):
-    """What is measured while training goes on, and by which the best weights so far are kept.
-
-    Attributes:
-        every: steps; None where an epoch of the data decides it.
-        test: measure on the test split, as the released training, which keeps its best epoch of these. A
-            choice made there is no longer a test: `subjects` are the honest way.
-        subjects: people of the training split who are held out of training, by name, or "last": the last of
-            them by number. With none given, nothing is held out.
-        windows: measure on this many windows at most, spread evenly; None takes all.
-        flip: average with the mirrored answer.
-    """
-
-    every: int | None = _setting(None, _COUNT)
-    test: bool = _setting(False, _SWITCH)
-    subjects: tuple[str, ...] | str = _setting((), _NAMES)
-    windows: int | None = _setting(None, _COUNT)
-    flip: bool = _setting(True, _SWITCH)
-
-    def __post_init__(self):
-        if isinstance(self.subjects, list | tuple):
-            object.__setattr__(self, "subjects", tuple(map(str, self.subjects)))
-        super().__post_init__()
-
-
-_GROUPS = dict(model=PoseMambaConfig, data=Data, initial=Initial, loss=LossWeights)
-_GROUPS |= dict(optimizer=Optimizer, schedule=Schedule, validation=Validation)
+_GROUPS = dict(model=PoseMambaConfig, data=groups.Data, initial=groups.Initial, loss=LossWeights)
+_GROUPS |= dict(optimizer=groups.Optimizer, schedule=groups.Schedule, validation=groups.Validation)
 _DEFAULTS = dict(model=dict(frames=27, depth=6, channels=48, state=8), loss="metres")
 # The group of each short name: "depth" is model.depth. Loss terms have none, which are metrics' names too,
 # nor has validation, whose names others share.
@@ -238,16 +59,16 @@ class TrainingConfig:
     """
 
     model: PoseMambaConfig
-    data: Data
-    initial: Initial
+    data: groups.Data
+    initial: groups.Initial
     loss: LossWeights
-    optimizer: Optimizer
-    schedule: Schedule
-    validation: Validation
-    steps: int = _setting(2000, _COUNT)
-    epochs: int | None = _setting(None, _COUNT)
-    seed: int = _setting(0, _WHOLE)
-    precision: str = _setting("32-true", _one_of(*PRECISIONS))
+    optimizer: groups.Optimizer
+    schedule: groups.Schedule
+    validation: groups.Validation
+    steps: int = groups.setting(2000, groups.COUNT)
+    epochs: int | None = groups.setting(None, groups.COUNT)
+    seed: int = groups.setting(0, groups.WHOLE)
+    precision: str = groups.setting("32-true", groups.one_of(*PRECISIONS))
 
     def __init__(self, **settings):
         found, unit = _paths(_DEFAULTS) | _paths(settings), "model.millimetres_per_unit"
@@ -263,7 +84,7 @@ class TrainingConfig:
                 value = _GROUPS[each.name](**own)
             else:
                 value = found.get(each.name, each.default)
-                _check(each.name, value, each)
+                groups.check(each.name, value, each)
             object.__setattr__(self, each.name, value)
 
     def __getattr__(self, name: str):

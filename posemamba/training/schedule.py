@@ -2,7 +2,7 @@
 
 A schedule is a function of the step (from 0) and of the run's steps that gives a factor; what else it needs
 are keyword arguments, which a configuration sets beside its name. A new one is a function and a line in
-`SCHEDULES`, and a field of `config.Schedule` for an argument that no other has.
+`SCHEDULES`, and a field of `settings.Schedule` for an argument that no other has.
 """
 
 import math

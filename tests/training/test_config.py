@@ -11,7 +11,7 @@ import yaml
 from posemamba import PoseMambaConfig, storage
 from posemamba.losses import LOSS_WEIGHTS, LossWeights
 from posemamba.training import TrainingConfig
-from posemamba.training.config import Schedule, Validation
+from posemamba.training.settings import Schedule, Validation
 
 
 def test_the_rate_rises_and_falls():
