@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import posemamba
+from posemamba import storage
 
 nbformat = pytest.importorskip("nbformat", reason="the book's requirements are not installed")
 
@@ -176,6 +177,16 @@ def test_end(path):
     assert items, "a list of works"
     for item in items:
         assert re.search(r"https?://|doi\.org", item), f"no link: {item}"
+
+
+@each_notebook
+def test_its_drawings_are_those_of_the_package(path):
+    """A drawing that was made anew stays as it was in a notebook that was not run again."""
+    kept = {file.read_text(encoding="utf-8") for file in storage.asset("drawings").glob("*.svg")}
+    for cell in code_cells(path):
+        for output in cell.outputs:
+            drawn = output.get("data", {}).get("image/svg+xml")
+            assert drawn is None or "".join(drawn) in kept, f"run {path.name} again: {cell.source[:60]}"
 
 
 @each_notebook

@@ -22,9 +22,8 @@ def write_player(bodies: Sequence[Body], path: str | Path, video: str | Path | N
 
     Args:
         path: the file; its folder must exist.
-        video: is shown behind the keypoints, in step: frame f at the time f / fps. The page links it by its
-        path
-            from the page's folder, so the two must move together.
+        video: is shown behind the keypoints, in step: frame f at the time f / fps. The page links it by
+            its path from the page's folder, so the two must move together.
 
     Raises:
         ValueError: as `scene.checked`.
