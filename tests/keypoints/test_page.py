@@ -53,9 +53,14 @@ def test_the_pages_code_runs(tmp_path, monkeypatch, walk, as_set):
     rows = np.concatenate([as_set(walk, "COCO-17"), np.ones((60, 17, 1))], axis=-1)
     entries = [{"image_id": f"{at}.jpg", "keypoints": row.ravel().tolist()} for at, row in enumerate(rows)]
     (tmp_path / "alphapose-results.json").write_text(json.dumps(entries))
+    fifteen = (10, 9, 8, 11, 12, 13, 14, 15, 16, 4, 5, 6, 1, 2, 3)
+    np.savez(tmp_path / "mine.npz", keypoints=walk[:, fifteen])
     names = {}
     for code in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL):
         exec(code, names)
     assert names["body"].joints.shape == (60, 17, 3)
+    made = names["theirs"].keypoints
+    np.testing.assert_allclose(made[:, fifteen], walk[:, fifteen], rtol=1e-6)
+    np.testing.assert_allclose(made[:, 0], walk[:, [1, 4]].mean(1), rtol=1e-6)
     (clip,) = load_motion(tmp_path / "me.safetensors")
     np.testing.assert_array_equal(clip.views[0].keypoints, names["person"].keypoints)
