@@ -21,8 +21,8 @@ The plan, written before the first run:
 - Three seeds, whatever they show: with three pairs an interval is 2.5 standard deviations wide to either
   side, so that only large effects are found. Windows of another length keep the frames in a batch about
   equal.
-- All rows have the learning rate that `tables_4_to_6.py` found best for the first one, 2.4e-2. (The plan began
-  with the recipe's, 3e-3, which proved far too low for a network so small. All rows were run again.)
+- All rows have the learning rate that `tables_4_to_6.py` found best for the first one, 2.4e-2. (The plan
+  began with the recipe's, 3e-3, far too low for a network so small. All rows were run again.)
 """
 
 import argparse
