@@ -13,6 +13,8 @@ from posemamba import storage
 
 nbformat = pytest.importorskip("nbformat", reason="the book's requirements are not installed")
 
+from myst_parser.mdit_to_docutils.base import default_slugify  # noqa: E402
+
 from tools import notebooks  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,6 +65,15 @@ def prose(path):
 
 def headings(path):
     return [(len(m[1]), m[2].strip()) for m in re.finditer(r"^(#+) (.+)$", prose(path), re.MULTILINE)]
+
+
+def places(path):
+    """What a link may name after its #: the headings down to the third level, as the build spells them."""
+    return {slug(text) for level, text in headings(path) if level < 4}
+
+
+def slug(heading):
+    return default_slugify(re.sub(r"\$[^$]*\$|[`*]", "", heading))
 
 
 def tags(cell):
@@ -211,10 +222,25 @@ def test_links_stay_in_the_book_and_lead_somewhere(path):
     for target in LINK.findall(prose(path)):
         if re.match(r"https?://|mailto:|#", target):
             continue
-        found = (path.parent / target.split("#")[0]).resolve()
+        file, _, place = target.partition("#")
+        found = (path.parent / file).resolve()
         assert found.is_relative_to(BOOK) and found.is_file(), f"{target} leads nowhere in the book"
         if found.suffix in (".ipynb", ".md"):
             assert found.relative_to(ROOT).with_suffix("").as_posix() in listed
+            assert not place or place in places(found), f"{target}: no such section"
+
+
+@each_chapter
+def test_every_section_answers_a_question(path):
+    questions = BOOK / "questions.md"
+    link = re.compile(rf"\({re.escape(path.relative_to(BOOK).as_posix())}#([^)\s]+)\)")
+    asked, section, found = set(link.findall(prose(questions))), "", {}
+    for level, text in headings(path)[1:]:
+        section = text if level == 2 else section
+        found.setdefault(section, set()).add(slug(text))
+    own = ("What we are after", "Exercises", "Summary", "References", "What comes next")
+    missing = [section for section, slugs in found.items() if section not in own and not slugs & asked]
+    assert not missing, f"no line of {questions.name} leads to {missing}"
 
 
 @each_notebook

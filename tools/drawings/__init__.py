@@ -30,7 +30,7 @@ from tools.drawings.measuring import choosing, protocol
 from tools.drawings.pen import WIDTH
 from tools.drawings.selection import chosen, clock, whose
 from tools.drawings.the_block import equation_8, equations_9_and_10, one_token_reads, seams, two_streams
-from tools.drawings.the_data import two_and_a_half, windows
+from tools.drawings.the_data import quarter_cells, two_and_a_half, windows
 from tools.drawings.the_full_training_run import kill, processes
 from tools.drawings.the_lifting_problem import flip, pinhole
 from tools.drawings.the_map import the_map
@@ -66,6 +66,7 @@ _KNOWN = (
     flip,
     windows,
     two_and_a_half,
+    quarter_cells,
     loss_terms,
     joint_weights,
     kill,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tools.drawings.pen import BLUE, GREEN, ORANGE, arrow, cells, dot, line, words
+from tools.drawings.pen import BLUE, GREEN, ORANGE, arrow, cells, dot, line, shape, words
 
 
 def windows() -> tuple[str, str, int, list[str]]:
@@ -37,6 +37,35 @@ def windows() -> tuple[str, str, int, list[str]]:
         "at random as 0 0 2 2 3 3, where frame 1 is lost; or padded as 0 1 2 3 3 3, the last two not scored."
     )
     return "Windows, a tail, a short source", alt, 398, parts
+
+
+def quarter_cells() -> tuple[str, str, int, list[str]]:
+    """How a place is read off a heat map: the highest cell, moved a quarter towards its higher neighbour."""
+    start, size, floor = 40, 88, 138
+    heat, best = [12, 38, 96, 66, 20], 2
+    parts = [words((start, 20), "A row of a heat map, five of its cells", bold=True)]
+    for k, height in enumerate(heat):
+        left, right = start + k * size + 6, start + (k + 1) * size - 6
+        corners = [(left, floor), (left, floor - height), (right, floor - height), (right, floor)]
+        parts.append(shape(corners, BLUE, BLUE, 0.4 if k == best else 0.15))
+    parts.append(line((start, floor), (start + 5 * size, floor), width=1))
+    middle = start + (best + 0.5) * size
+    parts.append(line((middle, 42), (middle, 208), dash="3 4", opacity=0.7))
+    places = [start + (k + 0.5 + side) * size for k in range(len(heat)) for side in (-0.25, 0.25)]
+    named = middle + size / 4
+    parts.append(words((named + 10, 173), "a quarter to the higher side", ORANGE))
+    parts += [*arrow((middle, 168), (named, 168), ORANGE), line((named, 178), (named, 198), ORANGE, 1, "2 4")]
+    parts += [line((start, 208), (start + 5 * size, 208), width=1)]
+    parts += [
+        dot((place, 208), 6 if place == named else 4, ORANGE if place == named else GREEN) for place in places
+    ]
+    parts.append(words((start, 236), "all places that it can name: half a cell apart", GREEN))
+    alt = (
+        "Five cells of a heat map, the third the highest, its right neighbour higher than its left one. The "
+        "joint is put a quarter of a cell to the right of the third cell's middle. Below, all places that "
+        "can be named so, two to a cell, evenly spaced by half a cell."
+    )
+    return "Two places to a cell", alt, 246, parts
 
 
 def two_and_a_half() -> tuple[str, str, int, list[str]]:
