@@ -111,10 +111,13 @@ def blend_windows(
     overlap = window // 2 if overlap is None else overlap
     if not 0 <= overlap < window:
         raise ValueError(f"overlap is {overlap}, expected 0 to {window - 1} for windows of {window} frames")
-    length, window = len(points), min(window, len(points))
-    starts = torch.tensor(window_starts(length, model.config.frames, overlap))
-    weights, blended = window_weights(window), torch.zeros(length, 17, 3, dtype=torch.float64)
-    total, step = torch.zeros(length, dtype=torch.float64), max(batch_size, 1)  # less is refused below
+    length = len(points)
+    # A window that is not full is answered worse than one whose last frame is held: of one frame of the
+    # demonstration clip alone `small_cmu` makes 74 mm of error, of one that is held 40.
+    points = torch.cat([points, points[-1:].expand(max(0, window - length), -1, -1)])
+    starts = torch.tensor(window_starts(length, window, overlap))
+    weights, blended = window_weights(window), torch.zeros(len(points), 17, 3, dtype=torch.float64)
+    total, step = torch.zeros(len(points), dtype=torch.float64), max(batch_size, 1)  # less is refused below
     for done in range(0, len(starts), step):
         frames = starts[done : done + step, None] + torch.arange(window)  # (n, window)
         inputs, turn_back = view(points[frames])
@@ -124,7 +127,7 @@ def blend_windows(
         total.index_add_(0, frames.flatten(), weights.repeat(len(frames)))
         if progress is not None:
             progress(done + len(frames), len(starts))
-    return (blended / total[:, None, None]).float()
+    return (blended / total[:, None, None])[:length].float()
 
 
 def lift(
@@ -139,8 +142,8 @@ def lift(
     """Lifts a 2D sequence of any length to 3D: float32 on the CPU, in the units of `predict_windows`.
 
     Args:
-        model: as in `predict_windows`, with its window length in `model.config.frames`. A sequence shorter
-            than that goes through as one short window.
+        model: as in `predict_windows`, with its window length in `model.config.frames`. Where a sequence is
+            shorter than that, its last frame is held.
         keypoints: 2D joints in Human3.6M's order, normalised so that the image's width spans [-1, 1]
             (`camera.normalise_screen`).
         overlap: frames that neighbouring windows share, from 0 (fastest, with jumps where windows meet) to

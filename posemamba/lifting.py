@@ -118,14 +118,10 @@ def lift_person(
     last = len(person) - 1
     # When the network's frames are, in the video's; the last may follow sooner, so as not to lie beyond.
     at = np.minimum(np.arange(np.ceil(last / ratio - 1e-6) + 1) * ratio, last)
-    points = pixels if ratio == 1 else resample(pixels, at)
-    # A window that is not full is answered worse than one whose last frame is held: of one frame of the
-    # demonstration clip alone the kept weights make 74 mm of error, of one that is held 40.
-    missing = max(0, model.config.frames - len(points))
-    points = torch.from_numpy(np.pad(points, ((0, missing), (0, 0), (0, 0)), mode="edge"))
+    points = torch.tensor(pixels if ratio == 1 else resample(pixels, at))
     view = view_of(model, size, focal)
     rules = dict(flip=flip, batch_size=batch_size, progress=progress)
-    joints = blend_windows(model, points, view, **rules).numpy()[: len(at)]
+    joints = blend_windows(model, points, view, **rules).numpy()
     if ratio != 1:
         joints = resample(joints, np.interp(np.arange(last + 1), at, np.arange(len(at))))
     joints = joints - joints[:, :1]

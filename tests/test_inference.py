@@ -65,10 +65,12 @@ def test_every_length_and_overlap_gives_the_frames_answer(length, overlap):
     torch.testing.assert_close(lifted, frame_by_frame(keypoints))
 
 
-def test_a_short_sequence_is_one_short_window():
-    model = StandIn(frame_by_frame)
-    lift(model, sequence(4), flip=False)
-    assert model.calls == [(1, 4, 17, 2)]
+def test_a_short_sequences_last_frame_is_held():
+    seen = []
+    lifted = lift(StandIn(lambda x: seen.append(x) or frame_by_frame(x)), sequence(4), flip=False)
+    (window,) = seen[0]
+    assert torch.equal(window, sequence(4)[[0, 1, 2, 3, 3, 3, 3, 3, 3]].float())
+    torch.testing.assert_close(lifted, frame_by_frame(sequence(4)))
     lift(StandIn(frame_by_frame, frames=1), sequence(3))
 
 

@@ -58,15 +58,16 @@ def network(name: str) -> str:
     model = PoseMamba.from_pretrained(name)
     size = sum(weights.numel() for weights in model.parameters()) / 1e6
     its = model.config
-    shape = f"{its.depth} of {its.channels} | {its.frames} | `{its.scan}`"
+    unit = f"{its.millimetres_per_unit / 1000:g} m" if its.millimetres_per_unit else "half a width, 2.5D"
+    shape = f"{its.depth} of {its.channels} | {its.frames} | `{its.scan}` | {unit}"
     return f"| `{name}` | {size:.2f} M | {shape} | {NETWORKS[name]} |"
 
 
 def tables() -> dict[str, str]:
     """The page's tables by their names."""
     head = [
-        "| name | parameters | blocks, channels | frames | strategy | chapter |",
-        "|---|---|---|---|---|---|",
+        "| name | parameters | blocks, channels | frames | strategy | unit of its answer | chapter |",
+        "|---|---|---|---|---|---|---|",
     ]
     each = "\n\n".join(options(name, command) for name, command in commands().items())
     return {"networks": "\n".join(head + [network(name) for name in NETWORKS]), "options": each}

@@ -113,7 +113,7 @@ def show(
     name: Annotated[str | None, Argument(metavar="CLIP", help="A clip's name, by default the first.")] = None,
     save: Annotated[Path | None, Option("--out", help="The page, by default CLIP.html here.")] = None,
     start: Annotated[float, Option(min=0, help="Seconds into the clip to begin at.")] = 0,
-    seconds: Annotated[float, Option(min=0.1, help="How long, at most to the clip's end.")] = 1e9,
+    seconds: Annotated[float | None, Option(min=0.1, help="How long; to the clip's end without it.")] = None,
 ) -> None:
     """Write a clip as a page that plays it in 3D, beside its first view's keypoints. It needs no network."""
     from posemamba.motion import open_motion
@@ -126,7 +126,7 @@ def show(
         near = ", ".join(map(repr, get_close_matches(name, clips, 3, 0.4) or [*clips][:3]))
         raise ValueError(f"{file} has no clip {name!r} among its {len(clips)}, such as {near}")
     clip = clips[name]
-    first, count = int(start * clip.fps), max(1, round(seconds * clip.fps))
+    first, count = int(start * clip.fps), max(1, round((seconds or 1e9) * clip.fps))
     shown = range(len(clip))[first : first + count]
     if not shown:
         raise ValueError(f"clip {name!r} has {len(clip) / clip.fps:.2f} s, --start is {start:g}")

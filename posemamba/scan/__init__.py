@@ -80,7 +80,8 @@ def selective_scan(
         check: first refuse steps and an A with which states grow, by `check_stability`: for the search
             after inf and NaN, and not for training, as it reads all numbers once more.
 
-    Inputs may be float16 or bfloat16, with the state in float32, and of any strides.
+    Inputs may be float16 or bfloat16, with the state in float32, and of any strides. The scan is an operator
+    of torch: `torch.compile`, `torch.export` and autocast go through it; autocast leaves its sums alone.
 
     Returns:
         y, of u's shape and dtype; with `return_last_state` the pair (y, last state).
