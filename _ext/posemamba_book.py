@@ -109,6 +109,7 @@ def plain_docstring(app, what, name, thing, options, lines):
     keeps as a dataclass show the values in which they differ from its defaults.
     """
     plain: list[str] = []
+    sections = False  # Args:, Returns: and their like have begun
     for line in lines:
         words = re.split(r"(`+[^`]*`+)", line)  # what is in backticks stays as it is
         line = "".join(word if k % 2 else word.replace("|", "\\|") for k, word in enumerate(words))
@@ -116,6 +117,9 @@ def plain_docstring(app, what, name, thing, options, lines):
         after_words = last.strip() and not last.lstrip().startswith("- ") and _indent(last) == _indent(line)
         if line.lstrip().startswith("- ") and after_words:
             plain.append("")
+        sections = sections or bool(re.match(r"[A-Z]\w+:$", line))
+        if line.startswith("    ") and "=" in line and not sections:  # a formula: its lines stay lines
+            line = f"    | {line.lstrip()}"
         plain.append(line)
     if what == "data" and is_dataclass(thing):
         defaults = {each.name: each.default for each in fields(thing)}
@@ -127,6 +131,11 @@ def plain_docstring(app, what, name, thing, options, lines):
         # Napoleon would take what stands before the colon for a type. An escaped end of line is nothing.
         plain.insert(0, "\\")
     lines[:] = plain
+
+
+def no_aliases(app, what, name, thing, skip, options):
+    """A NamedTuple tells its fields itself; "Alias for field number 0" tells nothing."""
+    return True if type(thing).__name__ == "_tuplegetter" else None
 
 
 def _indent(line: str) -> int:
@@ -172,4 +181,5 @@ def setup(app):
     app.connect("build-finished", mend_pages)
     app.connect("autodoc-process-docstring", plain_docstring, priority=400)  # before napoleon
     app.connect("autodoc-process-signature", signature_as_written)
+    app.connect("autodoc-skip-member", no_aliases)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,8 +1,8 @@
 """A body as it moves: windows that look back only, and a page on this machine that shows them.
 
 A frame is answered as the last one of the window that ends with it. So nothing is waited for but the detector
-and the network, and the network sees no future: on the demonstration clip's exact joints
-`small_cmu` makes 39.7 mm of error so, where windows that overlap make 38.8.
+and the network, and the network sees no future: on the demonstration clip's exact joints, from the side that
+"A first training run" shows, `small_cmu` errs by 40.9 mm, and with windows that overlap by 39.6.
 """
 
 import json
