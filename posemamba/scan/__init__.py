@@ -17,7 +17,7 @@ __all__ = ["associative_scan", "available_backends", "check_stability", "directi
 
 # Triton's interpreter runs its kernels on the CPU: for tests, and very slowly.
 _HOMES = {"numba": "cpu", "triton": "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"}
-_HOMES["mamba_ssm"] = "cuda"
+_HOMES["mamba_ssm"], _FORCED = "cuda", os.environ.get("POSEMAMBA_BACKEND", "auto")
 _MISSING = dict.fromkeys(("reference", "associative"))
 _MISSING |= {name: None if find_spec(name) else f"{name} is not installed" for name in _HOMES}
 
@@ -66,7 +66,7 @@ def selective_scan(
         delta: the step of each channel at each token.
         A: the decay rates; negative for a stable system.
         B: (batch, state, tokens) shared by all channels, (batch, groups, state, tokens) with the channels
-            split evenly over the groups, or (channels, state) where it does not change along the sequence.
+            split evenly over groups, in order, or (channels, state) where it is the same at all tokens.
         C: like B.
         D: weight of the direct path from u to y.
         z: gate.
@@ -74,8 +74,9 @@ def selective_scan(
         delta_softplus: pass the step through softplus.
         return_last_state: also return the last state, (batch, channels, state), without a gradient.
         backend: "reference" (the recurrence, a loop), "associative" (a tree in plain torch), "numba" (CPU
-            kernels), "triton" (CUDA kernels), "mamba_ssm" (that package's CUDA kernel), or "auto", the
-            fastest that the device of u has.
+            kernels), "triton" (CUDA kernels), "mamba_ssm" (that package's CUDA kernel), or "auto": what the
+            environment variable POSEMAMBA_BACKEND names, else "numba" on a CPU and "triton" on CUDA, or
+            "associative" where these are not installed.
         initial_state: the state before the first token, zero where it is not given.
         check: first refuse steps and an A with which states grow, by `check_stability`: for the search
             after inf and NaN, and not for training, as it reads all numbers once more.
@@ -180,7 +181,7 @@ def directional_scan(
 
 
 def _choose(backend: str, device: torch.device) -> str:
-    if backend == "auto":
+    if backend == "auto" and (backend := _FORCED) == "auto":
         fastest = {"cpu": "numba", "meta": "numba", "cuda": "triton"}.get(device.type)
         return fastest if fastest and _MISSING[fastest] is None else "associative"
     problem, home = f"selective_scan: the backend {backend!r}", _HOMES.get(backend, device.type)
