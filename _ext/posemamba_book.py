@@ -109,7 +109,7 @@ def plain_docstring(app, what, name, thing, options, lines):
     keeps as a dataclass show the values in which they differ from its defaults.
     """
     plain: list[str] = []
-    sections = False  # Args:, Returns: and their like have begun
+    sections = code = False  # Args:, Returns: and their like have begun; a literal block is open
     for line in lines:
         words = re.split(r"(`+[^`]*`+)", line)  # what is in backticks stays as it is
         line = "".join(word if k % 2 else word.replace("|", "\\|") for k, word in enumerate(words))
@@ -118,7 +118,8 @@ def plain_docstring(app, what, name, thing, options, lines):
         if line.lstrip().startswith("- ") and after_words:
             plain.append("")
         sections = sections or bool(re.match(r"[A-Z]\w+:$", line))
-        if line.startswith("    ") and "=" in line and not sections:  # a formula: its lines stay lines
+        code = line.endswith("::") or (code and (not line.strip() or line.startswith("    ")))
+        if line.startswith("    ") and "=" in line and not (sections or code):  # a formula: its lines stay
             line = f"    | {line.lstrip()}"
         plain.append(line)
     if what == "data" and is_dataclass(thing):

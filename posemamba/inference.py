@@ -111,10 +111,10 @@ def blend_windows(
     overlap = window // 2 if overlap is None else overlap
     if not 0 <= overlap < window:
         raise ValueError(f"overlap is {overlap}, expected 0 to {window - 1} for windows of {window} frames")
-    length = len(points)
     # A window that is not full is answered worse than one whose last frame is held: of one frame of the
     # demonstration clip alone `small_cmu` makes 74 mm of error, of one that is held 40.
-    points = torch.cat([points, points[-1:].expand(max(0, window - length), -1, -1)])
+    missing = max(0, window - (length := len(points)))
+    points = torch.cat([points, points[-1:].expand(missing, -1, -1)])
     starts = torch.tensor(window_starts(length, window, overlap))
     weights, blended = window_weights(window), torch.zeros(len(points), 17, 3, dtype=torch.float64)
     total, step = torch.zeros(len(points), dtype=torch.float64), max(batch_size, 1)  # less is refused below
@@ -153,10 +153,11 @@ def lift(
             refused; what is only likely (fractions, y upwards, other orders) is a RuntimeWarning.
 
     Raises:
-        ValueError: another shape, an empty sequence, NaN (naming frame and joint), what `check` refuses.
+        ValueError: another shape, no frame, NaN (naming frame and joint), what `check` refuses, another view.
     """
-    if not isinstance(keypoints, Tensor):
-        keypoints = torch.tensor(np.asarray(keypoints))
+    keypoints = keypoints if isinstance(keypoints, Tensor) else torch.tensor(np.asarray(keypoints))
+    if getattr(model.config, "view", "image") != "image":
+        raise ValueError("the network is shown the person's own view: lifting.lift_person makes it of pixels")
     _check(keypoints, "keypoints", "(frames, 17, 2)", 3)
     for finding in inspect(keypoints.detach().cpu().double().numpy()) if check else []:
         if finding.certain:

@@ -74,6 +74,11 @@ def test_a_short_sequences_last_frame_is_held():
     lift(StandIn(frame_by_frame, frames=1), sequence(3))
 
 
+def test_a_network_for_the_persons_own_view_is_not_shown_the_image():
+    with pytest.raises(ValueError, match=r"the person's own view: lifting\.lift_person"):
+        lift(StandIn(frame_by_frame, view="person"), sequence(12))
+
+
 def test_windows_cover_each_frame_and_end_with_the_sequence():
     assert window_starts(20, 9, 4) == [0, 5, 10, 11]
     assert window_starts(19, 9, 4) == [0, 5, 10]

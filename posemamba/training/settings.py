@@ -96,8 +96,7 @@ class Initial(Group):
         network: what to start from instead of chance, as `PoseMamba.from_pretrained` takes it: a folder, or
             the name of kept weights. The run goes on from its weights alone, with a schedule of its own.
         input_gain: of the embedding. Image coordinates (0.25 or so) are small beside the embedding's initial
-            bias, and the norms behind it would drown them. A gain of 5 or so shows the picture from the first
-            step.
+            bias, and the norms behind it would drown them. A gain of 5 or so lets the picture through.
         output_gain: of the head; a small head starts near a zero pose.
     """
 
