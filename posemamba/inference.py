@@ -113,8 +113,8 @@ def blend_windows(
         raise ValueError(f"overlap is {overlap}, expected 0 to {window - 1} for windows of {window} frames")
     # A window that is not full is answered worse than one whose last frame is held: of one frame of the
     # demonstration clip alone `small_cmu` makes 74 mm of error, of one that is held 40.
-    missing = max(0, window - (length := len(points)))
-    points = torch.cat([points, points[-1:].expand(missing, -1, -1)])
+    length = len(points)
+    points = torch.cat([points, points[-1:].expand(max(0, window - length), -1, -1)])
     starts = torch.tensor(window_starts(length, window, overlap))
     weights, blended = window_weights(window), torch.zeros(len(points), 17, 3, dtype=torch.float64)
     total, step = torch.zeros(len(points), dtype=torch.float64), max(batch_size, 1)  # less is refused below
@@ -153,7 +153,7 @@ def lift(
             refused; what is only likely (fractions, y upwards, other orders) is a RuntimeWarning.
 
     Raises:
-        ValueError: another shape, no frame, NaN (naming frame and joint), what `check` refuses, another view.
+        ValueError: another shape, NaN (naming frame and joint), what `check` refuses, a `view` of the person.
     """
     keypoints = keypoints if isinstance(keypoints, Tensor) else torch.tensor(np.asarray(keypoints))
     if getattr(model.config, "view", "image") != "image":

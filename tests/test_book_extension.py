@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -118,6 +119,32 @@ def test_plain_docstrings_become_valid_markup():
         "  goes on",
         "- two",
     ]
+
+
+def test_formulas_keep_their_lines_and_code_stays_code():
+    lines = [
+        "With h a state,",
+        "",
+        "    h = a h + b",
+        "    y = c h",
+        "",
+        "Args:",
+        "    a: by default a = 1.",
+        "",
+    ]
+    extension.plain_docstring(None, "", "", None, None, lines)
+    assert lines[2:4] == ["    | h = a h + b", "    | y = c h"] and lines[6] == "    a: by default a = 1."
+    code = ["It is called so::", "", "    y = scan(u)", "    z = y + 1", ""]
+    extension.plain_docstring(None, "", "", None, None, found := list(code))
+    assert found == code
+
+
+def test_fields_of_a_named_tuple_are_not_told_twice():
+    class Shot(NamedTuple):
+        number: int
+
+    assert extension.no_aliases(None, "class", "number", Shot.number, False, None) is True
+    assert extension.no_aliases(None, "class", "count", Shot.count, False, None) is None
 
 
 def test_data_keep_their_sentence_whole_and_show_their_values():

@@ -126,8 +126,8 @@ def show(
         near = ", ".join(map(repr, get_close_matches(name, clips, 3, 0.4) or [*clips][:3]))
         raise ValueError(f"{file} has no clip {name!r} among its {len(clips)}, such as {near}")
     clip = clips[name]
-    first, count = int(start * clip.fps), max(1, round((seconds or 1e9) * clip.fps))
-    shown = range(len(clip))[first : first + count]
+    first = int(start * clip.fps)
+    shown = range(len(clip))[first : seconds and first + max(1, round(seconds * clip.fps))]
     if not shown:
         raise ValueError(f"clip {name!r} has {len(clip) / clip.fps:.2f} s, --start is {start:g}")
     body, space, points = clip.joints, "world", None

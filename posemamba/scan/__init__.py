@@ -16,8 +16,9 @@ from posemamba.scan.operands import Operands
 __all__ = ["associative_scan", "available_backends", "check_stability", "directional_scan", "selective_scan"]
 
 # Triton's interpreter runs its kernels on the CPU: for tests, and very slowly.
-_HOMES = {"numba": "cpu", "triton": "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"}
-_HOMES["mamba_ssm"], _FORCED = "cuda", os.environ.get("POSEMAMBA_BACKEND", "auto")
+_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+_HOMES = {"numba": "cpu", "triton": "cpu" if _INTERPRETED else "cuda", "mamba_ssm": "cuda"}
+_FORCED = os.environ.get("POSEMAMBA_BACKEND", "auto")
 _MISSING = dict.fromkeys(("reference", "associative"))
 _MISSING |= {name: None if find_spec(name) else f"{name} is not installed" for name in _HOMES}
 
@@ -74,9 +75,8 @@ def selective_scan(
         delta_softplus: pass the step through softplus.
         return_last_state: also return the last state, (batch, channels, state), without a gradient.
         backend: "reference" (the recurrence, a loop), "associative" (a tree in plain torch), "numba" (CPU
-            kernels), "triton" (CUDA kernels), "mamba_ssm" (that package's CUDA kernel), or "auto": what the
-            environment variable POSEMAMBA_BACKEND names, else "numba" on a CPU and "triton" on CUDA, or
-            "associative" where these are not installed.
+            kernels), "triton" and "mamba_ssm" (CUDA kernels), or "auto": what the environment's
+            POSEMAMBA_BACKEND names, else "numba" or "triton", "associative" where that is not installed.
         initial_state: the state before the first token, zero where it is not given.
         check: first refuse steps and an A with which states grow, by `check_stability`: for the search
             after inf and NaN, and not for training, as it reads all numbers once more.

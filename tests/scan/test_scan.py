@@ -1,9 +1,6 @@
 """Every backend against the definition, which is written once more here, in float64 numpy."""
 
 import itertools
-import os
-import subprocess
-import sys
 import threading
 
 import numpy as np
@@ -12,9 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import posemamba.scan
 from posemamba import orders
-from posemamba.scan import associative_scan, available_backends, directional_scan, selective_scan
+from posemamba.scan import associative_scan, directional_scan, selective_scan
 
 BACKENDS = ("reference", "associative", "numba")
 SHAPES = [(2, 2, 5, 37, 3), (1, 1, 40, 18, 16), (2, 4, 16, 33, 4), (1, 3, 2, 1, 1)]
@@ -344,35 +340,3 @@ def test_wrong_arguments_are_named(change, message):
     )
     with pytest.raises((ValueError, TypeError), match=message):
         selective_scan(**{**good, **change})
-
-
-def test_backends_are_listed_with_reasons():
-    backends = available_backends()
-    assert list(backends) == ["reference", "associative", "numba", "triton", "mamba_ssm"]
-    assert [backends[name] for name in ("reference", "associative", "numba")] == [None] * 3
-    if not torch.cuda.is_available():
-        assert all(
-            backends[name] in (f"{name} is not installed", "no CUDA device is found")
-            for name in ("triton", "mamba_ssm")
-        )
-
-
-def test_the_environment_names_the_backend_of_whole_networks():
-    code = (
-        "import torch; from posemamba import scan; "
-        "print(scan._choose('auto', torch.device('cpu')), scan._choose('reference', torch.device('cpu')))"
-    )
-    for named, expected in ((None, "numba reference"), ("associative", "associative reference")):
-        own = {key: value for key, value in os.environ.items() if key != "POSEMAMBA_BACKEND"}
-        own |= {"POSEMAMBA_BACKEND": named} if named else {}
-        done = subprocess.run(
-            [sys.executable, "-c", code], env=own, capture_output=True, text=True, check=True
-        )
-        assert done.stdout.split() == expected.split()
-
-
-def test_an_unknown_backend_of_the_environment_is_named(monkeypatch):
-    monkeypatch.setattr(posemamba.scan, "_FORCED", "fastest")
-    u, A, B = torch.zeros(1, 4, 8), torch.zeros(4, 2), torch.zeros(1, 2, 8)
-    with pytest.raises(ValueError, match="unknown backend 'fastest', expected 'auto' or one of reference"):
-        selective_scan(u, u, A, B, B)
